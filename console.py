@@ -1,0 +1,164 @@
+"""What a person sees while a run works: a live table on a terminal, one plain line per event elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console as Terminal
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from job_queue import Attempt
+from records import Generation, TrainingResult
+
+REFRESHES_PER_SECOND = 4
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: 8.2 s, 3:05 min, 2:07:30 h."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02} h" if hours else f"{minutes}:{rest:02} min"
+
+
+class Console:
+    """Shows a run. It is told what happens, as an observer of the workers, and decides nothing."""
+
+    def __init__(self, quiet: bool = False, terminal: Terminal | None = None) -> None:
+        self.quiet = quiet
+        self.terminal = terminal or Terminal(highlight=False, soft_wrap=True)
+        self._live: Live | None = None
+        self._slots: dict[str, tuple[Attempt, Mapping[str, Any]] | None] = {}
+        self._generation = self._generations = 0
+        self._done = self._total = 0
+        self._trained = self._later = 0
+        self._seconds = 0.0  # spent in generations that are over
+        self._clock = time.monotonic()
+        self._best: float | None = None
+        self._values: list[float] = []  # fitness of this generation so far
+
+    def say(self, message: str, always: bool = False) -> None:
+        """One line, above the table where there is one; with `--quiet` only what is `always` said."""
+        if always or not self.quiet:
+            self.terminal.print(escape(message))
+
+    def open(self, slots: list[str], generations: int) -> None:
+        """Begins the live table, on a terminal."""
+        self._slots, self._generations = dict.fromkeys(slots), generations
+        if self.terminal.is_terminal and not self.quiet:
+            self._live = Live(
+                console=self.terminal,
+                get_renderable=self.picture,
+                refresh_per_second=REFRESHES_PER_SECOND,
+                transient=True,
+            )
+            self._live.start()
+
+    def close(self) -> None:
+        """Ends the live table and gives the terminal back."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def generation_started(self, number: int, values: list[float], to_train: int, later: int) -> None:
+        """`values` are known fitnesses, `to_train` jobs follow now and about `later` in generations to come."""
+        self._generation, self._values = number, list(values)
+        self._done, self._total, self._later = 0, to_train, later
+        known = len(values)
+        self.say(
+            f"generation {number}/{self._generations}: {to_train} to train"
+            + (f", {known} known already" if known else "")
+        )
+
+    def generation_ended(self, generation: Generation, seconds: float) -> None:
+        values = [individual.fitness.value for individual in generation.individuals if individual.fitness]
+        if not values:
+            return
+        best = generation.best
+        self._best = max(self._best or 0.0, *values)
+        self.say(
+            f"generation {generation.number}/{self._generations} done in {duration(seconds)}: "
+            f"best {max(values):.4f} ({best.name}), mean {sum(values) / len(values):.4f}"
+        )
+
+    def job_started(self, slot: str, attempt: Attempt) -> None:
+        self._slots[slot] = (attempt, {})
+
+    def job_progress(self, slot: str, attempt: Attempt, progress: Mapping[str, Any]) -> None:
+        previous = self._slots.get(slot)
+        self._slots[slot] = (attempt, {**(previous[1] if previous else {}), **progress})
+
+    def job_retried(self, slot: str, attempt: Attempt, status: str, reason: str) -> None:
+        self._slots[slot] = None
+        self.say(f"{attempt.name}: {status} ({reason}); try {attempt.number + 1} follows")
+
+    def job_ended(self, slot: str, attempt: Attempt, result: TrainingResult) -> None:
+        self._slots[slot] = None
+        self._done += 1
+        self._trained += 1
+        if result.status != "done":
+            self.say(f"{attempt.name}: failed, {result.status} after {attempt.number} tries ({result.reason})")
+            return
+        outcome = "trained"
+        if result.fitness is not None:
+            outcome = f"validation accuracy {result.fitness.value:.4f}"
+            self._values.append(result.fitness.value)
+            self._best = max(self._best or 0.0, result.fitness.value)
+        if self._live is None:
+            self.say(
+                f"{attempt.name}: {outcome}, {duration(result.cost.seconds)}, "
+                f"{result.cost.images_per_second:,.0f} images/s ({self._done}/{self._total})"
+            )
+
+    def remaining(self) -> float | None:
+        """Seconds that are left, by the trainings so far; None before the first."""
+        if not self._trained:
+            return None
+        return (time.monotonic() - self._clock) / self._trained * (self._total - self._done + self._later)
+
+    def picture(self) -> RenderableType:
+        """The live table: one header line, then one row per device."""
+        remaining = self.remaining()
+        parts = [
+            f"generation {self._generation}/{self._generations}",
+            f"{self._done}/{self._total} trained",
+            f"best {self._best:.4f}" if self._best is not None else "best –",
+            f"mean {sum(self._values) / len(self._values):.4f}" if self._values else "mean –",
+            f"ETA {duration(remaining)}" if remaining is not None else "ETA –",
+        ]
+        header = Table.grid(padding=(0, 2))
+        header.add_row(Text(" · ".join(parts), style="bold", no_wrap=True))
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        table.add_column("device")
+        table.add_column("individual")
+        table.add_column("epoch", justify="right")
+        table.add_column("", width=12)
+        table.add_column("accuracy", justify="right")
+        table.add_column("images/s", justify="right")
+        for slot, work in self._slots.items():
+            table.add_row(slot, *_cells(work))
+        return Group(header, table)
+
+
+def _cells(work: tuple[Attempt, Mapping[str, Any]] | None) -> list[RenderableType]:
+    """The columns of a device: individual, epoch, bar, accuracy so far, images/s."""
+    if work is None:
+        return ["–", "", "", "", ""]
+    attempt, progress = work
+    epochs, epoch = attempt.job.protocol.epochs, progress.get("epoch", 0)
+    accuracy, rate = progress.get("accuracy"), progress.get("images_per_second")
+    return [
+        attempt.name,
+        f"{min(int(epoch) + 1, epochs)}/{epochs}",
+        ProgressBar(total=epochs, completed=epoch, width=12),
+        "" if accuracy is None else f"{accuracy:.4f}",
+        "" if rate is None else f"{rate:,.0f}",
+    ]

@@ -1,0 +1,200 @@
+"""Evaluates a trained network on the test images: accuracy, per-class figures, cost and speed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console as Terminal
+from rich.markup import escape
+from rich.table import Table
+from torch import Tensor, nn
+
+from chromosome import Architecture, Encoding, decode
+from command_line import DONE, Parser, add_settings, given, run_command
+from devices import gpu_indices
+from image_data import ImageData, image_tensor, load_image_data
+from model_generator import load_model, model_cost
+from plots import draw_confusion, save_figure
+from records import DataConfig, InputError, ModelInfo, TrainingConfig
+from run_directory import write_durably
+from run_state import read_info
+from train_model import accuracy_and_loss, predict, resolve_protocol
+
+LATENCY_WARM_UPS, LATENCY_REPEATS = 5, 30
+TOP_K = 5
+
+
+def build_parser() -> Parser:
+    parser = Parser(
+        prog="evaluate.py",
+        description="Evaluates a trained network on the test images of its data set.",
+        epilog="examples:\n"
+        "  python evaluate.py --model_path best_model/best_model.pt --info_path best_model/info.json\n"
+        "  python evaluate.py --model_path results/gen3/ind2/best_model.pt --chromosome 0110010110110011010 "
+        "--dataset cifar10",
+    )
+    parser.add_argument("--model_path", required=True, metavar="FILE", help="the weights, a state_dict")
+    parser.add_argument("--info_path", metavar="FILE", help="the info.json that was written with the weights")
+    parser.add_argument("--chromosome", metavar="BITS", help="the network, where there is no info.json")
+    parser.add_argument("--gpus", type=int, nargs=1, metavar="N", help="GPU to use (default: the first, or the CPU)")
+    parser.add_argument(
+        "--precision", choices=("auto", "float32", "bfloat16"), help="arithmetic (default: as in training, or auto)"
+    )
+    parser.add_argument(
+        "--batch_size", type=int, default=128, metavar="N", help="images in a batch, for images/s (default: 128)"
+    )
+    parser.add_argument(
+        "--output_dir", metavar="FOLDER", help="where evaluation.json and the figures go (default: beside the weights)"
+    )
+    add_settings(parser, "data (default: as in the info.json)", DataConfig)
+    return parser
+
+
+def load_subject(options: argparse.Namespace) -> tuple[Architecture, ImageData, DataConfig, ModelInfo | None]:
+    """The network to evaluate and its data. Raises `InputError` where they are missing or do not fit."""
+    if (options.info_path is None) == (options.chromosome is None):
+        raise InputError("name the network by --info_path or by --chromosome, one of them")
+    if not Path(options.model_path).is_file():
+        raise InputError(f"no weights file {options.model_path}")
+    if options.info_path is None:
+        config = DataConfig(**given(options, DataConfig))
+        data = load_image_data(config)
+        return decode(Encoding(data.input_shape, data.classes), options.chromosome), data, config, None
+    info = read_info(Path(options.info_path))
+    config = DataConfig(**{**asdict(info.data), **given(options, DataConfig)})
+    data = load_image_data(config)
+    try:
+        architecture = decode(Encoding(info.facts.input_shape, len(info.facts.class_names)), info.individual.chromosome)
+    except InputError as error:
+        raise InputError(f"{options.info_path}: {error}") from error
+    if (data.input_shape, data.classes) != (architecture.input_shape, architecture.classes):
+        raise InputError(
+            f"the network reads images of shape {architecture.input_shape} in {architecture.classes} classes, "
+            f"but {config.dataset} has {data.input_shape} in {data.classes}; name the right data by --dataset"
+        )
+    return architecture, data, config, info
+
+
+def classification_report(logits: Tensor, labels: Tensor, class_names: Sequence[str]) -> dict[str, Any]:
+    """Accuracy, loss, top-5 where there are more than ten classes, per-class figures, confusion matrix."""
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, top_k_accuracy_score
+
+    accuracy, loss = accuracy_and_loss(logits, labels)
+    truth, predicted = labels.numpy(), logits.argmax(1).numpy()
+    classes = np.arange(len(class_names))
+    columns = precision_recall_fscore_support(truth, predicted, labels=classes, zero_division=0.0)
+    report: dict[str, Any] = {"accuracy": accuracy, "loss": loss, "images": len(labels)}
+    if len(classes) > 10:
+        report[f"top_{TOP_K}_accuracy"] = float(top_k_accuracy_score(truth, logits.numpy(), k=TOP_K, labels=classes))
+    report["classes"] = [
+        {"class": name, "precision": float(precision), "recall": float(recall), "f1": float(f1), "images": int(count)}
+        for name, precision, recall, f1, count in zip(class_names, *columns, strict=True)
+    ]
+    report["confusion_matrix"] = confusion_matrix(truth, predicted, labels=classes).tolist()
+    return report
+
+
+def measure_speed(model: nn.Module, images: Tensor, batch_size: int, precision: str) -> dict[str, Any]:
+    """Latency of one image and images/s of a batch: medians and quartiles of repeated forward passes."""
+    single, batch = images[:1], images[torch.arange(batch_size) % len(images)]
+    latency, seconds = (_quartiles(_time_forward(model, part, precision)) for part in (single, batch))
+    return {
+        "latency_ms": [1000 * value for value in latency],
+        "images_per_second": [batch_size / value for value in reversed(seconds)],
+        "batch_size": batch_size,
+        "repeats": LATENCY_REPEATS,
+        "quantiles": [0.25, 0.5, 0.75],
+    }
+
+
+def _time_forward(model: nn.Module, images: Tensor, precision: str) -> list[float]:
+    seconds = []
+    for _ in range(LATENCY_WARM_UPS + LATENCY_REPEATS):
+        clock = time.perf_counter()
+        predict(model, images, precision).sum().item()  # waits for the device
+        seconds.append(time.perf_counter() - clock)
+    return seconds[LATENCY_WARM_UPS:]
+
+
+def _quartiles(values: Sequence[float]) -> list[float]:
+    return [float(value) for value in np.percentile(values, [25, 50, 75])]
+
+
+def print_report(report: dict[str, Any], terminal: Terminal) -> None:
+    speed = report["speed"]
+    lines = [
+        ("network", report["description"]),
+        ("test accuracy", f"{report['accuracy']:.4f} ({report['images']:,} images)"),
+        ("test loss", f"{report['loss']:.4f}"),
+    ]
+    if f"top_{TOP_K}_accuracy" in report:
+        lines.append((f"top-{TOP_K} accuracy", f"{report[f'top_{TOP_K}_accuracy']:.4f}"))
+    low, median, high = speed["latency_ms"]
+    lines += [
+        ("parameters", f"{report['parameters']:,}"),
+        ("FLOPs", f"{report['flops'] / 1e6:,.1f} million an image"),
+        ("latency", f"{median:.2f} ms an image (quartiles {low:.2f} to {high:.2f}) on {report['device']}"),
+    ]
+    low, median, high = speed["images_per_second"]
+    lines.append(
+        ("throughput", f"{median:,.0f} images/s (quartiles {low:,.0f} to {high:,.0f}), batch {speed['batch_size']}")
+    )
+    for name, text in lines:
+        terminal.print(f"{name:<16} {escape(text)}")
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for name in ("class", "precision", "recall", "F1", "images"):
+        table.add_column(name, justify="left" if name == "class" else "right")
+    for row in report["classes"]:
+        figures = (f"{row[name]:.4f}" for name in ("precision", "recall", "f1"))
+        table.add_row(escape(row["class"]), *figures, f"{row['images']:,}")
+    terminal.print(table)
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = build_parser().parse(arguments)
+    if options.batch_size < 1:
+        raise InputError(f"--batch_size must be at least 1, but is {options.batch_size}")
+    indices = gpu_indices(options.gpus)
+    device = torch.device("cuda", indices[0]) if indices else torch.device("cpu")
+    architecture, data, config, info = load_subject(options)
+    model = load_model(Path(options.model_path), architecture).to(device).to(memory_format=torch.channels_last)
+    precision = options.precision or (info.precision if info else "auto")
+    precision = resolve_protocol(TrainingConfig(precision=precision), config, data.input_shape, bool(indices)).precision
+    images = image_tensor(data.test_images, device)
+    cost = model_cost(architecture)
+    report: dict[str, Any] = {
+        "model": options.model_path,
+        "description": architecture.describe(),
+        "dataset": config.dataset,
+        "precision": precision,
+        "device": torch.cuda.get_device_name(device) if indices else f"the CPU ({torch.get_num_threads()} threads)",
+        "torch": torch.__version__,
+        "parameters": cost.parameters,
+        "flops": cost.flops,
+        **classification_report(
+            predict(model, images, precision).cpu(), torch.from_numpy(data.test_labels), data.class_names
+        ),
+        "speed": measure_speed(model, images, options.batch_size, precision),
+    }
+    folder = Path(options.output_dir) if options.output_dir else Path(options.model_path).parent
+    terminal = Terminal(highlight=False, soft_wrap=True)
+    print_report(report, terminal)
+    try:
+        write_durably(folder / "evaluation.json", (json.dumps(report, indent=1) + "\n").encode())
+        figures = save_figure(draw_confusion(report["confusion_matrix"], data.class_names), folder, "confusion_matrix")
+    except OSError as error:
+        raise InputError(f"cannot write to {folder}: {error.strerror}; choose another --output_dir") from error
+    terminal.print(f"{'files':<16} {escape(', '.join(str(path) for path in (folder / 'evaluation.json', *figures)))}")
+    return DONE
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,305 @@
+"""Evolves convolutional neural networks for image classification; see --help.
+
+A genetic algorithm proposes chromosomes, each decodes into a network, every new network trains as
+a job of its own on one device, validation accuracy is its fitness, and from that the next
+generation is bred. A run can be killed at any instant and resumed to the same end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from chromosome import Encoding
+from command_line import DONE, FAULT, STOPPED, Parser, add_settings, given, run_command
+from genetic_algorithm import GeneticAlgorithm
+from records import (
+    VERSION,
+    DataConfig,
+    DataFacts,
+    EvolutionConfig,
+    InputError,
+    ModelInfo,
+    RunFault,
+    RunState,
+    TrainingConfig,
+)
+from run_directory import RunDirectory
+from run_state import load_state, refuse_changes, save_state
+from worker_manager import Slot, StopRequested, StopSignals, WorkerManager, WorkersBroken
+
+# Whatever imports torch is imported after the folder is locked, so that a refusal is instant.
+if TYPE_CHECKING:
+    from image_data import ImageData
+    from search import Search
+
+EXAMPLES = """examples:
+  python evolution.py --generations 20 --population 10 --gpus 0 1 2 3
+  python evolution.py --dataset digits --cpu_workers 2
+  python evolution.py --resume checkpoints/generation_5/ga_state.json
+
+exit status: 0 done, 2 bad input, 3 stopped by a person (resumable), 1 anything else"""
+
+
+def build_parser() -> Parser:
+    parser = Parser(
+        prog="evolution.py",
+        description="Evolves convolutional neural networks for image classification.",
+        epilog=EXAMPLES,
+    )
+    add_settings(parser, "search", EvolutionConfig)
+    add_settings(parser, "training of each network (the protocol)", TrainingConfig)
+    add_settings(parser, "data", DataConfig)
+    devices = parser.add_argument_group("devices and jobs")
+    devices.add_argument("--gpus", type=int, nargs="+", metavar="N", help="GPUs to use (default: all that are visible)")
+    devices.add_argument(
+        "--workers_per_gpu", type=int, default=1, metavar="N", help="trainings at once on one GPU (default: 1)"
+    )
+    devices.add_argument(
+        "--cpu_workers", type=int, metavar="N", help="train on the CPU, N at once (default without GPUs: one per core)"
+    )
+    devices.add_argument(
+        "--job_timeout", type=float, metavar="SECONDS", help="end a training after this time (default: never)"
+    )
+    devices.add_argument(
+        "--max_retries", type=int, default=2, metavar="N", help="further tries of a failed training (default: 2)"
+    )
+    folder = parser.add_argument_group("the run's folder")
+    folder.add_argument("--output_dir", metavar="FOLDER", help="where the run's files go (default: the current folder)")
+    folder.add_argument(
+        "--resume", metavar="PATH", help="go on with a run: its folder, or one of its ga_state.json files"
+    )
+    folder.add_argument(
+        "--rewind", action="store_true", help="resume from a state older than the newest, and drop the newer ones"
+    )
+    folder.add_argument("--overwrite", action="store_true", help="remove the run that the folder holds, and start anew")
+    parser.add_argument("--quiet", action="store_true", help="print the closing lines and warnings only")
+    return parser
+
+
+def check_options(options: argparse.Namespace) -> None:
+    for name, least in (("workers_per_gpu", 1), ("cpu_workers", 1), ("max_retries", 0)):
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise InputError(f"--{name} must be at least {least}, but is {value}")
+    if options.job_timeout is not None and not (math.isfinite(options.job_timeout) and options.job_timeout > 0):
+        raise InputError(f"--job_timeout must be a number of seconds over 0, but is {options.job_timeout}")
+    if options.gpus is not None and options.cpu_workers is not None:
+        raise InputError("--gpus and --cpu_workers exclude each other; leave one out")
+    if options.resume and options.overwrite:
+        raise InputError("--resume and --overwrite exclude each other; leave one out")
+    if options.rewind and not options.resume:
+        raise InputError("--rewind needs the state to go back to; name it with --resume")
+
+
+def open_run(options: argparse.Namespace) -> tuple[RunDirectory, RunState | None]:
+    """The folder of the run, and the state it goes on from; None for a new run. Nothing is written yet."""
+    if options.resume is None:
+        run = RunDirectory(Path(options.output_dir or "."))
+        if run.states() and not options.overwrite:
+            newest = run.states()[0][1]
+            raise InputError(
+                f"{run.root.resolve()} holds another run; go on with it by --resume {newest}, "
+                "choose another folder by --output_dir, or remove it by --overwrite"
+            )
+        for record in (EvolutionConfig, TrainingConfig, DataConfig):
+            record(**given(options, record))  # raises for values without meaning, before anything is touched
+        return run, None
+    run, state = load_state(Path(options.resume))
+    newest_number = max((number for number, _ in run.states()), default=0)
+    if options.output_dir is not None and Path(options.output_dir).resolve() != run.root.resolve():
+        run = RunDirectory(Path(options.output_dir))
+        if run.states():
+            raise InputError(f"--output_dir {run.root} holds another run; name an empty folder, or leave the flag out")
+    elif Path(options.resume).is_file() and state.generation < newest_number and not options.rewind:
+        raise InputError(
+            f"{options.resume} is older than the newest state, generation {newest_number}; resume "
+            f"{run.state(newest_number)}, or add --rewind to drop what came later"
+        )
+    refuse_changes(
+        state, {**given(options, EvolutionConfig), **given(options, TrainingConfig), **given(options, DataConfig)}
+    )
+    search = replace(state.search, **given(options, EvolutionConfig))
+    data = replace(state.data, **given(options, DataConfig))
+    if search.generations < state.generation:
+        raise InputError(f"--generations is {search.generations}, but {state.generation} are done already")
+    return run, replace(state, search=search, data=data)
+
+
+def new_state(options: argparse.Namespace, data: ImageData, device_type: str) -> RunState:
+    """The state of a run that has not begun: every setting resolved, and the first population."""
+    from train_model import resolve_protocol
+
+    search = EvolutionConfig(**given(options, EvolutionConfig))
+    config = DataConfig(**given(options, DataConfig))
+    training = TrainingConfig(**given(options, TrainingConfig))
+    encoding = Encoding(data.input_shape, data.classes)
+    return RunState(
+        version=VERSION,
+        search=search,
+        training=resolve_protocol(training, config, data.input_shape, gpu=device_type == "cuda"),
+        data=config,
+        facts=facts_of(data),
+        generations=(),
+        results={},
+        population=tuple(GeneticAlgorithm(search, encoding).ask()),
+    )
+
+
+def facts_of(data: ImageData) -> DataFacts:
+    return DataFacts(
+        fingerprint=data.fingerprint,
+        input_shape=data.input_shape,
+        class_names=data.class_names,
+        train_images=len(data.train_labels),
+        val_images=len(data.val_labels),
+        test_images=len(data.test_labels),
+    )
+
+
+def start_workers(
+    options: argparse.Namespace, run: RunDirectory, state: RunState, data: ImageData, device: str, slots: Sequence[Slot]
+) -> WorkerManager:
+    """Workers that hold the training and validation images; the test images stay here."""
+    from image_data import share_training_data
+    from train_model import WorkerSetup
+
+    descriptor, contents = share_training_data(data)
+    setup = WorkerSetup(
+        descriptor=descriptor,
+        contents=contents,
+        class_names=list(data.class_names),
+        device=device,
+        threads=state.training.threads,
+        deterministic=state.training.deterministic,
+        root=str(run.root.resolve()),
+    )
+    return WorkerManager(
+        slots,
+        "train_model:start_trainer",
+        asdict(setup),
+        descriptors=[descriptor],
+        task=lambda attempt: {"micro_batch": attempt.micro_batch, "weights": run.relative(run.weights(attempt.name))},
+        job_timeout=options.job_timeout,
+    )
+
+
+def resume_command(options: argparse.Namespace, run: RunDirectory) -> str:
+    """The exact command that goes on with the run on the same devices."""
+    command = ["python", sys.argv[0], "--resume", str(run.states()[0][1])]
+    for name in ("gpus", "cpu_workers", "job_timeout"):
+        if (value := getattr(options, name)) is not None:
+            command += [f"--{name}", *(map(str, value) if isinstance(value, list) else [f"{value:g}"])]
+    for name, default in (("workers_per_gpu", 1), ("max_retries", 2)):
+        if (value := getattr(options, name)) != default:
+            command += [f"--{name}", str(value)]
+    return shlex.join(command)
+
+
+def evolve(options: argparse.Namespace, run: RunDirectory, state: RunState | None, stop: StopSignals) -> int:
+    """The run itself, in a folder that is locked."""
+    import torch
+
+    from best_model import hand_over
+    from console import Console
+    from devices import find_slots
+    from image_data import load_image_data
+    from search import Search
+
+    console = Console(options.quiet)
+    threads = state.training.threads if state else TrainingConfig(**given(options, TrainingConfig)).threads
+    device, slots = find_slots(options.gpus, options.cpu_workers, options.workers_per_gpu, threads)
+    data = load_image_data(state.data if state else DataConfig(**given(options, DataConfig)))
+    if state is None:
+        state = new_state(options, data, device)
+    elif facts_of(data) != state.facts:
+        raise InputError(
+            f"data set {state.data.dataset} is not the one this run began with (fingerprint "
+            f"{data.fingerprint[:12]}, expected {state.facts.fingerprint[:12]}); name the right one by --dataset"
+        )
+    if options.overwrite:
+        run.clear()
+    run.drop_states_after(state.generation)
+    save_state(run, state)
+    console.say(f"data set {state.data.dataset}: {facts_in_words(state.facts)}; {len(slots)} workers on {device}")
+    console.open([slot.name for slot in slots], state.search.generations)
+    try:
+        with start_workers(options, run, state, data, device, slots) as workers:
+            search = Search(run, state, workers, console, stop, options.max_retries)
+            search.evolve()
+            info = hand_over(search, data, torch.device(device))
+    finally:
+        console.close()
+    for line in closing_lines(search, info):
+        console.say(line, always=True)
+    return DONE
+
+
+def facts_in_words(facts: DataFacts) -> str:
+    channels, height, width = facts.input_shape
+    return (
+        f"{facts.train_images:,} training, {facts.val_images:,} validation and {facts.test_images:,} test images "
+        f"of {height}×{width}×{channels} in {len(facts.class_names)} classes"
+    )
+
+
+def closing_lines(search: Search, info: ModelInfo) -> list[str]:
+    run, individual, result = search.run, info.individual, info.result
+    if result is None or individual.fitness is None or info.test is None:
+        raise RunFault(f"the best network is not complete: {info}")
+    total = len(search.individuals())
+    networks = len({key for each in search.individuals() for key in each.jobs})
+    evaluate = ["python", "evaluate.py", "--model_path", str(run.best_model), "--info_path", str(run.best_info)]
+    if search.state.data.data_dir != DataConfig().data_dir:
+        evaluate += ["--data_dir", search.state.data.data_dir]
+    final = f", then {len(result.epochs)} epochs on all but the test images" if info.split == "all" else ""
+    return [
+        "",
+        f"best network         {individual.chromosome} ({individual.name}{final})",
+        f"                     {info.description}",
+        f"validation accuracy  {individual.fitness.value:.4f} ({search.state.facts.val_images:,} images)",
+        f"test accuracy        {info.test.accuracy:.4f} ({info.test.images:,} images, never used before)",
+        f"size                 {result.parameters:,} parameters, {result.flops / 1e6:,.1f} MFLOPs an image",
+        f"trainings            {networks} for {total} individuals: {total - networks} spared "
+        f"(elites and known networks); {search.trainings} in this session",
+        f"files                {run.best_model.parent}/, {run.history}, {run.figures}/fitness.png",
+        f"next                 {shlex.join(evaluate)}",
+    ]
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = build_parser().parse(arguments)
+    check_options(options)
+    run, state = open_run(options)
+    stop = StopSignals()
+    run.lock()
+    try:
+        return evolve(options, run, state, stop)
+    except StopRequested:
+        print_advice(options, run, "stopped; every finished training is kept")
+        return STOPPED
+    except (RunFault, WorkersBroken) as fault:
+        print_advice(options, run, f"error: {fault}")
+        return FAULT
+    except OSError as error:
+        print_advice(options, run, f"error: cannot write {error.filename}: {error.strerror}")
+        return FAULT
+    finally:
+        run.unlock()
+
+
+def print_advice(options: argparse.Namespace, run: RunDirectory, message: str) -> None:
+    """What happened, and how to go on."""
+    print(message, file=sys.stderr)
+    if run.states():
+        print(f"to go on: {resume_command(options, run)}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,436 @@
+"""Data sets as uint8 tensors, their splits, and batched augmentation."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import math
+import mmap
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from chromosome import MINIMUM_SIDE
+from records import DataConfig, InputError, canonical_json
+
+Images = NDArray[np.uint8]  # (N, H, W, C)
+Labels = NDArray[np.int64]  # (N,)
+Arrays = tuple[Images, Labels, Images, Labels, list[str]]  # training, test, names of the classes
+
+SHARED_ARRAYS = ("train_images", "train_labels", "val_images", "val_labels")
+TORCHVISION_SETS = {
+    "cifar10": "CIFAR10",
+    "cifar100": "CIFAR100",
+    "mnist": "MNIST",
+    "fashion_mnist": "FashionMNIST",
+    "kmnist": "KMNIST",
+    "svhn": "SVHN",
+}
+NO_FLIP = ("digits", "mnist", "fashion_mnist", "kmnist", "svhn")
+DIGITS_VAL_FRACTION, VAL_FRACTION = 0.2, 0.1
+TEST_FRACTION = 0.2  # of data that come without a test split: digits, plain folders of images
+FOLDER_SIDE = 64  # pixels, for folders whose images differ in size
+SPLIT_SEED = 0  # splits are fixed per data set, whatever the seed of the search
+
+
+@dataclass(frozen=True, eq=False)
+class ImageData:
+    """A data set in memory: training, validation and test images, and what describes them.
+
+    Images are uint8 (N, H, W, C), labels int64 (N,). `fingerprint` is a SHA-256 over all pixels,
+    labels and splits: two data sets of one fingerprint train alike.
+    """
+
+    train_images: Images
+    train_labels: Labels
+    val_images: Images
+    val_labels: Labels
+    test_images: Images
+    test_labels: Labels
+    class_names: tuple[str, ...]
+    fingerprint: str
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Channels, height, width."""
+        height, width, channels = self.train_images.shape[1:]
+        return channels, height, width
+
+    @property
+    def classes(self) -> int:
+        return len(self.class_names)
+
+    def split(self, name: str) -> tuple[Images, Labels]:
+        """The images and labels of "train", "validation" or "test"."""
+        prefix = {"train": "train", "validation": "val", "test": "test"}[name]
+        return getattr(self, f"{prefix}_images"), getattr(self, f"{prefix}_labels")
+
+    def statistics(self) -> tuple[list[float], list[float]]:
+        """Mean and standard deviation per channel of the training images, in pixel values."""
+        channels = self.train_images.reshape(-1, self.train_images.shape[-1])
+        counts = [np.bincount(channels[:, channel], minlength=256) for channel in range(channels.shape[1])]
+        values = np.arange(256)
+        means = [float((count * values).sum() / count.sum()) for count in counts]
+        variances = [
+            float((count * (values - mean) ** 2).sum() / count.sum()) for count, mean in zip(counts, means, strict=True)
+        ]
+        return means, [math.sqrt(variance) for variance in variances]
+
+
+def load_image_data(config: DataConfig) -> ImageData:
+    """Loads a data set and splits it. Raises `InputError` for data that are missing or not as needed."""
+    name = config.dataset
+    if name == "digits":
+        arrays = _load_digits()
+    elif name in TORCHVISION_SETS:
+        arrays = _load_torchvision(name, Path(config.data_dir))
+    elif Path(name).is_dir():
+        arrays = _load_folder(Path(name), config.image_size)
+    elif Path(name).is_file():
+        arrays = _load_npz(Path(name))
+    else:
+        known = ", ".join(["digits", *TORCHVISION_SETS])
+        raise InputError(
+            f"no data set {name!r}: expected {known}, a folder of class folders, or an .npz file that exists"
+        )
+    _check_arrays(name, arrays)
+    default = DIGITS_VAL_FRACTION if name == "digits" else VAL_FRACTION
+    return _split(arrays, default if config.val_fraction is None else config.val_fraction, config.train_limit)
+
+
+def may_flip(config: DataConfig) -> bool:
+    """Whether mirrored images are still of their class: not so for digits, letters and MNIST-likes."""
+    return config.dataset not in NO_FLIP
+
+
+def _load_digits() -> Arrays:
+    """1,797 real 8×8 images of digits from scikit-learn (UCI, Alpaydin & Kaynak 1998), values 0 to 16."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    images = np.round(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
+    return (*_hold_out_test(images, bunch.target.astype(np.int64)), [str(digit) for digit in range(10)])
+
+
+def _load_torchvision(name: str, folder: Path) -> Arrays:
+    from torchvision import datasets
+
+    make: Callable[..., Any] = getattr(datasets, TORCHVISION_SETS[name])
+    splits: list[dict[str, Any]] = (
+        [{"split": "train"}, {"split": "test"}] if name == "svhn" else [{"train": True}, {"train": False}]
+    )
+    loaded, existed = [], folder.exists()
+    for split in splits:
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):
+                loaded.append(make(folder, download=True, **split))
+        except (OSError, RuntimeError) as error:
+            if not existed:
+                shutil.rmtree(folder, ignore_errors=True)
+            url = getattr(make, "url", None) or getattr(make, "mirrors", [""])[0]
+            raise InputError(
+                f"data set {name} is not in {folder.resolve()} and could not be downloaded "
+                f"({str(error).splitlines()[0] if str(error) else type(error).__name__}); put the files of "
+                f"{url or 'its home page'} there, name another --data_dir, or use --dataset digits"
+            ) from error
+    arrays: list[NDArray[Any]] = []
+    for dataset in loaded:
+        images = np.asarray(dataset.data)
+        if name == "svhn":
+            images = images.transpose(0, 2, 3, 1)
+        labels = dataset.labels if name == "svhn" else dataset.targets
+        arrays += [images if images.ndim == 4 else images[..., None], np.asarray(labels, dtype=np.int64)]
+    names = getattr(loaded[0], "classes", None) or [str(label) for label in range(int(arrays[1].max()) + 1)]
+    return arrays[0], arrays[1], arrays[2], arrays[3], [str(label) for label in names]
+
+
+def _load_npz(path: Path) -> Arrays:
+    """The four arrays that Keras ships its data sets in. Pickled contents are refused, never read."""
+    names = ("x_train", "y_train", "x_test", "y_test")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise InputError(f"{path}: expected an .npz archive, found a single array")
+            missing = [name for name in names if name not in archive]
+            if missing:
+                raise InputError(
+                    f"{path}: expected the arrays {', '.join(names)}, but {', '.join(missing)} is missing "
+                    f"(found {', '.join(archive.files) or 'none'})"
+                )
+            x_train, y_train, x_test, y_test = (archive[name] for name in names)
+            classes = archive.get("classes")
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: not an .npz file of plain arrays ({str(error).splitlines()[0]})") from error
+    for name, images, labels in (("train", x_train, y_train), ("test", x_test, y_test)):
+        if images.dtype != np.uint8 or images.ndim not in (3, 4):
+            raise InputError(
+                f"{path}: x_{name} must hold uint8 pixels of shape (N, H, W) or (N, H, W, C), "
+                f"but is {images.dtype} of shape {images.shape}"
+            )
+        if labels.dtype.kind not in "iu" or labels.size != len(images) or labels.shape[0] != len(images):
+            raise InputError(
+                f"{path}: y_{name} must hold one whole number for each of the {len(images)} images, "
+                f"but is {labels.dtype} of shape {labels.shape}"
+            )
+    x_train, x_test = (images if images.ndim == 4 else images[..., None] for images in (x_train, x_test))
+    y_train, y_test = (labels.reshape(-1).astype(np.int64) for labels in (y_train, y_test))
+    count = int(y_train.max(initial=-1)) + 1
+    if classes is not None and classes.shape == (count,):
+        return x_train, y_train, x_test, y_test, [str(name) for name in classes]
+    return x_train, y_train, x_test, y_test, [str(label) for label in range(count)]
+
+
+def _load_folder(folder: Path, side: int | None) -> Arrays:
+    """A folder of class folders, or `train` and `test` folders of such."""
+    from PIL import Image, UnidentifiedImageError
+    from torchvision import datasets
+
+    parts = [folder / "train", folder / "test"] if (folder / "train").is_dir() else [folder]
+    loaded = []
+    for part in parts:
+        try:
+            loaded.append(datasets.ImageFolder(str(part)))
+        except (FileNotFoundError, OSError) as error:
+            raise InputError(f"{part}: expected one folder of images for each class ({error})") from error
+    if loaded[0].classes != loaded[-1].classes:
+        raise InputError(f"{folder}: train has the classes {loaded[0].classes}, but test has {loaded[-1].classes}")
+    try:
+        sizes, modes = set(), set()
+        for path in (path for dataset in loaded for path, _ in dataset.samples):
+            with Image.open(path) as picture:
+                sizes.add(picture.size)
+                modes.add(picture.mode)
+        mode = "L" if modes <= {"L", "1"} else "RGB"
+        if side is None and len(sizes) > 1:
+            side = FOLDER_SIDE
+        images = [np.stack([_read_picture(path, mode, side) for path, _ in dataset.samples]) for dataset in loaded]
+    except (UnidentifiedImageError, OSError) as error:
+        raise InputError(f"{folder}: cannot read an image ({error})") from error
+    images = [part if part.ndim == 4 else part[..., None] for part in images]
+    labels = [np.asarray(dataset.targets, dtype=np.int64) for dataset in loaded]
+    if len(loaded) == 1:
+        return (*_hold_out_test(images[0], labels[0]), loaded[0].classes)
+    return images[0], labels[0], images[1], labels[1], loaded[0].classes
+
+
+def _read_picture(path: str, mode: str, side: int | None) -> Images:
+    """One image file as an array (H, W) or (H, W, 3), its middle square resized to `side` if given."""
+    from PIL import Image, ImageOps
+
+    with Image.open(path) as picture:
+        converted = picture.convert(mode)
+        return np.asarray(converted if side is None else ImageOps.fit(converted, (side, side)))
+
+
+def _check_arrays(name: str, arrays: Arrays) -> None:
+    """Raises `InputError` unless images and labels can be trained on."""
+    x_train, y_train, x_test, y_test, class_names = arrays
+    height, width, channels = x_train.shape[1:]
+    if x_train.shape[1:] != x_test.shape[1:]:
+        raise InputError(
+            f"{name}: training images are {height}×{width}×{channels}, "
+            f"but test images {'×'.join(map(str, x_test.shape[1:]))}"
+        )
+    if not len(x_test):
+        raise InputError(f"{name}: there are no test images")
+    if min(height, width) < MINIMUM_SIDE or channels not in (1, 3):
+        raise InputError(
+            f"{name}: images must be at least {MINIMUM_SIDE}×{MINIMUM_SIDE} pixels with 1 or 3 channels, "
+            f"but are {height}×{width} with {channels}"
+        )
+    counts = np.bincount(y_train, minlength=len(class_names)) if y_train.min(initial=0) >= 0 else np.zeros(1)
+    if not counts.all():
+        found = np.unique(y_train)
+        raise InputError(
+            f"{name}: labels must be the whole numbers from 0 on without a gap, but the training labels are "
+            f"{', '.join(map(str, found[:12]))}{', …' if len(found) > 12 else ''}"
+        )
+    if len(counts) < 2:
+        raise InputError(f"{name}: at least 2 classes are needed, but there is {len(counts)}")
+    if y_test.min() < 0 or y_test.max() >= len(counts):
+        raise InputError(
+            f"{name}: test labels must lie between 0 and {len(counts) - 1} as the training labels do, "
+            f"but run from {y_test.min()} to {y_test.max()}"
+        )
+    rare = int(counts.argmin())
+    if counts[rare] < 2:
+        raise InputError(
+            f"{name}: class {class_names[rare]!r} has {counts[rare]} training image; "
+            "each class needs at least two, one to train on and one to validate"
+        )
+
+
+def _stratified(labels: Labels, count: int, least: int = 1, leave: int = 1) -> NDArray[np.int64]:
+    """Indices of `count` images, each class by its share (largest remainders), ascending.
+
+    At least `least` of each class are taken and `leave` left. Raises `InputError` where that cannot be.
+    """
+    totals = np.bincount(labels)
+    if not least * len(totals) <= count <= len(labels) - leave * len(totals) or totals.min() < least + leave:
+        raise InputError(
+            f"{count} of {len(labels)} training images cannot be set apart so that all {len(totals)} classes "
+            "stay on both sides; change --val_fraction or --train_limit"
+        )
+    shares = totals * count / len(labels)
+    taken = np.clip(np.floor(shares).astype(np.int64), least, totals - leave)
+    while (difference := count - int(taken.sum())) != 0:
+        if difference > 0:
+            taken[np.where(taken < totals - leave, shares - taken, -np.inf).argmax()] += 1
+        else:
+            taken[np.where(taken > least, shares - taken, np.inf).argmin()] -= 1
+    rng = np.random.default_rng(SPLIT_SEED)
+    chosen = [rng.permutation(np.flatnonzero(labels == label))[:number] for label, number in enumerate(taken)]
+    return np.sort(np.concatenate(chosen))
+
+
+def _hold_out_test(images: Images, labels: Labels) -> tuple[Images, Labels, Images, Labels]:
+    counts = np.bincount(labels)
+    if counts.min() < 3:
+        raise InputError(
+            f"class number {int(counts.argmin())} has {counts.min()} images; without a test folder each class "
+            "needs at least three: one each to train, to validate and to test"
+        )
+    test = _stratified(labels, max(round(TEST_FRACTION * len(labels)), len(counts)))
+    return np.delete(images, test, 0), np.delete(labels, test), images[test], labels[test]
+
+
+def _split(arrays: Arrays, val_fraction: float, train_limit: int | None) -> ImageData:
+    """Training, validation and test split, with the fingerprint of all three."""
+    x_train, y_train, x_test, y_test, class_names = arrays
+    if train_limit is not None and train_limit < len(y_train):
+        classes = len(class_names)
+        if train_limit < 2 * classes:
+            raise InputError(
+                f"--train_limit must be at least {2 * classes} (two images for each of {classes} classes), "
+                f"but is {train_limit}"
+            )
+        kept = _stratified(y_train, train_limit, least=2, leave=0)
+        x_train, y_train = x_train[kept], y_train[kept]
+    count = max(round(val_fraction * len(y_train)), len(class_names))
+    validation = _stratified(y_train, count)
+    data = ImageData(
+        np.delete(x_train, validation, 0),
+        np.delete(y_train, validation),
+        x_train[validation],
+        y_train[validation],
+        np.ascontiguousarray(x_test),
+        y_test,
+        class_names=tuple(class_names),
+        fingerprint="",
+    )
+    digest = hashlib.sha256()
+    for name in ("train", "validation", "test"):
+        for array in data.split(name):
+            digest.update(canonical_json([str(array.dtype), list(array.shape)]).encode())
+            digest.update(array.data)
+    return replace(data, fingerprint=digest.hexdigest())
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """What a worker trains with, as tensors on its device; there are no test images here.
+
+    Images are uint8 (N, C, H, W) in channels_last memory, labels int64 (N,); `mean` and `std` are
+    those of the training split.
+    """
+
+    images: Tensor
+    labels: Tensor
+    val_images: Tensor
+    val_labels: Tensor
+    mean: list[float]
+    std: list[float]
+
+    def for_training(self, split: str) -> tuple[Tensor, Tensor]:
+        """The images and labels to train on: "train", or "all" with the validation images."""
+        if split == "train":
+            return self.images, self.labels
+        # Concatenated in NHWC, so that the result is channels_last like its parts.
+        images = torch.cat([part.permute(0, 2, 3, 1) for part in (self.images, self.val_images)])
+        return images.permute(0, 3, 1, 2), torch.cat([self.labels, self.val_labels])
+
+
+def to_device(data: ImageData, device: torch.device) -> TrainingData:
+    """The training and validation images on a device. On the CPU nothing is copied."""
+    mean, std = data.statistics()
+    return TrainingData(
+        image_tensor(data.train_images, device),
+        torch.from_numpy(data.train_labels).to(device),
+        image_tensor(data.val_images, device),
+        torch.from_numpy(data.val_labels).to(device),
+        mean,
+        std,
+    )
+
+
+def image_tensor(images: Images, device: torch.device) -> Tensor:
+    """Images (N, H, W, C) as a uint8 tensor (N, C, H, W) in channels_last memory."""
+    return torch.from_numpy(images).to(device).permute(0, 3, 1, 2)
+
+
+def augment(images: Tensor, padding: int, flip: bool, generator: torch.Generator) -> Tensor:
+    """A random padded crop and a random horizontal flip of each image of a batch.
+
+    `images` are uint8 (B, C, H, W) in channels_last memory on the generator's device, and so is the
+    result. The crop is one indexed read from a view of all windows of the padded batch.
+    """
+    count, _, height, width = images.shape
+    batch = images.permute(0, 2, 3, 1)  # (B, H, W, C)
+    device = images.device
+    if flip:
+        mirrored = torch.rand(count, 1, 1, 1, generator=generator, device=device) < 0.5
+        batch = torch.where(mirrored, batch.flip(2), batch)
+    if padding:
+        padded = functional.pad(batch, (0, 0, padding, padding, padding, padding))
+        windows = padded.unfold(1, height, 1).unfold(2, width, 1)  # (B, 2p+1, 2p+1, C, H, W)
+        windows = windows.permute(0, 1, 2, 4, 5, 3)
+        top, left = torch.randint(2 * padding + 1, (2, count), generator=generator, device=device)
+        batch = windows[torch.arange(count, device=device), top, left]
+    return batch.permute(0, 3, 1, 2)
+
+
+def share_training_data(data: ImageData) -> tuple[int, list[dict[str, Any]]]:
+    """Copies training and validation arrays into memory that other processes can map.
+
+    Returns a file descriptor, to be inherited and closed by the caller, and the table of contents.
+    Nothing of it has a name in a file system, so nothing is left behind however processes end.
+    """
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("training_data")
+    else:
+        with tempfile.TemporaryFile() as file:
+            descriptor = os.dup(file.fileno())
+    contents: list[dict[str, Any]] = []
+    with open(descriptor, "wb", closefd=False) as file:
+        for name in SHARED_ARRAYS:
+            array = np.ascontiguousarray(getattr(data, name))
+            contents.append({"dtype": str(array.dtype), "shape": list(array.shape), "offset": file.tell()})
+            file.write(array.data)
+            file.write(bytes(-file.tell() % 64))
+    return descriptor, contents
+
+
+def map_training_data(descriptor: int, contents: list[dict[str, Any]], class_names: Sequence[str]) -> ImageData:
+    """The arrays that another process shared; its test images are not among them."""
+    memory = mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY)
+    arrays: list[NDArray[Any]] = [
+        np.ndarray(item["shape"], item["dtype"], buffer=memory, offset=item["offset"]) for item in contents
+    ]
+    images, labels, val_images, val_labels = arrays
+    return ImageData(
+        images, labels, val_images, val_labels, images[:0], labels[:0], class_names=tuple(class_names), fingerprint=""
+    )

@@ -1,0 +1,127 @@
+"""From an architecture to a PyTorch module, and what it costs before it is built."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from chromosome import Architecture
+from records import InputError
+
+ACTIVATIONS = {"ReLU": nn.ReLU, "LeakyReLU": nn.LeakyReLU, "ELU": nn.ELU, "GELU": nn.GELU}
+POOLINGS = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
+
+
+class Normalize(nn.Module):
+    """uint8 pixels (N, C, H, W) → floats of zero mean and unit variance per channel.
+
+    The statistics are buffers, so a weights file carries them and evaluates alike everywhere.
+    """
+
+    mean: Tensor  # (C, 1, 1), in pixel values 0 to 255
+    scale: Tensor  # (C, 1, 1), one over the standard deviation
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).reshape(-1, 1, 1))
+        self.register_buffer("scale", 1 / torch.tensor(std).clamp(min=1).reshape(-1, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images - self.mean) * self.scale
+
+
+def build_model(
+    architecture: Architecture, mean: Sequence[float] | None = None, std: Sequence[float] | None = None
+) -> nn.Sequential:
+    """The network of an architecture, for uint8 images (N, C, H, W); returns logits (N, classes).
+
+    `mean` and `std` are the statistics of the training images in pixel values (0 to 255), one per
+    channel. They may be left out where a `state_dict` that carries them is loaded afterwards.
+    Weights are drawn from torch's global generator (Kaiming normal, He et al. 2015, eq. 14).
+    """
+    channels = architecture.input_shape[0]
+    layers: list[nn.Module] = [Normalize(mean or [0.0] * channels, std or [1.0] * channels)]
+    for layer, in_channels, _, _ in architecture.feature_maps():
+        convolution = nn.Conv2d(
+            in_channels, layer.filters, layer.kernel, stride=layer.stride, padding=layer.kernel // 2, bias=False
+        )
+        if convolution.weight.device.type != "meta":
+            nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+        layers.append(convolution)
+        if layer.pool:
+            layers.append(POOLINGS[architecture.pooling](2))
+        layers += [nn.BatchNorm2d(layer.filters), ACTIVATIONS[architecture.activation]()]
+    features = architecture.layers[-1].filters
+    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(features, architecture.classes)]
+    return nn.Sequential(*layers)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelCost:
+    """What a network costs: `parameters` exactly, `flops` of one forward pass of one image.
+
+    FLOPs are those of convolutions and of the last layer, two per multiplication and addition, as
+    `torch.utils.flop_counter` counts. `training_memory` is an estimate, in bytes.
+    """
+
+    parameters: int
+    flops: int
+    activations: int  # values kept for the backward pass of one image
+
+    def training_memory(self, micro_batch: int, bytes_per_value: int = 4) -> int:
+        """Bytes for weights, gradients and momentum (float32) and the activations of a micro-batch."""
+        return 12 * self.parameters + micro_batch * self.activations * bytes_per_value
+
+
+def model_cost(architecture: Architecture) -> ModelCost:
+    """The cost of a network in closed form, without building it."""
+    parameters = flops = activations = 0
+    for layer, channels, height, width in architecture.feature_maps():
+        weights = layer.kernel**2 * channels * layer.filters
+        height, width = -(-height // layer.stride), -(-width // layer.stride)
+        parameters += weights + 2 * layer.filters
+        flops += 2 * weights * height * width
+        activations += layer.filters * height * width  # read by the pooling, or by the normalisation
+        if layer.pool:
+            height, width = height // 2, width // 2
+            activations += layer.filters * height * width
+        activations += layer.filters * height * width  # read by the activation
+    features = architecture.layers[-1].filters
+    parameters += (features + 1) * architecture.classes
+    flops += 2 * features * architecture.classes
+    return ModelCost(parameters=parameters, flops=flops, activations=activations)
+
+
+def load_model(path: Path, architecture: Architecture) -> nn.Sequential:
+    """The network of an architecture with the weights of a file, in evaluation mode, on the CPU.
+
+    Only tensors are read from the file (`weights_only=True`). Raises `InputError` for a file that
+    is missing, holds no weights, or holds those of another network.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise InputError(f"no weights file {path}") from error
+    except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(
+            f"{path} is not a weights file ({reason[:120]}); expected a state_dict, as torch.save writes it"
+        ) from error
+    model = build_model(architecture)
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise InputError(f"{path} is not a weights file; expected a state_dict, found {type(state).__name__}")
+    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in state.items()}
+    if expected != found:
+        odd = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+        raise InputError(
+            f"{path} does not fit the chromosome: weight {odd[0]} has the shape {found.get(odd[0], 'none')}, "
+            f"expected {expected.get(odd[0], 'none')}"
+        )
+    model.load_state_dict(state)
+    return model.eval()

@@ -1,0 +1,400 @@
+"""The frozen records that flow through the program, each validated once, when it is made."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import math
+import types
+import typing
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from typing import Any, TypeVar
+
+VERSION = "0.1.0"
+T = TypeVar("T")
+
+FAILURES = ("out_of_memory", "diverged", "crashed", "timed_out", "error")
+
+
+class InputError(ValueError):
+    """Bad input from a person: shown as one line, without a traceback, with exit status 2."""
+
+
+class RunFault(Exception):
+    """The run cannot go on, through no fault of what was typed; it can be resumed."""
+
+
+class TrainingFailure(Exception):
+    """A training that ended without a result: one of `FAILURES`, and the reason in words."""
+
+    def __init__(self, status: str, reason: str) -> None:
+        super().__init__(f"{status}: {reason}")
+        self.status, self.reason = status, reason
+
+
+def canonical_json(value: object) -> str:
+    """The one JSON text of a value: sorted keys, no spaces, no NaN. What is hashed is this text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def content_hash(value: object) -> str:
+    """SHA-256 of the canonical JSON of `value`, in hex."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def from_json(kind: type[T], value: object) -> T:
+    """The record of type `kind` that `dataclasses.asdict` and JSON made `value` of, checked in every part.
+
+    Raises ValueError that names the part that does not fit.
+    """
+    record: T = _parse(kind, value, kind.__name__)
+    return record
+
+
+def _parse(kind: Any, value: Any, where: str) -> Any:
+    """`kind` is a record, a plain type, a tuple, a dict with text keys, or one of these or None."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (types.UnionType, typing.Union):
+        options = [option for option in arguments if option is not type(None)]
+        return None if value is None else _parse(options[0], value, where)
+    if is_dataclass(kind) and isinstance(kind, type):
+        hints = _hints(kind)
+        if not isinstance(value, dict) or set(value) != set(hints):
+            odd = sorted(set(hints) ^ set(value)) if isinstance(value, dict) else value
+            raise ValueError(f"{where}: the parts of {kind.__name__} were expected, odd are {odd!r}")
+        return kind(**{name: _parse(hint, value[name], f"{where}.{name}") for name, hint in hints.items()})
+    if origin is tuple and isinstance(value, list):
+        inner = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
+        if len(inner) == len(value):
+            parts = zip(inner, value, strict=True)
+            return tuple(_parse(part, item, f"{where}[{index}]") for index, (part, item) in enumerate(parts))
+    elif origin is dict and isinstance(value, dict):
+        return {name: _parse(arguments[1], item, f"{where}[{name!r}]") for name, item in value.items()}
+    elif kind is float and type(value) in (int, float):
+        return float(value)
+    elif kind in (int, str, bool) and type(value) is kind:
+        return value
+    raise ValueError(f"{where}: expected {getattr(kind, '__name__', kind)}, found {value!r}")
+
+
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
+def _setting(default: Any, help: str, choices: tuple[str, ...] | None = None, resume: bool = False) -> Any:
+    """A dataclass field that is also a command-line flag; `resume` marks what a resumed run may change."""
+    return field(default=default, metadata={"help": help, "choices": choices, "resume": resume})
+
+
+def _require(holds: bool, name: str, expected: str, found: object) -> None:
+    if not holds:
+        raise InputError(f"--{name} must be {expected}, but is {found}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvolutionConfig:
+    """The settings of the search. Raises `InputError` for values that have no meaning."""
+
+    generations: int = _setting(20, "generations to evolve, counted from 1", resume=True)
+    population: int = _setting(10, "individuals in each generation")
+    crossover: str = _setting("uniform", "crossover operator", ("uniform", "one_point", "two_point"))
+    crossover_prob: float = _setting(0.9, "probability that two parents are crossed, 0 to 1")
+    mutation_prob: float | None = _setting(None, "probability that a bit is flipped, 0 to 1 (default: 1/length)")
+    tournament_size: int = _setting(3, "individuals drawn for each tournament")
+    elitism: int = _setting(2, "best individuals carried over unchanged")
+    final_epochs: int | None = _setting(
+        None,
+        "train the best once more for this many epochs, on training and validation data (default: no)",
+        resume=True,
+    )
+    seed: int = _setting(0, "seed of the search (splits and trainings do not depend on it)")
+
+    def __post_init__(self) -> None:
+        _require(self.generations >= 1, "generations", "at least 1", self.generations)
+        _require(self.population >= 2, "population", "at least 2", self.population)
+        _require(0 <= self.crossover_prob <= 1, "crossover_prob", "between 0 and 1", self.crossover_prob)
+        if self.mutation_prob is not None:
+            _require(0 <= self.mutation_prob <= 1, "mutation_prob", "between 0 and 1", self.mutation_prob)
+        _require(
+            1 <= self.tournament_size <= self.population,
+            "tournament_size",
+            f"between 1 and the population ({self.population})",
+            self.tournament_size,
+        )
+        _require(
+            0 <= self.elitism < self.population,
+            "elitism",
+            f"at least 0 and under the population ({self.population})",
+            self.elitism,
+        )
+        if self.final_epochs is not None:
+            _require(self.final_epochs >= 1, "final_epochs", "at least 1", self.final_epochs)
+        _require(self.seed >= 0, "seed", "0 or more", self.seed)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingConfig:
+    """The protocol of a training: everything beside network and data that can change its outcome.
+
+    `precision`, `flip`, `crop_padding` and `micro_batch` may be left open ("auto" or None); a run
+    resolves them once, before its first job, so that a job's key never depends on the machine.
+    """
+
+    epochs: int = _setting(5, "epochs of each training")
+    batch_size: int = _setting(128, "images in a batch")
+    micro_batch: int | None = _setting(
+        None, "images in one forward pass; less than a batch accumulates gradients (default: the batch)"
+    )
+    learning_rate: float = _setting(0.1, "peak of the one-cycle learning rate")
+    momentum: float = _setting(0.9, "Nesterov momentum")
+    weight_decay: float = _setting(5e-4, "weight decay, on weights only")
+    label_smoothing: float = _setting(0.1, "label smoothing, 0 to under 1")
+    flip: str = _setting(
+        "auto", "random horizontal flips; auto: not for digits, MNIST-likes and SVHN", ("auto", "on", "off")
+    )
+    crop_padding: int | None = _setting(None, "pixels of padding for random crops (default: an eighth of the image)")
+    precision: str = _setting(
+        "auto", "arithmetic; auto: bfloat16 where the hardware has it", ("auto", "float32", "bfloat16")
+    )
+    threads: int = _setting(1, "CPU threads of one training")
+    training_seed: int = _setting(0, "enters the seed of every training")
+    deterministic: bool = _setting(
+        False, "on GPUs: same bits on the same card and versions, slower (CPU trainings always are)"
+    )
+    compile: str = _setting("off", "torch.compile each network (takes longer than a short training)", ("off", "on"))
+
+    def __post_init__(self) -> None:
+        _require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
+        _require(self.batch_size >= 2, "batch_size", "at least 2", self.batch_size)
+        if self.micro_batch is not None:
+            _require(
+                2 <= self.micro_batch <= self.batch_size,
+                "micro_batch",
+                f"between 2 and the batch ({self.batch_size})",
+                self.micro_batch,
+            )
+        for name in ("learning_rate", "momentum", "weight_decay"):
+            value = getattr(self, name)
+            _require(math.isfinite(value) and value >= 0, name, "a finite number, 0 or more", value)
+        _require(0 <= self.label_smoothing < 1, "label_smoothing", "at least 0 and under 1", self.label_smoothing)
+        if self.crop_padding is not None:
+            _require(self.crop_padding >= 0, "crop_padding", "0 or more", self.crop_padding)
+        _require(self.threads >= 1, "threads", "at least 1", self.threads)
+        _require(self.training_seed >= 0, "training_seed", "0 or more", self.training_seed)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataConfig:
+    """Which images are used, and how the training data is split."""
+
+    dataset: str = _setting(
+        "cifar10",
+        "digits, cifar10, cifar100, mnist, fashion_mnist, kmnist, svhn, a folder of class folders, or an .npz file",
+    )
+    data_dir: str = _setting("data", "folder where data sets are kept and downloaded to", resume=True)
+    val_fraction: float | None = _setting(
+        None, "share of the training data held out for fitness (default: 0.1, digits 0.2)"
+    )
+    train_limit: int | None = _setting(
+        None, "use a stratified subset of at most this many training images (default: all)"
+    )
+    image_size: int | None = _setting(
+        None, "side in pixels to which a folder's images are resized (default: their own, or 64 if they differ)"
+    )
+
+    def __post_init__(self) -> None:
+        _require(bool(self.dataset), "dataset", "the name of a data set or a path", "empty")
+        if self.val_fraction is not None:
+            _require(0 < self.val_fraction < 1, "val_fraction", "over 0 and under 1", self.val_fraction)
+        if self.train_limit is not None:
+            _require(self.train_limit >= 1, "train_limit", "at least 1", self.train_limit)
+        if self.image_size is not None:
+            _require(self.image_size >= 8, "image_size", "at least 8 pixels", self.image_size)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingJob:
+    """One training that may be asked for: equal jobs have equal keys and are trained once.
+
+    `phenotype` is the canonical JSON of the network, `split` is what it trains on: "train", or
+    "all" for training and validation images together (which leaves no accuracy to validate).
+    """
+
+    phenotype: str
+    protocol: TrainingConfig
+    data_fingerprint: str
+    replicate: int = 0
+    split: str = "train"
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of the job's content in hex; the name of its result's file."""
+        return content_hash(asdict(self))
+
+    @property
+    def seed(self) -> int:
+        """The 63-bit training seed, a function of the key alone."""
+        return int(self.key[:16], 16) >> 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Epoch:
+    """What one epoch came to. Accuracies are shares (0 to 1), losses cross-entropies in nats."""
+
+    train_loss: float
+    accuracy: float | None = None
+    loss: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cost:
+    """What a training cost, as measured: never the same twice, and never part of a result's identity."""
+
+    seconds: float = 0.0
+    images_per_second: float = 0.0
+    peak_memory: int | None = None  # bytes, of the worker process (CPU) or of the allocator (GPU)
+    device: str = ""
+    started: float = 0.0  # seconds since 1970
+    attempts: int = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingResult:
+    """How a job ended: `status` is "done" or one of `FAILURES`, with the `reason` in words."""
+
+    key: str
+    status: str
+    reason: str = ""
+    epochs: tuple[Epoch, ...] = ()
+    parameters: int = 0
+    flops: int = 0  # of one forward pass of one image
+    micro_batch: int = 0
+    weights: str | None = None  # path inside the run's folder
+    weights_sha256: str | None = None
+    cost: Cost = Cost()
+
+    def __post_init__(self) -> None:
+        if self.status != "done" and self.status not in FAILURES:
+            raise ValueError(f"status must be 'done' or one of {', '.join(FAILURES)}, but is {self.status!r}")
+        if self.status == "done" and not self.epochs:
+            raise ValueError(f"result {self.key}: a finished training has at least one epoch, but this has none")
+
+    @property
+    def fitness(self) -> Fitness | None:
+        """Fitness of the network after its last epoch; None for a failure or without validation images."""
+        if self.status != "done" or self.epochs[-1].accuracy is None or self.epochs[-1].loss is None:
+            return None
+        return Fitness(value=self.epochs[-1].accuracy, loss=self.epochs[-1].loss, parameters=self.parameters)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fitness:
+    """What selection compares: higher `value` first, then lower `loss`, then fewer `parameters`."""
+
+    value: float
+    loss: float = 0.0
+    parameters: int = 0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.value) and math.isfinite(self.loss)):
+            raise ValueError(f"fitness must be finite, but is {self}; a failed training has None")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Individual:
+    """One member of one generation: what it is, where it came from, and what came out."""
+
+    generation: int
+    index: int
+    chromosome: str
+    origin: str  # random, elite, crossover, mutation, crossover+mutation, copy
+    parents: tuple[str, ...] = ()  # names of individuals, as `name` gives them
+    jobs: tuple[str, ...] = ()  # keys
+    fitness: Fitness | None = None
+    failure: str | None = None  # the status and reason of a failed training
+
+    @property
+    def name(self) -> str:
+        return f"gen{self.generation}/ind{self.index}"
+
+    @property
+    def rank(self) -> tuple[bool, float, float, int, str]:
+        """Sort key, best first; ties are broken to the last bit, so that no order is left to chance."""
+        if self.fitness is None:
+            return (True, 0.0, 0.0, 0, self.chromosome)
+        return (False, -self.fitness.value, self.fitness.loss, self.fitness.parameters, self.chromosome)
+
+    def evaluated(self, value: float | None, loss: float = 0.0, parameters: int = 0) -> Individual:
+        """This individual with its fitness; None stands for a failed evaluation."""
+        return replace(self, fitness=None if value is None else Fitness(value=value, loss=loss, parameters=parameters))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Generation:
+    """One evaluated generation."""
+
+    number: int
+    individuals: tuple[Individual, ...]
+
+    @property
+    def best(self) -> Individual:
+        return min(self.individuals, key=lambda individual: individual.rank)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataFacts:
+    """What a run must find again in its data, and what decoding needs to know of them."""
+
+    fingerprint: str
+    input_shape: tuple[int, int, int]  # channels, height, width
+    class_names: tuple[str, ...]
+    train_images: int
+    val_images: int
+    test_images: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TestScore:
+    """What a network reached on the test images, which no decision ever saw."""
+
+    accuracy: float
+    loss: float
+    images: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelInfo:
+    """What goes with a weights file: the network, its data, where it came from, what it reached."""
+
+    version: str
+    individual: Individual
+    description: str
+    phenotype: str
+    data: DataConfig
+    facts: DataFacts
+    precision: str
+    split: str  # what the weights were trained on: "train", or "all" with the validation images
+    weights: str | None  # path inside the run's folder
+    result: TrainingResult | None
+    test: TestScore | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunState:
+    """All that is needed to go on after a generation, on any machine; generation 0 is the birth."""
+
+    version: str
+    search: EvolutionConfig
+    training: TrainingConfig  # with nothing left open
+    data: DataConfig
+    facts: DataFacts
+    generations: tuple[Generation, ...]
+    results: dict[str, TrainingResult]  # by key, of all individuals so far
+    population: tuple[Individual, ...]  # asked for, to be trained next
+
+    @property
+    def generation(self) -> int:
+        """The number of evaluated generations."""
+        return len(self.generations)

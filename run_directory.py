@@ -1,0 +1,212 @@
+"""Every path of a run, durable writes, seals, and the lock. Nothing here needs torch."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import hashlib
+import io
+import json
+import os
+import re
+import shutil
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from records import InputError, canonical_json
+
+SCHEMA = 1
+LOCK_NAME = ".evolution.lock"
+
+
+class DamagedFile(Exception):
+    """A file of a run that is not what was written: torn, changed, of another schema, or not a file of a run."""
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Replaces `path` by `content`, so that a crash at any instant leaves the old file or the new one.
+
+    Temporary file in the same folder, fsync, rename, fsync of the folder. Raises OSError, with the
+    path, where that fails; the temporary file is then removed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes renames and removals in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sealed(kind: str, content: Mapping[str, Any]) -> bytes:
+    """The text of a sealed file: what it is, its schema, a SHA-256 of its content, the content."""
+    digest = hashlib.sha256(canonical_json(content).encode()).hexdigest()
+    document = {"kind": kind, "schema": SCHEMA, "sha256": digest, "content": content}
+    return (json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()
+
+
+def read_sealed(path: Path, kind: str) -> dict[str, Any]:
+    """The content of a sealed file. Raises DamagedFile unless it is whole, of this kind and schema."""
+    try:
+        document = json.loads(path.read_bytes())
+        found_kind, schema, digest, content = (document[name] for name in ("kind", "schema", "sha256", "content"))
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DamagedFile(f"{path}: not a file of a run, or damaged ({type(error).__name__})") from error
+    if (found_kind, schema) != (kind, SCHEMA):
+        raise DamagedFile(
+            f"{path}: expected a {kind!r} file of schema {SCHEMA}, found {found_kind!r} of schema {schema!r}"
+        )
+    if not isinstance(content, dict) or hashlib.sha256(canonical_json(content).encode()).hexdigest() != digest:
+        raise DamagedFile(f"{path}: damaged, its content does not match its seal")
+    return content
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class RunDirectory:
+    """The files of one run below `root`. It alone names them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.checkpoints = root / "checkpoints"
+        self.results = root / "results"
+        self.jobs = self.results / "jobs"
+        self.history = self.results / "history.csv"
+        self.figures = self.results / "figures"
+        self.best_model = root / "best_model" / "best_model.pt"
+        self.best_info = root / "best_model" / "info.json"
+        self._lock: int | None = None
+        self._made: list[Path] = []
+
+    def state(self, generation: int) -> Path:
+        return self.checkpoints / f"generation_{generation}" / "ga_state.json"
+
+    def job(self, key: str) -> Path:
+        return self.jobs / f"{key}.json"
+
+    def individual(self, name: str) -> Path:
+        """The folder of an individual, by its name (gen3/ind2)."""
+        return self.results / name
+
+    def weights(self, name: str) -> Path:
+        return self.individual(name) / "best_model.pt"
+
+    def relative(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix()
+
+    def states(self) -> list[tuple[int, Path]]:
+        """The state files that exist, newest generation first, sound or not."""
+        found = []
+        for path in self.checkpoints.glob("generation_*/ga_state.json"):
+            if match := re.fullmatch(r"generation_(\d+)", path.parent.name):
+                found.append((int(match[1]), path))
+        return sorted(found, reverse=True)
+
+    def clear(self) -> None:
+        """Removes a run: newest state first, so that what a crash leaves is an older run, or none."""
+        self.drop_states_after(-1)
+        for folder in [
+            self.jobs,
+            self.figures,
+            *self.results.glob("gen*"),
+            self.results / "final",
+            self.best_model.parent,
+        ]:
+            if folder.exists():
+                shutil.rmtree(folder)
+        self.history.unlink(missing_ok=True)
+
+    def drop_states_after(self, generation: int) -> None:
+        """Removes the states of later generations, the newest first."""
+        for number, path in self.states():
+            if number > generation:
+                shutil.rmtree(path.parent)
+                sync_folder(self.checkpoints)
+
+    def write_history(self, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_durably(self.history, text.getvalue().encode())
+
+    def set_aside(self, path: Path) -> Path:
+        """Renames a damaged file to `*.damaged` (numbered if there is one) and returns the new path."""
+        aside = path.with_name(path.name + ".damaged")
+        number = 1
+        while aside.exists():
+            number += 1
+            aside = path.with_name(f"{path.name}.{number}.damaged")
+        os.rename(path, aside)
+        sync_folder(path.parent)
+        return aside
+
+    def lock(self) -> None:
+        """Takes the folder for this process, creating it where needed.
+
+        The lock (`flock`) falls with the process, however it ends. Raises `InputError` that names
+        the holder if another process has it, or if the folder cannot be written.
+        """
+        self._made = [folder for folder in (self.root, *self.root.parents) if not folder.exists()]
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            while self._lock is None:
+                self._lock = self._try_lock(self.root / LOCK_NAME)
+        except OSError as error:
+            raise InputError(f"cannot write to {self.root}: {error.strerror}; choose another --output_dir") from error
+        for folder in (self.checkpoints, self.results, self.best_model.parent):
+            for leftover in folder.rglob(".*.tmp"):
+                leftover.unlink()
+
+    def _try_lock(self, path: Path) -> int | None:
+        """The descriptor of the locked file; None if it was removed meanwhile by its last holder."""
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
+            os.close(descriptor)
+            raise InputError(
+                f"{self.root} is in use by {holder}; wait for it to end, or choose another --output_dir"
+            ) from None
+        try:
+            current = os.stat(path).st_ino == os.fstat(descriptor).st_ino
+        except FileNotFoundError:
+            current = False
+        if not current:
+            os.close(descriptor)
+            return None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        return descriptor
+
+    def unlock(self) -> None:
+        """Gives the folder back; folders that were made for the lock and stayed empty go, too."""
+        if self._lock is not None:
+            (self.root / LOCK_NAME).unlink(missing_ok=True)
+            os.close(self._lock)
+            self._lock = None
+            for folder in self._made:
+                if any(folder.iterdir()):
+                    break
+                folder.rmdir()

@@ -1,0 +1,111 @@
+"""The checkpoint of a run: saved after each generation, found again, and checked before it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from records import InputError, ModelInfo, RunState, TrainingResult, from_json
+from run_directory import DamagedFile, RunDirectory, read_sealed, sealed, write_durably
+
+STATE, JOB, INFO = "ga_state", "training_result", "model_info"
+
+
+def save_state(run: RunDirectory, state: RunState) -> Path:
+    """Writes the checkpoint of the state's generation, and returns its path."""
+    path = run.state(state.generation)
+    write_durably(path, sealed(STATE, asdict(state)))
+    return path
+
+
+def read_state(path: Path) -> RunState:
+    """A checkpoint. Raises DamagedFile for one that is not sound, OSError for one that cannot be read."""
+    try:
+        return from_json(RunState, read_sealed(path, STATE))
+    except ValueError as error:
+        raise DamagedFile(f"{path}: not a state of this version ({error})") from error
+
+
+def load_state(path: Path) -> tuple[RunDirectory, RunState]:
+    """The run and state to go on from: a state file as it is, or the newest sound one of a folder.
+
+    Raises `InputError` that says what to do if there is none.
+    """
+    if path.is_dir():
+        return _newest_sound(RunDirectory(path))
+    if not path.is_file():
+        raise InputError(
+            f"no state file or folder {path}; name a run's folder or its checkpoints/generation_N/ga_state.json"
+        )
+    root = path.parent
+    if root.name.startswith("generation_") and root.parent.name == "checkpoints":
+        root = root.parent.parent
+    try:
+        return RunDirectory(root), read_state(path)
+    except DamagedFile as error:
+        raise InputError(f"{error}; name the run's folder {root} to go on from its newest sound state") from error
+
+
+def _newest_sound(run: RunDirectory) -> tuple[RunDirectory, RunState]:
+    states = run.states()
+    if not states:
+        raise InputError(f"{run.root} holds no run (no checkpoints/generation_N/ga_state.json)")
+    damage = ""
+    for _, path in states:
+        try:
+            return run, read_state(path)
+        except DamagedFile as error:
+            damage = damage or str(error)
+    raise InputError(f"no state of {run.root} is sound ({damage}); start anew with --overwrite")
+
+
+def refuse_changes(state: RunState, given: Mapping[str, Any]) -> None:
+    """Raises `InputError` for a setting that a resumed run must keep, but that was given another value."""
+    for record in (state.search, state.training, state.data):
+        for item in fields(record):
+            kept = getattr(record, item.name)
+            wanted = given.get(item.name, kept)
+            if not item.metadata["resume"] and wanted not in (kept, "auto"):
+                raise InputError(
+                    f"--{item.name} is {kept} in this run and cannot become {wanted}: it would change results; "
+                    "start a new run with another --output_dir, or leave the flag out"
+                )
+
+
+def seal_result(run: RunDirectory, result: TrainingResult) -> None:
+    """Writes a finished job's result, durably; its weights must have been written before."""
+    write_durably(run.job(result.key), sealed(JOB, asdict(result)))
+
+
+def find_result(run: RunDirectory, key: str) -> TrainingResult | None:
+    """The sealed result of a job, if there is one. Raises DamagedFile if it is not sound."""
+    path = run.job(key)
+    if not path.exists():
+        return None
+    try:
+        result: TrainingResult = from_json(TrainingResult, read_sealed(path, JOB))
+    except ValueError as error:
+        raise DamagedFile(f"{path}: not a result of this version ({error})") from error
+    if result.key != key:
+        raise DamagedFile(f"{path}: holds the result of another job, {result.key}")
+    return result
+
+
+def save_info(run: RunDirectory, info: ModelInfo) -> None:
+    """Writes the `info.json` of an individual."""
+    write_durably(run.individual(info.individual.name) / "info.json", sealed(INFO, asdict(info)))
+
+
+def read_info(path: Path) -> ModelInfo:
+    """An `info.json`. Raises `InputError` for a file that is missing or not sound."""
+    try:
+        info: ModelInfo = from_json(ModelInfo, read_sealed(path, INFO))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    except (DamagedFile, ValueError) as error:
+        raise InputError(
+            f"{error if isinstance(error, DamagedFile) else f'{path}: {error}'}; give --chromosome instead"
+        ) from error
+    return info

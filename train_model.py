@@ -1,0 +1,349 @@
+"""One job → one result, on one device. Also a command: trains one network and prints its epochs."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import math
+import resource
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from chromosome import STANDARD_GENES, Encoding, architecture_of, decode, phenotype
+from command_line import DONE, FAULT, Parser, add_settings, given, run_command
+from image_data import TrainingData, augment, load_image_data, map_training_data, may_flip, to_device
+from model_generator import build_model, model_cost
+from records import (
+    Cost,
+    DataConfig,
+    Epoch,
+    InputError,
+    TrainingConfig,
+    TrainingFailure,
+    TrainingJob,
+    TrainingResult,
+    from_json,
+)
+from run_directory import file_sha256, write_durably
+
+WARM_UP = 0.3  # share of the steps in which the learning rate rises
+EVALUATION_BATCH = 500
+REPORT_SECONDS = 0.5  # between two signs of progress within an epoch
+
+Report = Callable[[Mapping[str, Any]], None]
+
+
+def resolve_protocol(
+    config: TrainingConfig, data: DataConfig, input_shape: tuple[int, int, int], gpu: bool
+) -> TrainingConfig:
+    """The protocol with nothing left open: what "auto" and None stand for on this data and hardware."""
+    precision = config.precision
+    if precision == "auto":
+        precision = "bfloat16" if (torch.cuda.is_bf16_supported(False) if gpu else _cpu_has_bfloat16()) else "float32"
+    flip = ("on" if may_flip(data) else "off") if config.flip == "auto" else config.flip
+    padding = min(input_shape[1:]) // 8 if config.crop_padding is None else config.crop_padding
+    micro_batch = config.micro_batch or config.batch_size
+    return replace(config, precision=precision, flip=flip, crop_padding=padding, micro_batch=micro_batch)
+
+
+def _cpu_has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 in hardware (AVX512-BF16 or AMX), as Linux lists it."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text().split()
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def one_cycle(step: int, steps: int) -> float:
+    """The share of the peak learning rate at a step: a cosine up, then a cosine down to nothing.
+
+    Smith & Topin 2018, with the cosine annealing of the fastai library.
+    """
+    peak = WARM_UP * steps
+    if step + 1 <= peak:
+        return 0.04 + 0.96 * (1 - math.cos(math.pi * (step + 1) / peak)) / 2
+    return (1 + math.cos(math.pi * (step + 1 - peak) / (steps - peak + 1))) / 2
+
+
+def train_model(
+    job: TrainingJob,
+    data: TrainingData,
+    device: torch.device,
+    micro_batch: int | None = None,
+    report: Report | None = None,
+) -> tuple[TrainingResult, nn.Module]:
+    """Trains the network of a job; returns its result and the trained module, in evaluation mode.
+
+    `micro_batch` overrides that of the protocol when a first try ran out of memory. `report` is
+    called after each epoch, and within long ones. Raises `TrainingFailure` for a loss that is not
+    finite ("diverged") or too little memory ("out_of_memory").
+    """
+    try:
+        return _train(job, data, device, micro_batch or job.protocol.micro_batch or job.protocol.batch_size, report)
+    except torch.OutOfMemoryError as error:
+        raise TrainingFailure("out_of_memory", str(error).splitlines()[0]) from error
+    except RuntimeError as error:
+        if "can't allocate memory" in str(error) or "not enough memory" in str(error):
+            raise TrainingFailure("out_of_memory", str(error).splitlines()[0]) from error
+        raise
+
+
+def _train(
+    job: TrainingJob, data: TrainingData, device: torch.device, micro_batch: int, report: Report | None
+) -> tuple[TrainingResult, nn.Module]:
+    protocol, architecture = job.protocol, architecture_of(job.phenotype)
+    started, clock = time.time(), time.perf_counter()
+    _reset_peak_memory(device)
+    torch.manual_seed(job.seed)
+    model = build_model(architecture, data.mean, data.std).to(device).to(memory_format=torch.channels_last)
+    if protocol.compile == "on":
+        model.compile()
+    images, labels = data.for_training(job.split)
+    loop = _TrainingLoop(protocol, model, images, labels, micro_batch, job.seed)
+    epochs: list[Epoch] = []
+    training_seconds = 0.0
+    for epoch in range(1, protocol.epochs + 1):
+        epoch_clock = time.perf_counter()
+        train_loss = loop.run_epoch(epoch, report)
+        training_seconds += time.perf_counter() - epoch_clock
+        if not math.isfinite(train_loss):
+            raise TrainingFailure("diverged", f"the training loss of epoch {epoch} is {train_loss}")
+        accuracy = loss = None
+        if job.split == "train":
+            accuracy, loss = accuracy_and_loss(predict(model, data.val_images, protocol.precision), data.val_labels)
+            if not math.isfinite(loss):
+                raise TrainingFailure("diverged", f"the validation loss of epoch {epoch} is {loss}")
+        epochs.append(Epoch(train_loss=train_loss, accuracy=accuracy, loss=loss))
+        rate = epoch * loop.images_per_epoch / training_seconds
+        if report is not None:
+            report({"epoch": epoch, "images_per_second": rate, **asdict(epochs[-1])})
+    cost = model_cost(architecture)
+    return TrainingResult(
+        key=job.key,
+        status="done",
+        epochs=tuple(epochs),
+        parameters=cost.parameters,
+        flops=cost.flops,
+        micro_batch=micro_batch,
+        cost=Cost(
+            seconds=time.perf_counter() - clock,
+            images_per_second=rate,
+            peak_memory=_peak_memory(device),
+            started=started,
+        ),
+    ), model.eval()
+
+
+class _TrainingLoop:
+    """Model, optimizer and schedule of one training; epochs of whole batches, shuffled on the device."""
+
+    def __init__(
+        self, protocol: TrainingConfig, model: nn.Module, images: Tensor, labels: Tensor, micro_batch: int, seed: int
+    ) -> None:
+        self.protocol, self.model, self.images, self.labels = protocol, model, images, labels
+        self.batch = min(protocol.batch_size, len(images))
+        self.steps = len(images) // self.batch  # of one epoch
+        self.images_per_epoch = self.steps * self.batch
+        self.pieces = -(-self.batch // micro_batch)
+        self.generator = torch.Generator(images.device).manual_seed(seed)
+        groups: list[dict[str, Any]] = [
+            {"params": [weight for weight in model.parameters() if weight.ndim > 1]},
+            {"params": [other for other in model.parameters() if other.ndim <= 1], "weight_decay": 0.0},
+        ]
+        self.optimizer = torch.optim.SGD(
+            groups,
+            weight_decay=protocol.weight_decay,
+            lr=protocol.learning_rate,
+            momentum=protocol.momentum,
+            nesterov=protocol.momentum > 0,
+            fused=True,
+        )
+        if protocol.precision == "bfloat16":
+            self.autocast = torch.autocast(images.device.type, torch.bfloat16)
+        else:
+            self.autocast = torch.autocast(images.device.type, enabled=False)
+
+    def run_epoch(self, epoch: int, report: Report | None) -> float:
+        """One pass over the training images; returns their mean loss. The device is waited for once."""
+        self.model.train()
+        order = torch.randperm(len(self.images), generator=self.generator, device=self.images.device)
+        total = torch.zeros((), device=self.images.device)
+        clock = reported = time.perf_counter()
+        for step in range(self.steps):
+            rate = self.protocol.learning_rate * one_cycle(
+                (epoch - 1) * self.steps + step, self.protocol.epochs * self.steps
+            )
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            total += self._step(order[step * self.batch : (step + 1) * self.batch])
+            now = time.perf_counter()
+            if report is not None and now - reported > REPORT_SECONDS and step + 1 < self.steps:
+                reported = now
+                done = (step + 1) / self.steps
+                report({"epoch": epoch - 1 + done, "images_per_second": (step + 1) * self.batch / (now - clock)})
+        return total.item() / self.steps
+
+    def _step(self, indices: Tensor) -> Tensor:
+        """One step of the optimizer on the images at `indices` (B,); returns their mean loss, on the device."""
+        protocol = self.protocol
+        images = augment(self.images[indices], protocol.crop_padding or 0, protocol.flip == "on", self.generator)
+        labels = self.labels[indices]
+        self.optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=images.device)
+        pieces = zip(images.tensor_split(self.pieces), labels.tensor_split(self.pieces), strict=True)
+        for piece, piece_labels in pieces:
+            with self.autocast:
+                logits = self.model(piece)
+            loss = functional.cross_entropy(logits.float(), piece_labels, label_smoothing=protocol.label_smoothing)
+            loss = loss * (len(piece) / len(images))
+            loss.backward()
+            total += loss.detach()
+        self.optimizer.step()
+        return total
+
+
+@torch.no_grad()
+def predict(model: nn.Module, images: Tensor, precision: str) -> Tensor:
+    """Logits (N, classes) in float32 of uint8 images (N, C, H, W), by the model in evaluation mode."""
+    model.eval()
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        return torch.cat([model(batch).float() for batch in images.split(EVALUATION_BATCH)])
+
+
+def accuracy_and_loss(logits: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Share of images classified rightly, and mean cross-entropy in nats."""
+    correct = int((logits.argmax(1) == labels).sum())
+    return correct / len(labels), functional.cross_entropy(logits, labels).item()
+
+
+def _reset_peak_memory(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    elif Path("/proc/self/clear_refs").exists():
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak_memory(device: torch.device) -> int:
+    """Bytes: of the allocator on a GPU, of the process since the last reset (or its start) on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    status = Path("/proc/self/status")
+    if status.exists():
+        return 1024 * int(status.read_text().split("VmHWM:")[1].split()[0])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def weights_bytes(model: nn.Module) -> bytes:
+    """A file of the state_dict and nothing else; equal weights give equal bytes."""
+    buffer = io.BytesIO()
+    state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerSetup:
+    """What a worker needs to train, as it travels to its process (JSON, and one inherited descriptor)."""
+
+    descriptor: int
+    contents: list[dict[str, Any]]
+    class_names: list[str]
+    device: str
+    threads: int
+    deterministic: bool
+    root: str
+
+
+def start_trainer(setup: Mapping[str, Any]) -> Callable[[Mapping[str, Any], Report], dict[str, Any]]:
+    """The trainer of a worker process: takes a task, writes the weights, returns the result as JSON."""
+    options = WorkerSetup(**setup)
+    device = prepare_device(options.device, options.threads, options.deterministic)
+    data = to_device(map_training_data(options.descriptor, options.contents, options.class_names), device)
+
+    def train(task: Mapping[str, Any], report: Report) -> dict[str, Any]:
+        job = from_json(TrainingJob, task["job"])
+        result, model = train_model(job, data, device, task["micro_batch"], report)
+        path = Path(options.root, task["weights"])
+        write_durably(path, weights_bytes(model))
+        return asdict(replace(result, weights=task["weights"], weights_sha256=file_sha256(path)))
+
+    return train
+
+
+def prepare_device(name: str, threads: int, deterministic: bool) -> torch.device:
+    """Settings of the process that belong to the protocol; returns the device."""
+    torch.set_num_threads(threads)
+    device = torch.device(name)
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = not deterministic
+        torch.use_deterministic_algorithms(deterministic)
+    return device
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = Parser(
+        prog="train_model.py",
+        description="Trains the network of one chromosome and prints its epochs.",
+        epilog="example: python train_model.py --chromosome 0110010110110011010 --dataset digits",
+    )
+    parser.add_argument("--chromosome", required=True, metavar="BITS", help="19 characters of 0 and 1")
+    parser.add_argument("--model_path", metavar="FILE", help="write the weights to this file (default: nowhere)")
+    parser.add_argument(
+        "--device", metavar="NAME", help="cpu, cuda, cuda:1, mps (default: the first accelerator, or cpu)"
+    )
+    add_settings(parser, "training", TrainingConfig)
+    add_settings(parser, "data", DataConfig)
+    options = parser.parse(arguments)
+    data_config = DataConfig(**given(options, DataConfig))
+    return train_one(options, TrainingConfig(**given(options, TrainingConfig)), data_config)
+
+
+def train_one(options: argparse.Namespace, config: TrainingConfig, data_config: DataConfig) -> int:
+    try:
+        accelerator = torch.accelerator.current_accelerator(check_available=True)
+        device = torch.device(options.device) if options.device else accelerator or torch.device("cpu")
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"--device {options.device} is not usable here ({str(error).splitlines()[0]})") from error
+    image_data = load_image_data(data_config)
+    encoding = Encoding(image_data.input_shape, image_data.classes, STANDARD_GENES)
+    architecture = decode(encoding, options.chromosome)
+    protocol = resolve_protocol(config, data_config, image_data.input_shape, gpu=device.type == "cuda")
+    prepare_device(str(device), protocol.threads, protocol.deterministic)
+    job = TrainingJob(phenotype=phenotype(architecture), protocol=protocol, data_fingerprint=image_data.fingerprint)
+    cost = model_cost(architecture)
+    print(f"{architecture.describe()}: {cost.parameters:,} parameters, {cost.flops / 1e6:,.1f} MFLOPs an image")
+    print(f"{len(image_data.train_labels):,} training images on {device}, {protocol.precision}")
+
+    def show(progress: Mapping[str, Any]) -> None:
+        if "accuracy" in progress:
+            print(
+                f"epoch {progress['epoch']}/{protocol.epochs}: training loss {progress['train_loss']:.4f}, "
+                f"validation loss {progress['loss']:.4f}, validation accuracy {progress['accuracy']:.4f}, "
+                f"{progress['images_per_second']:,.0f} images/s",
+                flush=True,
+            )
+
+    try:
+        result, model = train_model(job, to_device(image_data, device), device, report=show)
+    except TrainingFailure as failure:
+        print(f"training failed ({failure.status}): {failure.reason}", file=sys.stderr)
+        return FAULT
+    print(f"{result.cost.seconds:.1f} s")
+    if options.model_path:
+        write_durably(Path(options.model_path), weights_bytes(model))
+        print(f"weights in {options.model_path}")
+    return DONE
+
+
+if __name__ == "__main__":
+    run_command(main)

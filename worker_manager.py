@@ -1,0 +1,350 @@
+"""Worker processes, one per device slot: start, feed, watch, replace.
+
+A worker is a clean Python process that lives for the whole run, imports torch once and holds the
+data once. It reads tasks from its standard input and writes events to a pipe of its own, one JSON
+line each. The manager waits for all pipes at once and never polls or sleeps: a pipe that closes
+is a worker that died. A worker ends when its standard input closes, which is when the main process
+ends, however it ends; on Linux the kernel also kills it then, even where it hangs or is stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib
+import json
+import os
+import queue
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import IO, Any, Protocol
+
+from job_queue import Attempt, JobQueue
+from records import Cost, TrainingFailure, TrainingResult, from_json
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+START_SECONDS = 300.0  # a worker that is not ready by then is replaced
+STARTS_PER_SLOT = 3  # a slot whose workers die this often in a row before they are ready is broken
+ERROR_TAIL = 2000  # bytes of a dead worker's standard error that are searched for a reason
+
+Report = Callable[[Mapping[str, Any]], None]
+Trainer = Callable[[Mapping[str, Any], Report], dict[str, Any]]
+
+
+class WorkersBroken(Exception):
+    """No worker can be started; the message carries what the last one said."""
+
+
+class StopRequested(Exception):
+    """A person asked the run to stop."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Slot:
+    """A place where one training runs at a time: its name, and the environment of its process."""
+
+    name: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class Observer(Protocol):
+    """What is told while jobs run. `slot` is the name of a device slot."""
+
+    def job_started(self, slot: str, attempt: Attempt) -> None: ...
+
+    def job_progress(self, slot: str, attempt: Attempt, progress: Mapping[str, Any]) -> None: ...
+
+    def job_retried(self, slot: str, attempt: Attempt, status: str, reason: str) -> None: ...
+
+    def job_ended(self, slot: str, attempt: Attempt, result: TrainingResult) -> None: ...
+
+
+class _Worker:
+    """The process of one slot, its pipes, and the attempt that it works on."""
+
+    def __init__(
+        self, slot: Slot, command: Sequence[str], setup: Mapping[str, Any], descriptors: Sequence[int]
+    ) -> None:
+        self.slot = slot
+        self.attempt: Attempt | None = None
+        self.deadline = time.monotonic() + START_SECONDS
+        self.is_ready = False
+        self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `kill`)
+        self.events, writer = os.pipe()
+        self._unread = b""
+        try:
+            self.process = subprocess.Popen(
+                [*command, str(writer), str(os.getpid())],
+                stdin=subprocess.PIPE,
+                stdout=self.errors,
+                stderr=self.errors,
+                pass_fds=(writer, *descriptors),
+                env={**os.environ, **slot.environment},
+                process_group=0,  # a Ctrl-C at the terminal is for the main process alone
+            )
+        finally:
+            os.close(writer)
+        self.send(setup)
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """A worker that has died does not read; its pipe of events tells of that."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(json.dumps(message).encode() + b"\n")
+            self.process.stdin.flush()
+
+    def receive(self) -> list[dict[str, Any]] | None:
+        """The events that have arrived; None when the pipe is closed: the worker is dead."""
+        data = os.read(self.events, 1 << 16)
+        if not data:
+            return None
+        *lines, self._unread = (self._unread + data).split(b"\n")
+        return [json.loads(line) for line in lines]
+
+    def kill(self) -> str:
+        """Ends the process, if it has not ended, and says how it did."""
+        self.process.kill()
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        status = self.process.wait()
+        os.close(self.events)
+        self.errors.seek(max(0, os.fstat(self.errors.fileno()).st_size - ERROR_TAIL))
+        said = self.errors.read().decode(errors="replace").strip().splitlines()
+        self.errors.close()
+        how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+        return f"{how}: {said[-1]}" if said else how
+
+
+class WorkerManager:
+    """Runs the jobs of a queue on worker processes that are started once and replaced when they die.
+
+    `trainer` names a function as "module:function". In the worker it is called once with
+    `setup` and returns the function that trains; `descriptors` are inherited by every worker.
+    `task` makes the message for an attempt. Use as a context manager: on leaving, all workers end.
+    """
+
+    def __init__(
+        self,
+        slots: Sequence[Slot],
+        trainer: str,
+        setup: Mapping[str, Any],
+        descriptors: Sequence[int] = (),
+        task: Callable[[Attempt], Mapping[str, Any]] = lambda attempt: {"micro_batch": attempt.micro_batch},
+        job_timeout: float | None = None,
+    ) -> None:
+        self._descriptors = tuple(descriptors)
+        self._command = [sys.executable, os.path.abspath(__file__)]
+        self._setup = {"trainer": trainer, "setup": dict(setup), "path": sys.path}
+        self._task = task
+        self._job_timeout = job_timeout
+        self._selector = selectors.DefaultSelector()
+        self._workers: dict[int, _Worker] = {}  # by the descriptor of their events
+        self._failed_starts: dict[str, int] = {}
+        for slot in slots:
+            self._start_worker(slot)
+
+    def __enter__(self) -> WorkerManager:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends all workers at once."""
+        for worker in self._workers.values():
+            worker.process.kill()
+        for worker in self._workers.values():
+            worker.kill()
+        self._workers.clear()
+        self._selector.close()
+
+    def _start_worker(self, slot: Slot) -> None:
+        worker = _Worker(slot, self._command, self._setup, self._descriptors)
+        self._workers[worker.events] = worker
+        self._selector.register(worker.events, selectors.EVENT_READ)
+
+    def run(self, jobs: JobQueue, observer: Observer, stop: int | None = None) -> None:
+        """Works until every job of the queue is done or has failed; jobs may be added while it runs.
+
+        `stop` is a descriptor; when it becomes readable, `StopRequested` is raised, after all
+        results that have arrived were handed on. Raises `WorkersBroken` if none can be started.
+        """
+        if stop is not None:
+            self._selector.register(stop, selectors.EVENT_READ)
+        try:
+            while not jobs.is_finished:
+                self._feed(jobs, observer)
+                ready = self._selector.select(self._seconds_to_deadline())
+                for key, _ in ready:
+                    if key.fd in self._workers:
+                        self._handle(self._workers[key.fd], jobs, observer)
+                self._end_overdue(jobs, observer)
+                if any(key.fd == stop for key, _ in ready):
+                    raise StopRequested
+        finally:
+            if stop is not None:
+                self._selector.unregister(stop)
+
+    def _feed(self, jobs: JobQueue, observer: Observer) -> None:
+        for worker in self._workers.values():
+            if worker.is_ready and worker.attempt is None and (attempt := jobs.start()) is not None:
+                worker.attempt = attempt
+                if self._job_timeout is not None:
+                    worker.deadline = time.monotonic() + self._job_timeout
+                observer.job_started(worker.slot.name, attempt)
+                worker.send({"job": asdict(attempt.job), **self._task(attempt)})
+
+    def _seconds_to_deadline(self) -> float | None:
+        deadline = min((worker.deadline for worker in self._workers.values()), default=float("inf"))
+        return None if deadline == float("inf") else max(0.0, deadline - time.monotonic())
+
+    def _end_overdue(self, jobs: JobQueue, observer: Observer) -> None:
+        now = time.monotonic()
+        for worker in list(self._workers.values()):
+            if worker.deadline <= now:
+                self._replace(
+                    worker, jobs, observer, "timed_out", f"no result after {self._job_timeout} s (--job_timeout)"
+                )
+
+    def _handle(self, worker: _Worker, jobs: JobQueue, observer: Observer) -> None:
+        events = worker.receive()
+        if events is None:
+            self._replace(worker, jobs, observer, "crashed", "")
+            return
+        for event in events:
+            attempt = worker.attempt
+            if event["event"] == "ready":
+                worker.is_ready, worker.deadline = True, float("inf")
+                self._failed_starts.pop(worker.slot.name, None)
+            elif attempt is None:
+                raise RuntimeError(f"worker {worker.slot.name} sent {event['event']!r} without a job")
+            elif event["event"] == "progress":
+                observer.job_progress(worker.slot.name, attempt, event["progress"])
+            else:
+                worker.attempt, worker.deadline = None, float("inf")
+                if event["event"] == "result":
+                    result = from_json(TrainingResult, event["result"])
+                    result = jobs.finish(replace(result, cost=replace(result.cost, device=worker.slot.name)))
+                    observer.job_ended(worker.slot.name, attempt, result)
+                else:
+                    cost = Cost(seconds=event["seconds"], device=worker.slot.name)
+                    self._fail(worker.slot.name, attempt, jobs, observer, event["status"], event["reason"], cost)
+
+    def _replace(self, worker: _Worker, jobs: JobQueue, observer: Observer, status: str, reason: str) -> None:
+        """Ends a worker that died or is overdue, accounts for its job, and starts a fresh one."""
+        del self._workers[worker.events]
+        self._selector.unregister(worker.events)
+        how = worker.kill()
+        if not worker.is_ready:
+            failed = self._failed_starts[worker.slot.name] = self._failed_starts.get(worker.slot.name, 0) + 1
+            if failed >= STARTS_PER_SLOT:
+                raise WorkersBroken(f"the worker of {worker.slot.name} cannot be started: {how}")
+        if worker.attempt is not None:
+            self._fail(worker.slot.name, worker.attempt, jobs, observer, status, reason or how, Cost())
+        self._start_worker(worker.slot)
+
+    def _fail(
+        self, slot: str, attempt: Attempt, jobs: JobQueue, observer: Observer, status: str, reason: str, cost: Cost
+    ) -> None:
+        result = jobs.fail(attempt.key, status, reason, cost)
+        if result is None:
+            observer.job_retried(slot, attempt, status, reason)
+        else:
+            observer.job_ended(slot, attempt, result)
+
+
+class StopSignals:
+    """SIGINT, SIGTERM and SIGHUP as something the workers' loop can wait for.
+
+    Outside that loop, and from the second signal on, a signal raises `StopRequested` where it
+    arrives: no instant is a bad one, since files are replaced whole.
+    """
+
+    def __init__(self) -> None:
+        self.descriptor, self._writer = os.pipe()
+        self._is_waited_for = False
+        self._count = 0
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: object) -> None:
+        self._count += 1
+        if self._count > 1 or not self._is_waited_for:
+            raise StopRequested
+        os.write(self._writer, b"\0")
+
+    def run(self, workers: WorkerManager, jobs: JobQueue, observer: Observer) -> None:
+        """`workers.run`, with signals waited for instead of raised."""
+        self._is_waited_for = True
+        try:
+            workers.run(jobs, observer, self.descriptor)
+        finally:
+            self._is_waited_for = False
+
+
+def worker_main(writer: int, parent: int) -> None:
+    """The life of a worker process: made ready once, then one task after the other."""
+    _die_with(parent)
+    os.set_inheritable(writer, False)
+    events = os.fdopen(writer, "w", buffering=1)
+
+    def send(event: str, **content: Any) -> None:
+        events.write(json.dumps({"event": event, **content}, allow_nan=False) + "\n")
+
+    tasks = _read_tasks()
+    start = tasks.get()
+    sys.path[:] = start["path"]
+    module, _, function = start["trainer"].partition(":")
+    train: Trainer = getattr(importlib.import_module(module), function)(start["setup"])
+    send("ready")
+    while True:
+        task = tasks.get()
+        clock = time.perf_counter()
+        try:
+            result = train(task, lambda progress: send("progress", progress=dict(progress)))
+        except Exception as error:
+            status, reason = _name_failure(error)
+            send("failed", status=status, reason=reason, seconds=time.perf_counter() - clock)
+        else:
+            send("result", result=result)
+
+
+def _die_with(parent: int) -> None:
+    """Has the kernel kill this process when its parent ends (Linux), and ends it if that was before."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _read_tasks() -> queue.SimpleQueue[dict[str, Any]]:
+    """A queue that a thread fills from standard input; when that closes, the process ends at once."""
+    tasks: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+
+    def read() -> None:
+        for line in sys.stdin:
+            tasks.put(json.loads(line))
+        os._exit(0)
+
+    threading.Thread(target=read, daemon=True).start()
+    return tasks
+
+
+def _name_failure(error: Exception) -> tuple[str, str]:
+    if isinstance(error, TrainingFailure):
+        return error.status, error.reason
+    if isinstance(error, MemoryError):
+        return "out_of_memory", str(error) or "MemoryError"
+    return "error", f"{type(error).__name__}: {error}"
+
+
+if __name__ == "__main__":
+    worker_main(*map(int, sys.argv[1:]))
