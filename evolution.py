@@ -277,10 +277,10 @@ def main(arguments: Sequence[str]) -> int:
     options = build_parser().parse(arguments)
     check_options(options)
     run, state = open_run(options)
-    stop = StopSignals()
     run.lock()
     try:
-        return evolve(options, run, state, stop)
+        with StopSignals() as stop:
+            return evolve(options, run, state, stop)
     except StopRequested:
         print_advice(options, run, "stopped; every finished training is kept")
         return STOPPED

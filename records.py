@@ -147,14 +147,14 @@ class TrainingConfig:
     micro_batch: int | None = _setting(
         None, "images in one forward pass; less than a batch accumulates gradients (default: the batch)"
     )
-    learning_rate: float = _setting(0.1, "peak of the one-cycle learning rate")
+    learning_rate: float = _setting(0.2, "peak of the one-cycle learning rate")
     momentum: float = _setting(0.9, "Nesterov momentum")
     weight_decay: float = _setting(5e-4, "weight decay, on weights only")
     label_smoothing: float = _setting(0.1, "label smoothing, 0 to under 1")
     flip: str = _setting(
         "auto", "random horizontal flips; auto: not for digits, MNIST-likes and SVHN", ("auto", "on", "off")
     )
-    crop_padding: int | None = _setting(None, "pixels of padding for random crops (default: an eighth of the image)")
+    crop_padding: int | None = _setting(None, "pixels of padding for random crops (default: a sixteenth of the image)")
     precision: str = _setting(
         "auto", "arithmetic; auto: bfloat16 where the hardware has it", ("auto", "float32", "bfloat16")
     )
@@ -192,6 +192,7 @@ class DataConfig:
     dataset: str = _setting(
         "cifar10",
         "digits, cifar10, cifar100, mnist, fashion_mnist, kmnist, svhn, a folder of class folders, or an .npz file",
+        resume=True,  # to the same images in another place
     )
     data_dir: str = _setting("data", "folder where data sets are kept and downloaded to", resume=True)
     val_fraction: float | None = _setting(

@@ -49,7 +49,7 @@ def resolve_protocol(
     if precision == "auto":
         precision = "bfloat16" if (torch.cuda.is_bf16_supported(False) if gpu else _cpu_has_bfloat16()) else "float32"
     flip = ("on" if may_flip(data) else "off") if config.flip == "auto" else config.flip
-    padding = min(input_shape[1:]) // 8 if config.crop_padding is None else config.crop_padding
+    padding = max(1, min(input_shape[1:]) // 16) if config.crop_padding is None else config.crop_padding
     micro_batch = config.micro_batch or config.batch_size
     return replace(config, precision=precision, flip=flip, crop_padding=padding, micro_batch=micro_batch)
 

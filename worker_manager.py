@@ -32,6 +32,7 @@ from records import Cost, TrainingFailure, TrainingResult, from_json
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 START_SECONDS = 300.0  # a worker that is not ready by then is replaced
 STARTS_PER_SLOT = 3  # a slot whose workers die this often in a row before they are ready is broken
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ERROR_TAIL = 2000  # bytes of a dead worker's standard error that are searched for a reason
 
 Report = Callable[[Mapping[str, Any]], None]
@@ -272,8 +273,18 @@ class StopSignals:
         self.descriptor, self._writer = os.pipe()
         self._is_waited_for = False
         self._count = 0
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        self._before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+
+    def __enter__(self) -> StopSignals:
+        for number in STOP_SIGNALS:
             signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        os.close(self.descriptor)
+        os.close(self._writer)
 
     def _handle(self, number: int, frame: object) -> None:
         self._count += 1

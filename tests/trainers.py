@@ -1,0 +1,64 @@
+"""Trainers for worker processes in tests: no torch, and whatever misbehaviour a test asks for.
+
+The phenotype of a job says what its training does, as a word: "ok", "raise", "exit", and so on.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from records import Epoch, TrainingFailure, TrainingJob, TrainingResult, from_json
+
+Report = Callable[[Mapping[str, Any]], None]
+
+
+def result_of(job: TrainingJob, micro_batch: int) -> TrainingResult:
+    """What every sound training of a job comes to: a function of its key alone."""
+    accuracy = int(job.key[:8], 16) / 16**8
+    epochs = (Epoch(train_loss=1 - accuracy, accuracy=accuracy, loss=1 - accuracy),)
+    return TrainingResult(key=job.key, status="done", epochs=epochs, parameters=7, micro_batch=micro_batch)
+
+
+def start(setup: Mapping[str, Any]) -> Callable[[Mapping[str, Any], Report], dict[str, Any]]:
+    """Counts the starts of trainings in the folder `setup["log"]`, one file each."""
+    if setup.get("broken"):
+        raise RuntimeError("no such device")
+
+    def train(task: Mapping[str, Any], report: Report) -> dict[str, Any]:
+        job = from_json(TrainingJob, task["job"])
+        if "log" in setup:
+            Path(setup["log"], f"{job.key}.{os.getpid()}.{time.monotonic_ns()}").touch()
+        misbehave(job.phenotype.split()[0], task["micro_batch"])
+        report({"epoch": 1, "accuracy": 0.5})
+        return asdict(result_of(job, task["micro_batch"]))
+
+    return train
+
+
+def misbehave(word: str, micro_batch: int) -> None:
+    """Does what the word says; "ok" does nothing."""
+    if word == "raise":
+        raise ValueError("this network cannot be trained")
+    if word == "diverge":
+        raise TrainingFailure("diverged", "the training loss of epoch 1 is nan")
+    if word == "memory" or (word == "memory_over_64" and micro_batch > 64):
+        raise MemoryError("cannot allocate 1 TB")
+    if word == "exit":
+        print("terminate called without an active exception", file=sys.stderr, flush=True)
+        os._exit(7)
+    if word == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if word == "stop":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    if word == "sleep":
+        time.sleep(3600)
+    if word == "spin":
+        while True:
+            pass
