@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import difflib
+import os
+import shlex
+import shutil
 import sys
 import types
 import typing
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from records import VERSION, InputError
@@ -84,6 +88,12 @@ def given(namespace: argparse.Namespace, record: type) -> dict[str, Any]:
     """The fields of a settings record that were named on the command line."""
     names = {item.name for item in dataclasses.fields(record)}
     return {name: value for name, value in vars(namespace).items() if name in names}
+
+
+def command_text(script: str, *arguments: str) -> str:
+    """A command line for a person to copy: this interpreter, a program beside the one that runs, arguments."""
+    python = "python" if shutil.which("python") == sys.executable else os.path.relpath(sys.executable)
+    return shlex.join([python, str(Path(sys.argv[0]).with_name(script)), *arguments])
 
 
 def run_command(main: Callable[[Sequence[str]], int]) -> NoReturn:

@@ -112,11 +112,10 @@ class Console:
             outcome = f"validation accuracy {result.fitness.value:.4f}"
             self._values.append(result.fitness.value)
             self._best = max(self._best or 0.0, result.fitness.value)
-        if self._live is None:
-            self.say(
-                f"{attempt.name}: {outcome}, {duration(result.cost.seconds)}, "
-                f"{result.cost.images_per_second:,.0f} images/s ({self._done}/{self._total})"
-            )
+        self.say(
+            f"{attempt.name}: {outcome}, {duration(result.cost.seconds)}, "
+            f"{result.cost.images_per_second:,.0f} images/s ({self._done}/{self._total})"
+        )
 
     def remaining(self) -> float | None:
         """Seconds that are left, by the trainings so far; None before the first."""

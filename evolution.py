@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chromosome import Encoding
-from command_line import DONE, FAULT, STOPPED, Parser, add_settings, given, run_command
+from command_line import DONE, FAULT, STOPPED, Parser, add_settings, command_text, given, run_command
 from genetic_algorithm import GeneticAlgorithm
 from records import (
     VERSION,
@@ -192,14 +191,14 @@ def start_workers(
 
 def resume_command(options: argparse.Namespace, run: RunDirectory) -> str:
     """The exact command that goes on with the run on the same devices."""
-    command = ["python", sys.argv[0], "--resume", str(run.states()[0][1])]
+    command = ["--resume", str(run.states()[0][1])]
     for name in ("gpus", "cpu_workers", "job_timeout"):
         if (value := getattr(options, name)) is not None:
             command += [f"--{name}", *(map(str, value) if isinstance(value, list) else [f"{value:g}"])]
     for name, default in (("workers_per_gpu", 1), ("max_retries", 2)):
         if (value := getattr(options, name)) != default:
             command += [f"--{name}", str(value)]
-    return shlex.join(command)
+    return command_text("evolution.py", *command)
 
 
 def evolve(options: argparse.Namespace, run: RunDirectory, state: RunState | None, stop: StopSignals) -> int:
@@ -255,7 +254,7 @@ def closing_lines(search: Search, info: ModelInfo) -> list[str]:
         raise RunFault(f"the best network is not complete: {info}")
     total = len(search.individuals())
     networks = len({key for each in search.individuals() for key in each.jobs})
-    evaluate = ["python", "evaluate.py", "--model_path", str(run.best_model), "--info_path", str(run.best_info)]
+    evaluate = ["--model_path", str(run.best_model), "--info_path", str(run.best_info)]
     if search.state.data.data_dir != DataConfig().data_dir:
         evaluate += ["--data_dir", search.state.data.data_dir]
     final = f", then {len(result.epochs)} epochs on all but the test images" if info.split == "all" else ""
@@ -269,7 +268,7 @@ def closing_lines(search: Search, info: ModelInfo) -> list[str]:
         f"trainings            {networks} for {total} individuals: {total - networks} spared "
         f"(elites and known networks); {search.trainings} in this session",
         f"files                {run.best_model.parent}/, {run.history}, {run.figures}/fitness.png",
-        f"next                 {shlex.join(evaluate)}",
+        f"next                 {command_text('evaluate.py', *evaluate)}",
     ]
 
 

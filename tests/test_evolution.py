@@ -64,9 +64,9 @@ def test_a_run_ends_with_a_tested_model_and_a_command_that_works(finished: tuple
     folder, text = finished
     assert "generation 3/3 done" in text
     command = next(line for line in text.splitlines() if line.startswith("next")).split()[1:]
-    assert command[:2] == ["python", "evaluate.py"]
+    assert command[1] == str(ROOT / "evaluate.py")
     evaluated = subprocess.run(
-        [sys.executable, *command[1:]], cwd=ROOT, capture_output=True, text=True, timeout=200, check=True
+        command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=True
     )
     tested = next(line for line in text.splitlines() if line.startswith("test accuracy")).split()[2]
     assert f"test accuracy    {tested}" in evaluated.stdout

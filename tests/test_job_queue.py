@@ -1,0 +1,245 @@
+"""The state machine of jobs: nothing lost, nothing twice, the longest first, a bounded number of tries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from job_queue import Attempt, JobQueue
+from records import FAILURES, Cost, Epoch, TrainingConfig, TrainingJob, TrainingResult
+
+
+def job(phenotype: str, batch_size: int = 128, micro_batch: int | None = None) -> TrainingJob:
+    protocol = TrainingConfig(batch_size=batch_size, micro_batch=micro_batch)
+    return TrainingJob(phenotype=phenotype, protocol=protocol, data_fingerprint="test")
+
+
+def success(key: str) -> TrainingResult:
+    epochs = (Epoch(train_loss=1.0, accuracy=0.5, loss=1.0),)
+    return TrainingResult(key=key, status="done", epochs=epochs, cost=Cost(seconds=3.0, device="gpu 1"))
+
+
+def started(queue: JobQueue) -> Attempt:
+    attempt = queue.start()
+    assert attempt is not None
+    return attempt
+
+
+@dataclass
+class Ticket:
+    """What is expected of one job: where it is in the queue, and how often it has been tried."""
+
+    key: str
+    name: str
+    work: float
+    micro_batch: int
+    place: int
+    tries: int = 0
+
+
+@dataclass
+class Ledger:
+    """A second book of the same jobs, kept as plainly as can be."""
+
+    waiting: list[Ticket] = field(default_factory=list)
+    running: list[Ticket] = field(default_factory=list)
+    ended: dict[str, Ticket] = field(default_factory=dict)
+    added: list[TrainingJob] = field(default_factory=list)
+    places: int = 0
+
+    def queue(self, ticket: Ticket) -> None:
+        self.places += 1
+        ticket.place = self.places
+        self.waiting.append(ticket)
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """Any order of adding, starting, finishing and failing, compared with the ledger."""
+
+    @initialize(max_retries=st.integers(0, 3))
+    def begin(self, max_retries: int) -> None:
+        self.max_retries = max_retries
+        self.queue = JobQueue(max_retries)
+        self.ledger = Ledger()
+
+    @rule(work=st.sampled_from([0.0, 1.0, 2.5, 1e18]), batch=st.integers(2, 300), own=st.booleans())
+    def add(self, work: float, batch: int, own: bool) -> None:
+        micro_batch = max(2, batch // 3) if own else None
+        new = job(f"network {len(self.ledger.added)}", batch, micro_batch)
+        name = f"gen1/ind{len(self.ledger.added)}"
+        self.queue.add(new, name=name, work=work)
+        self.ledger.added.append(new)
+        self.ledger.queue(Ticket(new.key, name, work, micro_batch or batch, 0))
+
+    @precondition(lambda self: self.ledger.added)
+    @rule(pick=st.integers(0))
+    def add_again(self, pick: int) -> None:
+        old = self.ledger.added[pick % len(self.ledger.added)]
+        with pytest.raises(ValueError, match=f"job {old.key} of twin was added before"):
+            self.queue.add(old, name="twin", work=9e99)
+
+    @rule()
+    def start(self) -> None:
+        attempt = self.queue.start()
+        if not self.ledger.waiting:
+            assert attempt is None
+            return
+        assert attempt is not None
+        ticket = min(self.ledger.waiting, key=lambda ticket: (-ticket.work, ticket.place))
+        self.ledger.waiting.remove(ticket)
+        self.ledger.running.append(ticket)
+        ticket.tries += 1
+        assert (attempt.key, attempt.name, attempt.work) == (ticket.key, ticket.name, ticket.work)
+        assert (attempt.number, attempt.micro_batch) == (ticket.tries, ticket.micro_batch)
+        assert attempt.job.key == ticket.key
+        assert attempt.number <= 1 + self.max_retries
+
+    @precondition(lambda self: self.ledger.running)
+    @rule(pick=st.integers(0))
+    def finish(self, pick: int) -> None:
+        ticket = self.ledger.running.pop(pick % len(self.ledger.running))
+        result = self.queue.finish(success(ticket.key))
+        assert (result.key, result.status, result.cost.attempts) == (ticket.key, "done", ticket.tries)
+        self.ledger.ended[ticket.key] = ticket
+
+    @precondition(lambda self: self.ledger.running)
+    @rule(pick=st.integers(0), status=st.sampled_from(FAILURES))
+    def fail(self, pick: int, status: str) -> None:
+        ticket = self.ledger.running.pop(pick % len(self.ledger.running))
+        result = self.queue.fail(ticket.key, status, "its reason", Cost(device="cpu 2"))
+        if ticket.tries <= self.max_retries:
+            assert result is None
+            if status == "out_of_memory":
+                ticket.micro_batch = max(2, ticket.micro_batch // 2)
+            self.ledger.queue(ticket)
+            return
+        assert result is not None
+        assert (result.status, result.reason, result.micro_batch) == (status, "its reason", ticket.micro_batch)
+        assert result.cost == Cost(device="cpu 2", attempts=1 + self.max_retries)
+        self.ledger.ended[ticket.key] = ticket
+
+    @precondition(lambda self: len(self.ledger.running) < len(self.ledger.added))
+    @rule(pick=st.integers(0))
+    def end_what_does_not_run(self, pick: int) -> None:
+        idle = [*(ticket.key for ticket in self.ledger.waiting), *self.ledger.ended]
+        key = idle[pick % len(idle)]
+        with pytest.raises(KeyError):
+            self.queue.finish(success(key))
+        with pytest.raises(KeyError):
+            self.queue.fail(key, "crashed", "", Cost())
+
+    @invariant()
+    def no_job_is_lost_or_in_two_places(self) -> None:
+        ledger = self.ledger
+        assert self.queue.waiting == len(ledger.waiting)
+        assert self.queue.running.keys() == {ticket.key for ticket in ledger.running}
+        assert self.queue.results.keys() == ledger.ended.keys()
+        assert all(key == result.key for key, result in self.queue.results.items())
+        assert self.queue.waiting + len(self.queue.running) + len(self.queue.results) == len(ledger.added)
+        assert self.queue.is_finished == (len(ledger.ended) == len(ledger.added))
+
+    def teardown(self) -> None:
+        """Whatever happened, a queue that is worked off holds one result for each job."""
+        if not hasattr(self, "queue"):
+            return
+        tries = 0
+        while not self.queue.is_finished:
+            self.queue.start()
+            for key in list(self.queue.running):
+                self.queue.fail(key, "crashed", "", Cost())
+            tries += 1
+            assert tries <= (1 + self.max_retries) * len(self.ledger.added)
+        assert self.queue.results.keys() == {added.key for added in self.ledger.added}
+        assert self.queue.start() is None
+
+
+QueueMachine.TestCase.settings = settings(deadline=None, max_examples=60, stateful_step_count=40)
+TestQueueMachine = QueueMachine.TestCase
+
+
+def test_the_longest_job_starts_first_and_equals_in_the_order_they_came() -> None:
+    queue = JobQueue()
+    for name, work in [("short", 1.0), ("long", 9.0), ("first", 5.0), ("second", 5.0)]:
+        queue.add(job(name), name=name, work=work)
+    assert [started(queue).name for _ in range(4)] == ["long", "first", "second", "short"]
+
+
+def test_a_queue_without_jobs_is_finished_and_hands_out_nothing() -> None:
+    queue = JobQueue()
+    assert queue.start() is None
+    assert queue.is_finished
+
+
+def test_a_queue_is_not_finished_while_a_job_runs() -> None:
+    queue = JobQueue()
+    queue.add(job("one"), name="one", work=1.0)
+    attempt = started(queue)
+    assert not queue.is_finished
+    queue.finish(success(attempt.key))
+    assert queue.is_finished
+
+
+@pytest.mark.parametrize("max_retries", [0, 1, 5])
+def test_a_job_that_keeps_failing_is_tried_once_and_then_max_retries_times(max_retries: int) -> None:
+    queue = JobQueue(max_retries)
+    queue.add(job("bad"), name="bad", work=1.0)
+    tries = 0
+    while (attempt := queue.start()) is not None:
+        tries += 1
+        queue.fail(attempt.key, "crashed", "signal SIGKILL", Cost())
+    assert tries == 1 + max_retries
+    result = queue.results[job("bad").key]
+    assert (result.status, result.reason, result.cost.attempts) == ("crashed", "signal SIGKILL", tries)
+
+
+@given(batch=st.integers(2, 1000), retries=st.integers(0, 15))
+@settings(deadline=None)
+def test_out_of_memory_halves_the_micro_batch_down_to_two(batch: int, retries: int) -> None:
+    queue = JobQueue(retries)
+    queue.add(job("large", batch), name="large", work=1.0)
+    sizes = []
+    while (attempt := queue.start()) is not None:
+        sizes.append(attempt.micro_batch)
+        queue.fail(attempt.key, "out_of_memory", "", Cost())
+    assert sizes[0] == batch
+    assert all(after == max(2, before // 2) for before, after in zip(sizes, sizes[1:], strict=False))
+    assert queue.results[job("large", batch).key].micro_batch == sizes[-1] >= 2
+
+
+@pytest.mark.parametrize("status", [status for status in FAILURES if status != "out_of_memory"])
+def test_other_failures_leave_the_micro_batch_as_it_is(status: str) -> None:
+    queue = JobQueue()
+    queue.add(job("bad", 128, 32), name="bad", work=1.0)
+    queue.fail(started(queue).key, status, "", Cost())
+    assert started(queue).micro_batch == 32
+
+
+def test_a_job_that_succeeds_after_failures_is_done_and_tells_its_tries() -> None:
+    queue = JobQueue()
+    queue.add(job("shaky"), name="shaky", work=1.0)
+    queue.fail(started(queue).key, "crashed", "", Cost())
+    result = queue.finish(success(started(queue).key))
+    assert (result.status, result.cost.attempts) == ("done", 2)
+    assert (result.cost.seconds, result.cost.device) == (3.0, "gpu 1")
+    assert queue.results == {result.key: result}
+
+
+def test_a_retried_job_waits_behind_equals_but_before_shorter_ones() -> None:
+    queue = JobQueue()
+    for name, work in [("bad", 5.0), ("equal", 5.0), ("short", 1.0)]:
+        queue.add(job(name), name=name, work=work)
+    queue.fail(started(queue).key, "timed_out", "", Cost())
+    assert [started(queue).name for _ in range(3)] == ["equal", "bad", "short"]
+
+
+def test_an_equal_job_is_refused_even_after_it_ended() -> None:
+    queue = JobQueue()
+    queue.add(job("one"), name="gen1/ind1", work=1.0)
+    queue.finish(success(started(queue).key))
+    with pytest.raises(ValueError, match="gen2/ind5 was added before"):
+        queue.add(job("one"), name="gen2/ind5", work=1.0)
+    assert queue.is_finished
