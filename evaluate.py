@@ -21,7 +21,8 @@ from chromosome import Architecture, Encoding, decode
 from command_line import DONE, Parser, add_settings, given, run_command
 from devices import gpu_indices
 from image_data import ImageData, image_tensor, load_image_data
-from model_generator import load_model, model_cost
+from model_cost import model_cost
+from model_generator import load_model
 from plots import draw_confusion, save_figure
 from records import DataConfig, InputError, ModelInfo, TrainingConfig
 from run_directory import write_durably

@@ -1,10 +1,9 @@
-"""From an architecture to a PyTorch module, and what it costs before it is built."""
+"""From an architecture to a PyTorch module, and from a weights file to a trained one."""
 
 from __future__ import annotations
 
 import pickle
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -59,42 +58,6 @@ def build_model(
     features = architecture.layers[-1].filters
     layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(features, architecture.classes)]
     return nn.Sequential(*layers)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ModelCost:
-    """What a network costs: `parameters` exactly, `flops` of one forward pass of one image.
-
-    FLOPs are those of convolutions and of the last layer, two per multiplication and addition, as
-    `torch.utils.flop_counter` counts. `training_memory` is an estimate, in bytes.
-    """
-
-    parameters: int
-    flops: int
-    activations: int  # values kept for the backward pass of one image
-
-    def training_memory(self, micro_batch: int, bytes_per_value: int = 4) -> int:
-        """Bytes for weights, gradients and momentum (float32) and the activations of a micro-batch."""
-        return 12 * self.parameters + micro_batch * self.activations * bytes_per_value
-
-
-def model_cost(architecture: Architecture) -> ModelCost:
-    """The cost of a network in closed form, without building it."""
-    parameters = flops = activations = 0
-    for layer, channels, height, width in architecture.feature_maps():
-        weights = layer.kernel**2 * channels * layer.filters
-        height, width = -(-height // layer.stride), -(-width // layer.stride)
-        parameters += weights + 2 * layer.filters
-        flops += 2 * weights * height * width
-        activations += layer.filters * height * width  # read by the pooling, or by the normalisation
-        if layer.pool:
-            height, width = height // 2, width // 2
-            activations += layer.filters * height * width
-        activations += layer.filters * height * width  # read by the activation
-    features = architecture.layers[-1].filters
-    parameters += (features + 1) * architecture.classes
-    flops += 2 * features * architecture.classes
-    return ModelCost(parameters=parameters, flops=flops, activations=activations)
 
 
 def load_model(path: Path, architecture: Architecture) -> nn.Sequential:

@@ -84,7 +84,7 @@ def draw_confusion(matrix: Sequence[Sequence[int]], class_names: Sequence[str]) 
     side = min(16.0, max(4.5, 0.55 * len(class_names) + 1.8))
     few = len(class_names) <= 20
     with rc_context({**THEME, "axes.grid": False, "font.size": 10}):
-        figure = Figure(figsize=(side + 1, side), layout="constrained")
+        figure = Figure(figsize=(side + 1.2, side), layout="constrained")
         axes = figure.subplots()
         seaborn.heatmap(
             shares,
@@ -92,13 +92,13 @@ def draw_confusion(matrix: Sequence[Sequence[int]], class_names: Sequence[str]) 
             cmap="Blues",
             vmin=0,
             vmax=1,
-            square=True,
             annot=counts if few else False,
             fmt="d",
             xticklabels=list(class_names) if few else "auto",
             yticklabels=list(class_names) if few else "auto",
             cbar_kws={"label": "share of the true class"},
         )
+        axes.tick_params(axis="y", labelrotation=0)
         axes.set_xlabel("predicted class")
         axes.set_ylabel("true class")
     return figure

@@ -12,7 +12,7 @@ from chromosome import Encoding, architecture_of, decode
 from console import Console
 from genetic_algorithm import GeneticAlgorithm
 from job_queue import Attempt, JobQueue
-from model_generator import model_cost
+from model_cost import model_cost
 from plots import draw_run
 from records import VERSION, Individual, ModelInfo, RunFault, RunState, TrainingJob, TrainingResult
 from run_directory import DamagedFile, RunDirectory, file_sha256

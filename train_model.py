@@ -20,7 +20,8 @@ from torch.nn import functional
 from chromosome import STANDARD_GENES, Encoding, architecture_of, decode, phenotype
 from command_line import DONE, FAULT, Parser, add_settings, given, run_command
 from image_data import TrainingData, augment, load_image_data, map_training_data, may_flip, to_device
-from model_generator import build_model, model_cost
+from model_cost import model_cost
+from model_generator import build_model
 from records import (
     Cost,
     DataConfig,

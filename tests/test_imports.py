@@ -13,13 +13,14 @@ ORDER = (
     "records",
     "command_line",
     "chromosome",
+    "model_cost",
     "genetic_algorithm",
     "run_directory",
     "run_state",
     "image_data",
     "model_generator",
-    "job_queue",
     "train_model",
+    "job_queue",
     "worker_manager",
     "devices",
     "console",
@@ -30,7 +31,7 @@ ORDER = (
     "evaluate",
 )
 MODULES = sorted(path.stem for path in ROOT.glob("*.py"))
-DECIDES = ("records", "chromosome", "genetic_algorithm", "job_queue")
+DECIDES = ("records", "chromosome", "model_cost", "genetic_algorithm", "job_queue")
 ACTS = {"torch", "time", "datetime", "random", "secrets", "os", "pathlib", "shutil", "tempfile", "subprocess"}
 
 
