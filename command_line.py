@@ -15,9 +15,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from records import VERSION, InputError
+from records import VERSION, InputError, RunFault
 
-DONE, FAULT, BAD_INPUT, STOPPED = 0, 1, 2, 3
+DONE = 0
+ERROR = 1  # anything that has no number of its own
+BAD_INPUT = 2
+STOPPED = 3  # by a person or a time limit; resumable
+FAULT = 4  # of disk, memory or devices; resumable
 
 
 class Parser(argparse.ArgumentParser):
@@ -103,8 +107,14 @@ def run_command(main: Callable[[Sequence[str]], int]) -> NoReturn:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         status = BAD_INPUT
+    except RunFault as fault:
+        print(f"error: {fault}", file=sys.stderr)
+        status = FAULT
     except BrokenPipeError:
         # The reader of a pipe (head, less) has gone: there is nobody to tell.
         sys.stderr.close()
-        status = FAULT
+        status = ERROR
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        status = STOPPED
     sys.exit(status)

@@ -188,11 +188,8 @@ def main(arguments: Sequence[str]) -> int:
     folder = Path(options.output_dir) if options.output_dir else Path(options.model_path).parent
     terminal = Terminal(highlight=False, soft_wrap=True)
     print_report(report, terminal)
-    try:
-        write_durably(folder / "evaluation.json", (json.dumps(report, indent=1) + "\n").encode())
-        figures = save_figure(draw_confusion(report["confusion_matrix"], data.class_names), folder, "confusion_matrix")
-    except OSError as error:
-        raise InputError(f"cannot write to {folder}: {error.strerror}; choose another --output_dir") from error
+    write_durably(folder / "evaluation.json", (json.dumps(report, indent=1) + "\n").encode())
+    figures = save_figure(draw_confusion(report["confusion_matrix"], data.class_names), folder, "confusion_matrix")
     terminal.print(f"{'files':<16} {escape(', '.join(str(path) for path in (folder / 'evaluation.json', *figures)))}")
     return DONE
 

@@ -8,13 +8,13 @@ generation is bred. A run can be killed at any instant and resumed to the same e
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from audit import audit
 from chromosome import Encoding
 from command_line import DONE, FAULT, STOPPED, Parser, add_settings, command_text, given, run_command
 from genetic_algorithm import GeneticAlgorithm
@@ -24,6 +24,7 @@ from records import (
     DataFacts,
     EvolutionConfig,
     InputError,
+    Limits,
     ModelInfo,
     RunFault,
     RunState,
@@ -31,7 +32,7 @@ from records import (
 )
 from run_directory import RunDirectory
 from run_state import load_state, refuse_changes, save_state
-from worker_manager import Slot, StopRequested, StopSignals, WorkerManager, WorkersBroken
+from worker_manager import Slot, StopRequested, StopSignals, WorkerManager
 
 # Whatever imports torch is imported after the folder is locked, so that a refusal is instant.
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ EXAMPLES = """examples:
   python evolution.py --dataset digits --cpu_workers 2
   python evolution.py --resume checkpoints/generation_5/ga_state.json
 
-exit status: 0 done, 2 bad input, 3 stopped by a person (resumable), 1 anything else"""
+exit status: 0 done, 2 bad input, 3 stopped by a person or a time limit (resumable),
+4 a fault of disk, memory or devices (resumable), 1 anything else"""
 
 
 def build_parser() -> Parser:
@@ -63,12 +65,7 @@ def build_parser() -> Parser:
     devices.add_argument(
         "--cpu_workers", type=int, metavar="N", help="train on the CPU, N at once (default without GPUs: one per core)"
     )
-    devices.add_argument(
-        "--job_timeout", type=float, metavar="SECONDS", help="end a training after this time (default: never)"
-    )
-    devices.add_argument(
-        "--max_retries", type=int, default=2, metavar="N", help="further tries of a failed training (default: 2)"
-    )
+    add_settings(parser, "limits (they change no result)", Limits)
     folder = parser.add_argument_group("the run's folder")
     folder.add_argument("--output_dir", metavar="FOLDER", help="where the run's files go (default: the current folder)")
     folder.add_argument(
@@ -83,12 +80,11 @@ def build_parser() -> Parser:
 
 
 def check_options(options: argparse.Namespace) -> None:
-    for name, least in (("workers_per_gpu", 1), ("cpu_workers", 1), ("max_retries", 0)):
+    Limits(**given(options, Limits))  # raises for values without meaning
+    for name, least in (("workers_per_gpu", 1), ("cpu_workers", 1)):
         value = getattr(options, name)
         if value is not None and value < least:
             raise InputError(f"--{name} must be at least {least}, but is {value}")
-    if options.job_timeout is not None and not (math.isfinite(options.job_timeout) and options.job_timeout > 0):
-        raise InputError(f"--job_timeout must be a number of seconds over 0, but is {options.job_timeout}")
     if options.gpus is not None and options.cpu_workers is not None:
         raise InputError("--gpus and --cpu_workers exclude each other; leave one out")
     if options.resume and options.overwrite:
@@ -185,19 +181,19 @@ def start_workers(
         asdict(setup),
         descriptors=[descriptor],
         task=lambda attempt: {"micro_batch": attempt.micro_batch, "weights": run.relative(run.weights(attempt.name))},
-        job_timeout=options.job_timeout,
+        job_timeout=Limits(**given(options, Limits)).job_timeout,
     )
 
 
 def resume_command(options: argparse.Namespace, run: RunDirectory) -> str:
     """The exact command that goes on with the run on the same devices."""
     command = ["--resume", str(run.states()[0][1])]
-    for name in ("gpus", "cpu_workers", "job_timeout"):
-        if (value := getattr(options, name)) is not None:
-            command += [f"--{name}", *(map(str, value) if isinstance(value, list) else [f"{value:g}"])]
-    for name, default in (("workers_per_gpu", 1), ("max_retries", 2)):
-        if (value := getattr(options, name)) != default:
-            command += [f"--{name}", str(value)]
+    flags = {"gpus": options.gpus, "cpu_workers": options.cpu_workers, **given(options, Limits)}
+    if options.workers_per_gpu != 1:
+        flags["workers_per_gpu"] = options.workers_per_gpu
+    for name, value in flags.items():
+        if value is not None:
+            command += [f"--{name}", *(map(str, value) if isinstance(value, list) else [str(value)])]
     return command_text("evolution.py", *command)
 
 
@@ -211,6 +207,7 @@ def evolve(options: argparse.Namespace, run: RunDirectory, state: RunState | Non
     from image_data import load_image_data
     from search import Search
 
+    limits = Limits(**given(options, Limits))
     console = Console(options.quiet)
     threads = state.training.threads if state else TrainingConfig(**given(options, TrainingConfig)).threads
     device, slots = find_slots(options.gpus, options.cpu_workers, options.workers_per_gpu, threads)
@@ -224,13 +221,14 @@ def evolve(options: argparse.Namespace, run: RunDirectory, state: RunState | Non
         )
     if options.overwrite:
         run.clear()
+    audit(run, state.results, lambda warning: console.say(warning, always=True))
     run.drop_states_after(state.generation)
     save_state(run, state)
     console.say(f"data set {state.data.dataset}: {facts_in_words(state.facts)}; {len(slots)} workers on {device}")
     console.open([slot.name for slot in slots], state.search.generations)
     try:
         with start_workers(options, run, state, data, device, slots) as workers:
-            search = Search(run, state, workers, console, stop, options.max_retries)
+            search = Search(run, state, workers, console, stop, limits)
             search.evolve()
             info = hand_over(search, data, torch.device(device))
     finally:
@@ -278,16 +276,16 @@ def main(arguments: Sequence[str]) -> int:
     run, state = open_run(options)
     run.lock()
     try:
-        with StopSignals() as stop:
+        with StopSignals(Limits(**given(options, Limits)).max_hours) as stop:
             return evolve(options, run, state, stop)
     except StopRequested:
         print_advice(options, run, "stopped; every finished training is kept")
         return STOPPED
-    except (RunFault, WorkersBroken) as fault:
+    except RunFault as fault:
         print_advice(options, run, f"error: {fault}")
         return FAULT
     except OSError as error:
-        print_advice(options, run, f"error: cannot write {error.filename}: {error.strerror}")
+        print_advice(options, run, f"error: {error}")
         return FAULT
     finally:
         run.unlock()

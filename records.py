@@ -25,6 +25,10 @@ class RunFault(Exception):
     """The run cannot go on, through no fault of what was typed; it can be resumed."""
 
 
+class SaveError(RunFault):
+    """A file could not be written; the message carries its path and the reason."""
+
+
 class TrainingFailure(Exception):
     """A training that ended without a result: one of `FAILURES`, and the reason in words."""
 
@@ -216,6 +220,38 @@ class DataConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """What may be set anew whenever a run is started or resumed, because no result depends on it."""
+
+    job_timeout: float | None = _setting(
+        None, "seconds after which a training is ended and tried again (default: never)"
+    )
+    max_retries: int = _setting(2, "further tries of a failed training")
+    max_hours: float | None = _setting(None, "stop in good order after so many hours, to be resumed (default: never)")
+    keep_models: str = _setting("3", "weights to keep of each generation, beside the best of all: a number, all, none")
+    min_free_disk: float = _setting(1.0, "stop before less than so many GB are free on the disk")
+
+    def __post_init__(self) -> None:
+        for name in ("job_timeout", "max_hours"):
+            value = getattr(self, name)
+            _require(value is None or (math.isfinite(value) and value > 0), name, "a number over 0", value)
+        _require(self.max_retries >= 0, "max_retries", "0 or more", self.max_retries)
+        sound = self.keep_models in ("all", "none") or self.keep_models.isdecimal()
+        _require(sound, "keep_models", "a number, all or none", repr(self.keep_models))
+        _require(
+            math.isfinite(self.min_free_disk) and self.min_free_disk >= 0,
+            "min_free_disk",
+            "0 or more",
+            self.min_free_disk,
+        )
+
+    @property
+    def models_kept(self) -> int | None:
+        """How many of each generation keep their weights; None for all."""
+        return None if self.keep_models == "all" else 0 if self.keep_models == "none" else int(self.keep_models)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingJob:
     """One training that may be asked for: equal jobs have equal keys and are trained once.
 
@@ -279,6 +315,8 @@ class TrainingResult:
     def __post_init__(self) -> None:
         if self.status != "done" and self.status not in FAILURES:
             raise ValueError(f"status must be 'done' or one of {', '.join(FAILURES)}, but is {self.status!r}")
+        if self.weights is not None and (self.weights.startswith("/") or ".." in self.weights.split("/")):
+            raise ValueError(f"weights must lie inside the run's folder, but are {self.weights!r}")
         if self.status == "done" and not self.epochs:
             raise ValueError(f"result {self.key}: a finished training has at least one epoch, but this has none")
 

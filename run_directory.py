@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from records import InputError, canonical_json
+from records import InputError, SaveError, canonical_json
 
 SCHEMA = 1
 LOCK_NAME = ".evolution.lock"
@@ -28,21 +28,33 @@ class DamagedFile(Exception):
 def write_durably(path: Path, content: bytes) -> None:
     """Replaces `path` by `content`, so that a crash at any instant leaves the old file or the new one.
 
-    Temporary file in the same folder, fsync, rename, fsync of the folder. Raises OSError, with the
-    path, where that fails; the temporary file is then removed.
+    Temporary file in the same folder, fsync, rename, fsync of the folder; folders that are missing
+    are made in the same way. Raises `SaveError` with path and reason where that fails; the
+    temporary file is then removed.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.rename(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
+        make_folder_durably(path.parent)
+        try:
+            with open(temporary, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.rename(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+    except OSError as error:
+        raise SaveError(f"cannot write {path}: {error.strerror}") from error
+
+
+def make_folder_durably(folder: Path) -> None:
+    """Makes a folder and those above it; each name is on disk before what is inside it."""
+    if not folder.is_dir():
+        make_folder_durably(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -93,6 +105,7 @@ class RunDirectory:
         self.jobs = self.results / "jobs"
         self.history = self.results / "history.csv"
         self.figures = self.results / "figures"
+        self.pruned = self.results / "pruned.json"
         self.best_model = root / "best_model" / "best_model.pt"
         self.best_info = root / "best_model" / "info.json"
         self._lock: int | None = None
@@ -134,7 +147,8 @@ class RunDirectory:
         ]:
             if folder.exists():
                 shutil.rmtree(folder)
-        self.history.unlink(missing_ok=True)
+        for path in (self.history, self.pruned):
+            path.unlink(missing_ok=True)
 
     def drop_states_after(self, generation: int) -> None:
         """Removes the states of later generations, the newest first."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from records import InputError, ModelInfo, RunState, TrainingResult, from_json
 from run_directory import DamagedFile, RunDirectory, read_sealed, sealed, write_durably
 
-STATE, JOB, INFO = "ga_state", "training_result", "model_info"
+STATE, JOB, INFO, PRUNED = "ga_state", "training_result", "model_info", "pruned_weights"
 
 
 def save_state(run: RunDirectory, state: RunState) -> Path:
@@ -91,6 +91,21 @@ def find_result(run: RunDirectory, key: str) -> TrainingResult | None:
     if result.key != key:
         raise DamagedFile(f"{path}: holds the result of another job, {result.key}")
     return result
+
+
+def save_pruned(run: RunDirectory, keys: Iterable[str]) -> None:
+    """Records that the weights of these jobs are, or are about to be, removed on purpose."""
+    write_durably(run.pruned, sealed(PRUNED, {"keys": sorted(keys)}))
+
+
+def read_pruned(run: RunDirectory) -> set[str]:
+    """The keys of jobs whose weights were removed on purpose. Raises DamagedFile for a record that is not sound."""
+    if not run.pruned.exists():
+        return set()
+    keys = read_sealed(run.pruned, PRUNED).get("keys")
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+        raise DamagedFile(f"{run.pruned}: expected a list of keys, found {keys!r}")
+    return set(keys)
 
 
 def save_info(run: RunDirectory, info: ModelInfo) -> None:

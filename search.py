@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,10 +14,9 @@ from console import Console
 from genetic_algorithm import GeneticAlgorithm
 from job_queue import Attempt, JobQueue
 from model_cost import model_cost
-from plots import draw_run
-from records import VERSION, Individual, ModelInfo, RunFault, RunState, TrainingJob, TrainingResult
+from records import VERSION, Individual, Limits, ModelInfo, RunFault, RunState, TrainingJob, TrainingResult
 from run_directory import DamagedFile, RunDirectory, file_sha256
-from run_state import find_result, save_info, save_state, seal_result
+from run_state import find_result, read_pruned, save_info, save_pruned, save_state, seal_result
 from worker_manager import StopSignals, WorkerManager
 
 HISTORY_COLUMNS = (
@@ -55,32 +55,26 @@ class Search:
         workers: WorkerManager,
         console: Console,
         stop: StopSignals,
-        retries: int,
+        limits: Limits,
     ) -> None:
         self.run, self.state, self.workers, self.console, self.stop = run, state, workers, console, stop
-        self.retries = retries
+        self.limits = limits
         self.encoding = Encoding(state.facts.input_shape, len(state.facts.class_names))
         self.engine = GeneticAlgorithm(state.search, self.encoding, state.generations)
         self.results = dict(state.results)
+        self.pruned = read_pruned(run)
         self.trainings = 0  # ended in this session
 
     def evolve(self) -> None:
         """Generation after generation, until the last, or until no network is left to train."""
         self.engine.ask()  # the state's population stands; asking tells whether the space is exhausted
-        self.write_derived_files(self.individuals()[-self.state.search.population :])
+        self.write_derived_files(self.individuals())
         while self.state.generation < self.state.search.generations:
             if self.engine.is_exhausted:
                 self.console.say(f"every network of the space is known after generation {self.state.generation}")
                 break
             clock = time.monotonic()
-            evaluated = self.evaluate(self.state.population)
-            if all(individual.fitness is None for individual in evaluated):
-                reasons = Counter(individual.failure for individual in evaluated)
-                raise RunFault(
-                    f"every training of generation {self.state.generation + 1} failed, most often as: "
-                    f"{reasons.most_common(1)[0][0]}"
-                )
-            self.engine.tell(evaluated)
+            self.engine.tell(self.evaluate(self.state.population))
             self.state = replace(
                 self.state,
                 version=VERSION,
@@ -90,6 +84,7 @@ class Search:
             )
             save_state(self.run, self.state)
             self.console.generation_ended(self.engine.generations[-1], time.monotonic() - clock)
+            self.prune()
             self.write_derived_files(self.engine.generations[-1].individuals)
 
     def individuals(self) -> list[Individual]:
@@ -118,24 +113,71 @@ class Search:
         return self.results.get(key)
 
     def evaluate(self, population: Sequence[Individual]) -> list[Individual]:
-        """The individuals with their fitness; networks whose result is not known are trained."""
-        jobs = {individual.name: self.job(individual) for individual in population}
-        queue = JobQueue(self.retries)
-        queued: set[str] = set()
-        known = []
-        for individual in population:
-            job = jobs[individual.name]
-            if (result := self.known(job.key)) is not None:
-                known.append(result.fitness.value if result.fitness else None)
-            elif job.key not in queued:
-                queued.add(job.key)
-                self.enqueue(queue, job, individual.name)
+        """The individuals with their fitness; networks whose result is not known are trained.
+
+        Raises `RunFault` if there were several trainings and all failed, which is no network's
+        fault; such failures are tried again when the run is resumed.
+        """
+        number = self.state.generation + 1
+        keys = [self.job(individual).key for individual in population]
+        distinct: dict[str, Individual] = {}
+        for key, individual in zip(keys, population, strict=True):
+            distinct.setdefault(key, individual)
+        new = [key for key in distinct if key not in self.state.results]
+        known = {key: result for key in distinct if (result := self.known(key)) is not None}
+        if self.all_failed(new):
+            known = {key: result for key, result in known.items() if key not in new}
+        queue = JobQueue(self.limits.max_retries)
+        for key, individual in distinct.items():
+            if key not in known:
+                self.enqueue(queue, self.job(individual), individual.name)
         search = self.state.search
-        later = (search.generations - self.state.generation - 1) * (search.population - search.elitism)
-        values = [value for value in known if value is not None]
-        self.console.generation_started(self.state.generation + 1, values, len(queued), later)
+        later = (search.generations - number) * (search.population - search.elitism)
+        values = [result.fitness.value for result in known.values() if result.fitness is not None]
+        self.console.generation_started(number, values, queue.waiting, later)
+        self.check_disk()
         self.stop.run(self.workers, queue, self)
-        return [self.evaluated(individual, jobs[individual.name].key) for individual in population]
+        if self.all_failed(new):
+            reasons = Counter(f"{self.results[key].status}: {self.results[key].reason}" for key in new)
+            commonest, count = reasons.most_common(1)[0]
+            raise RunFault(
+                f"all {len(new)} trainings of generation {number} failed, {count} of them as {commonest}; "
+                "they are tried again when the run is resumed"
+            )
+        return [self.evaluated(individual, key) for individual, key in zip(population, keys, strict=True)]
+
+    def all_failed(self, keys: Sequence[str]) -> bool:
+        """Whether there are several jobs, all have ended, and none succeeded."""
+        ended = [self.results[key] for key in keys if key in self.results]
+        return len(keys) == len(ended) > 1 and all(result.status != "done" for result in ended)
+
+    def check_disk(self) -> None:
+        """Raises `RunFault` before the disk is full."""
+        free = shutil.disk_usage(self.run.root).free / 1e9
+        if free < self.limits.min_free_disk:
+            raise RunFault(
+                f"only {free:.2f} GB are free on the disk of {self.run.root.resolve()}, less than "
+                f"--min_free_disk {self.limits.min_free_disk:g}; make room or lower the limit"
+            )
+
+    def prune(self) -> None:
+        """Removes the weights that `--keep_models` does not keep; the record that says so is written first."""
+        keep, best = self.limits.models_kept, self.engine.best
+        if keep is None or best is None:
+            return
+        kept = set(best.jobs)
+        for generation in self.engine.generations:
+            ranked = sorted(generation.individuals, key=lambda individual: individual.rank)
+            kept.update(key for individual in ranked[:keep] for key in individual.jobs)
+        results = self.state.results
+        paths = {key: self.run.root / result.weights for key, result in results.items() if result.weights is not None}
+        gone = {key: path for key, path in paths.items() if key not in kept and path.is_file()}
+        if gone:
+            self.pruned |= gone.keys()
+            save_pruned(self.run, self.pruned)
+            for path in gone.values():
+                path.unlink()
+            self.console.say(f"weights of {len(gone)} networks removed (--keep_models {keep})")
 
     def enqueue(self, queue: JobQueue, job: TrainingJob, name: str) -> None:
         flops = model_cost(architecture_of(job.phenotype)).flops
@@ -163,6 +205,7 @@ class Search:
         self.results[result.key] = result
         self.trainings += 1
         self.console.job_ended(slot, attempt, result)
+        self.check_disk()
 
     def write_derived_files(self, individuals: Iterable[Individual]) -> None:
         """`info.json` of these individuals, the history and the figures; all can be made again from the state."""
@@ -170,6 +213,9 @@ class Search:
             save_info(self.run, self.info(individual))
         self.run.write_history(HISTORY_COLUMNS, map(self.history_row, self.individuals()))
         if self.engine.generations:
+            # Imported late: matplotlib takes longer to import than a worker takes to start.
+            from plots import draw_run
+
             draw_run(self.run, self.engine.generations)
 
     def info(self, individual: Individual) -> ModelInfo:
@@ -183,7 +229,7 @@ class Search:
             facts=self.state.facts,
             precision=self.state.training.precision,
             split="train",
-            weights=result.weights,
+            weights=None if result.key in self.pruned else result.weights,
             result=result,
         )
 
@@ -224,10 +270,11 @@ class Search:
             path = self.run.root / result.weights
             if path.is_file() and file_sha256(path) == result.weights_sha256:
                 return result
-            self.console.say(f"the weights {path} are missing or damaged; {name} is trained again")
-        queue = JobQueue(self.retries)
+            self.console.say(f"the weights {path} are missing; {name} is trained again")
+        queue = JobQueue(self.limits.max_retries)
         self.enqueue(queue, job, name)
         self.stop.run(self.workers, queue, self)
+        self.pruned.discard(job.key)
         result = self.results[job.key]
         if result.status != "done":
             raise RunFault(f"the training of {name} failed: {result.status} ({result.reason})")

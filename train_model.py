@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from chromosome import STANDARD_GENES, Encoding, architecture_of, decode, phenotype
-from command_line import DONE, FAULT, Parser, add_settings, given, run_command
+from command_line import DONE, ERROR, Parser, add_settings, given, run_command
 from image_data import TrainingData, augment, load_image_data, map_training_data, may_flip, to_device
 from model_cost import model_cost
 from model_generator import build_model
@@ -338,7 +338,7 @@ def train_one(options: argparse.Namespace, config: TrainingConfig, data_config: 
         result, model = train_model(job, to_device(image_data, device), device, report=show)
     except TrainingFailure as failure:
         print(f"training failed ({failure.status}): {failure.reason}", file=sys.stderr)
-        return FAULT
+        return ERROR
     print(f"{result.cost.seconds:.1f} s")
     if options.model_path:
         write_durably(Path(options.model_path), weights_bytes(model))

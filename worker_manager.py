@@ -27,19 +27,19 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import IO, Any, Protocol
 
 from job_queue import Attempt, JobQueue
-from records import Cost, TrainingFailure, TrainingResult, from_json
+from records import Cost, RunFault, TrainingFailure, TrainingResult, from_json
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 START_SECONDS = 300.0  # a worker that is not ready by then is replaced
 STARTS_PER_SLOT = 3  # a slot whose workers die this often in a row before they are ready is broken
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
 ERROR_TAIL = 2000  # bytes of a dead worker's standard error that are searched for a reason
 
 Report = Callable[[Mapping[str, Any]], None]
 Trainer = Callable[[Mapping[str, Any], Report], dict[str, Any]]
 
 
-class WorkersBroken(Exception):
+class WorkersBroken(RunFault):
     """No worker can be started; the message carries what the last one said."""
 
 
@@ -227,6 +227,8 @@ class WorkerManager:
                 self._failed_starts.pop(worker.slot.name, None)
             elif attempt is None:
                 raise RuntimeError(f"worker {worker.slot.name} sent {event['event']!r} without a job")
+            elif event["event"] == "fault":
+                raise RunFault(event["reason"])
             elif event["event"] == "progress":
                 observer.job_progress(worker.slot.name, attempt, event["progress"])
             else:
@@ -263,13 +265,14 @@ class WorkerManager:
 
 
 class StopSignals:
-    """SIGINT, SIGTERM and SIGHUP as something the workers' loop can wait for.
+    """SIGINT, SIGTERM, SIGHUP, and the end of `max_hours`, as something the workers' loop can wait for.
 
     Outside that loop, and from the second signal on, a signal raises `StopRequested` where it
     arrives: no instant is a bad one, since files are replaced whole.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_hours: float | None = None) -> None:
+        self._max_hours = max_hours
         self.descriptor, self._writer = os.pipe()
         self._is_waited_for = False
         self._count = 0
@@ -278,9 +281,12 @@ class StopSignals:
     def __enter__(self) -> StopSignals:
         for number in STOP_SIGNALS:
             signal.signal(number, self._handle)
+        if self._max_hours is not None:
+            signal.setitimer(signal.ITIMER_REAL, 3600 * self._max_hours)
         return self
 
     def __exit__(self, *exception: object) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in self._before.items():
             signal.signal(number, handler)
         os.close(self.descriptor)
@@ -321,6 +327,8 @@ def worker_main(writer: int, parent: int) -> None:
         clock = time.perf_counter()
         try:
             result = train(task, lambda progress: send("progress", progress=dict(progress)))
+        except RunFault as fault:
+            send("fault", reason=str(fault))  # of the machine, not of the network: the run has to stop
         except Exception as error:
             status, reason = _name_failure(error)
             send("failed", status=status, reason=reason, seconds=time.perf_counter() - clock)

@@ -17,6 +17,7 @@ ORDER = (
     "genetic_algorithm",
     "run_directory",
     "run_state",
+    "audit",
     "image_data",
     "model_generator",
     "train_model",

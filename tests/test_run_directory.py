@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from records import Epoch, InputError, TrainingResult
+from records import Epoch, InputError, SaveError, TrainingResult
 from run_directory import DamagedFile, RunDirectory, read_sealed, sealed, write_durably
 from run_state import find_result, load_state, seal_result
 
@@ -44,7 +44,7 @@ def test_a_write_that_fails_keeps_the_old_file(tmp_path: Path, monkeypatch: pyte
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, step, fail)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(SaveError, match=f"cannot write {path}: No space left"):
         write_durably(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]

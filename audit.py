@@ -1,0 +1,49 @@
+"""Checks the files of a run before it goes on: what is damaged is set aside, and made again where needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from records import InputError, TrainingResult
+from run_directory import DamagedFile, RunDirectory, file_sha256
+from run_state import find_result, read_info, read_pruned, read_state, seal_result
+
+Warn = Callable[[str], None]
+
+
+def audit(run: RunDirectory, results: Mapping[str, TrainingResult], warn: Warn) -> None:
+    """Sets every damaged file of a run aside as `*.damaged`, with one warning each.
+
+    `results` are those of the sound state that the run goes on from; sealed results that are
+    damaged or missing are written again from them. Weights are compared with the seal of their job.
+    """
+    for _, path in run.states():
+        _check(run, path, lambda path: read_state(path), warn)
+    for path in sorted(run.jobs.glob("*.json")):
+        _check(run, path, lambda path: find_result(run, path.stem), warn)
+    for key, result in results.items():
+        if not run.job(key).exists():
+            seal_result(run, result)
+    for path in [*sorted(run.results.glob("gen*/ind*/info.json")), run.best_info]:
+        if path.is_file():
+            _check(run, path, read_info, warn)
+    if run.pruned.is_file():
+        _check(run, run.pruned, lambda path: read_pruned(run), warn)
+    for path in sorted(run.jobs.glob("*.json")):
+        sound = find_result(run, path.stem)
+        if sound is not None and sound.weights is not None:
+            _check_weights(run, run.root / sound.weights, sound.weights_sha256, warn)
+
+
+def _check(run: RunDirectory, path: Path, read: Callable[[Path], object], warn: Warn) -> None:
+    try:
+        read(path)
+    except (DamagedFile, InputError) as damage:
+        warn(f"warning: {damage}; set aside as {run.set_aside(path).name}")
+
+
+def _check_weights(run: RunDirectory, path: Path, sha256: str | None, warn: Warn) -> None:
+    if path.is_file() and file_sha256(path) != sha256:
+        aside = run.set_aside(path).name
+        warn(f"warning: {path}: damaged, it is not what its training wrote; set aside as {aside}")
