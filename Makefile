@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo
 
-.PHONY: demo test check lint types clean help
+.PHONY: demo test check faults lint types clean help
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,6 +16,10 @@ test: .venv/dev  ## set-up, and the whole test suite
 	$(BIN)/python -m pytest
 
 check: lint types test  ## what CI runs: lint, types, tests
+
+faults: .venv/dev  ## the full counts of the fault tests (hours); PROMISE=, COUNT=, SEED= run a part
+	$(BIN)/python -m tests.faults $(if $(PROMISE),--promise $(PROMISE)) $(if $(COUNT),--count $(COUNT)) \
+		$(if $(SEED),--seed $(SEED))
 
 lint: .venv/dev
 	$(BIN)/ruff check .

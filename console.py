@@ -29,6 +29,11 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02} h" if hours else f"{minutes}:{rest:02} min"
 
 
+def printable(text: str) -> str:
+    """Text from files and data without characters that would command the terminal."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
 class Console:
     """Shows a run. It is told what happens, as an observer of the workers, and decides nothing."""
 
@@ -48,7 +53,7 @@ class Console:
     def say(self, message: str, always: bool = False) -> None:
         """One line, above the table where there is one; with `--quiet` only what is `always` said."""
         if always or not self.quiet:
-            self.terminal.print(escape(message))
+            self.terminal.print(escape(printable(message)))
 
     def open(self, slots: list[str], generations: int) -> None:
         """Begins the live table, on a terminal."""

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from chromosome import Architecture, Encoding, decode
 from command_line import DONE, Parser, add_settings, given, run_command
+from console import printable
 from devices import gpu_indices
 from image_data import ImageData, image_tensor, load_image_data
 from model_cost import model_cost
@@ -155,7 +156,7 @@ def print_report(report: dict[str, Any], terminal: Terminal) -> None:
         table.add_column(name, justify="left" if name == "class" else "right")
     for row in report["classes"]:
         figures = (f"{row[name]:.4f}" for name in ("precision", "recall", "f1"))
-        table.add_row(escape(row["class"]), *figures, f"{row['images']:,}")
+        table.add_row(escape(printable(row["class"])), *figures, f"{row['images']:,}")
     terminal.print(table)
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from chromosome import Encoding, check_chromosome
 from records import InputError, ModelInfo, RunState, TrainingResult, from_json
 from run_directory import DamagedFile, RunDirectory, read_sealed, sealed, write_durably
 
@@ -23,9 +24,36 @@ def save_state(run: RunDirectory, state: RunState) -> Path:
 def read_state(path: Path) -> RunState:
     """A checkpoint. Raises DamagedFile for one that is not sound, OSError for one that cannot be read."""
     try:
-        return from_json(RunState, read_sealed(path, STATE))
+        state = from_json(RunState, read_sealed(path, STATE))
+        _check_consistency(state)
     except ValueError as error:
         raise DamagedFile(f"{path}: not a state of this version ({error})") from error
+    return state
+
+
+def _check_consistency(state: RunState) -> None:
+    """Raises ValueError for parts that are sound by themselves but do not fit together."""
+    encoding = Encoding(state.facts.input_shape, len(state.facts.class_names))
+    generations = [*(generation.individuals for generation in state.generations), state.population]
+    for number, individuals in enumerate(generations, start=1):
+        found = [(individual.generation, individual.index) for individual in individuals]
+        expected = [(number, index) for index in range(1, state.search.population + 1)]
+        if found != expected:
+            raise ValueError(f"generation {number} should hold the individuals {expected}, but holds {found}")
+        for individual in individuals:
+            check_chromosome(individual.chromosome, encoding.length)
+    if [generation.number for generation in state.generations] != list(range(1, state.generation + 1)):
+        raise ValueError("the generations are not numbered from 1 on")
+    if any(key != result.key for key, result in state.results.items()):
+        raise ValueError("a result stands under the key of another job")
+    for generation in state.generations:
+        for individual in generation.individuals:
+            results = [state.results.get(key) for key in individual.jobs]
+            if not results or results[-1] is None or results[-1].fitness != individual.fitness:
+                raise ValueError(f"the fitness of {individual.name} is not that of its trainings")
+    training = state.training
+    if "auto" in (training.precision, training.flip) or None in (training.crop_padding, training.micro_batch):
+        raise ValueError("the training protocol is not resolved")
 
 
 def load_state(path: Path) -> tuple[RunDirectory, RunState]:

@@ -212,10 +212,13 @@ class Search:
         for individual in individuals:
             save_info(self.run, self.info(individual))
         self.run.write_history(HISTORY_COLUMNS, map(self.history_row, self.individuals()))
-        if self.engine.generations:
-            # Imported late: matplotlib takes longer to import than a worker takes to start.
-            from plots import draw_run
+        self.draw_figures()
 
+    def draw_figures(self) -> None:
+        # Imported late: matplotlib takes longer to import than a worker takes to start.
+        from plots import draw_run
+
+        if self.engine.generations:
             draw_run(self.run, self.engine.generations)
 
     def info(self, individual: Individual) -> ModelInfo:

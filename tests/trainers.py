@@ -6,6 +6,7 @@ The phenotype of a job says what its training does, as a word: "ok", "raise", "e
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 import time
@@ -42,6 +43,16 @@ def start(setup: Mapping[str, Any]) -> Callable[[Mapping[str, Any], Report], dic
     return train
 
 
+def _exhaust_memory() -> None:
+    """Asks for more memory than the operating system allows this process; for real."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (1 << 30, before[1]))
+    try:
+        bytearray(1 << 40)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
 def misbehave(word: str, micro_batch: int) -> None:
     """Does what the word says; "ok" does nothing."""
     if word == "raise":
@@ -49,7 +60,7 @@ def misbehave(word: str, micro_batch: int) -> None:
     if word == "diverge":
         raise TrainingFailure("diverged", "the training loss of epoch 1 is nan")
     if word == "memory" or (word == "memory_over_64" and micro_batch > 64):
-        raise MemoryError("cannot allocate 1 TB")
+        _exhaust_memory()
     if word == "exit":
         print("terminate called without an active exception", file=sys.stderr, flush=True)
         os._exit(7)

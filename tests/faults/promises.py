@@ -1,0 +1,534 @@
+"""The promises of reliability, one function each: it injects faults by a seed, and asserts what holds.
+
+`test_promises.py` runs a few cases of each in the test suite, `python -m tests.faults` the full counts.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import random
+import re
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from records import InputError, Limits, RunFault, TrainingJob, TrainingResult
+from run_directory import RunDirectory
+from run_state import load_state, read_info
+from tests.faults.disk import Countdown, Dead, FullDisk, PowerLossDisk, copy_of, steps_watched
+from tests.faults.small_run import TRAINER, InlineWorkers, NoSignals, fingerprint, go_on, inline
+from tests.processes import children_of, is_alive
+from worker_manager import Slot, WorkerManager
+
+ROOT = Path(__file__).parent.parent.parent
+NOTICE_SECONDS = 2.0
+DEAD_STATUS = 77
+
+
+@functools.cache
+def undisturbed(seed: int = 0) -> str:
+    """The fingerprint of the small run when nothing goes wrong."""
+    with tempfile.TemporaryDirectory() as folder:
+        inline(Path(folder, "run"), seed)
+        return fingerprint(Path(folder, "run"))
+
+
+@functools.cache
+def steps_of_a_run() -> int:
+    """How many steps on the disk the small run takes."""
+    counter = Countdown(at=0, fire=lambda name, path: None)
+    with tempfile.TemporaryDirectory() as folder, steps_watched(counter):
+        inline(Path(folder, "run"))
+    return counter.seen
+
+
+def die_at_step(folder: Path, at: int) -> bool:
+    """Runs the small run in a forked process that dies at a step of the disk; whether it died."""
+    child = os.fork()
+    if child == 0:
+        with steps_watched(Countdown(at=at, fire=lambda name, path: os._exit(DEAD_STATUS))):
+            inline(folder)
+        os._exit(0)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status in (0, DEAD_STATUS), f"the run ended with status {status}"
+    return status == DEAD_STATUS
+
+
+def no_bad_instant(seed: int, folder: Path) -> None:
+    """Death at one step of one durable write; resumed, the run ends as if nothing had happened."""
+    died = die_at_step(folder, at=seed + 1)
+    assert died == (seed + 1 <= steps_of_a_run()), f"step {seed + 1} of {steps_of_a_run()}: died is {died}"
+    inline(folder)
+    assert fingerprint(folder) == undisturbed()
+
+
+def power_loss(seed: int, folder: Path) -> None:
+    """Power fails at a random step, up to twice; the disk keeps what was fsynced, the rest by chance."""
+    rng = random.Random(seed)
+    current = folder / "0"
+    for number in range(rng.randint(1, 2)):
+        disk = PowerLossDisk(current)
+        lost = folder / str(number + 1)
+
+        def fail(name: str, path: str, disk: PowerLossDisk = disk, lost: Path = lost) -> None:
+            disk.image(lost, rng)
+            raise Dead
+
+        countdown = Countdown(at=rng.randint(1, steps_of_a_run()), fire=fail)
+
+        def before(
+            name: str, path: str, disk: PowerLossDisk = disk, lost: Path = lost, countdown: Countdown = countdown
+        ) -> None:
+            disk.before(name, path)
+            if not lost.exists():
+                countdown(name, path)
+
+        current.mkdir(parents=True, exist_ok=True)
+        disk.adopt()
+        try:
+            with steps_watched(before, disk.after):
+                inline(current)
+        except Dead:
+            current = lost
+        except RunFault as fault:  # the second failure may come while the first is audited
+            raise AssertionError(str(fault)) from fault
+    try:
+        inline(current)
+    except InputError as refusal:
+        raise AssertionError(f"refused to go on: {refusal}") from refusal
+    assert fingerprint(current) == undisturbed()
+
+
+def damage_is_found(seed: int, folder: Path) -> None:
+    """One file of a run is flipped, cut or zeroed; it is set aside with one warning and made again."""
+    rng = random.Random(seed)
+    die_at_step(folder, at=rng.randint(steps_of_a_run() // 8, steps_of_a_run() + 40))
+    files = sorted(
+        path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".") and path.stat().st_size
+    )
+    path = rng.choice(files)
+    whole = path.read_bytes()
+    damaged = _damage(whole, rng)
+    path.write_bytes(damaged)
+    warnings: list[str] = []
+    only_state = path.name == "ga_state.json" and len(RunDirectory(folder).states()) == 1
+    if only_state and not _same_json(whole, damaged):
+        try:
+            inline(folder, warn=warnings.append)
+        except InputError as refusal:
+            assert "--overwrite" in str(refusal)
+            assert path.read_bytes() == damaged, "a refused state was touched"
+            return
+        raise AssertionError("a fresh start in place of a damaged run")
+    inline(folder, warn=warnings.append)
+    assert fingerprint(folder) == undisturbed()
+    derived = path.name in ("history.csv",) or path.parent.name == "best_model"
+    if not derived and not _same_json(whole, damaged):
+        assert len(warnings) == 1, f"{path}: warnings are {warnings}"
+        assert str(path) in warnings[0]
+        asides = list(path.parent.glob(f"{path.name}*.damaged"))
+        assert [aside.read_bytes() for aside in asides] == [damaged]
+    else:
+        assert not warnings
+
+
+def _damage(content: bytes, rng: random.Random) -> bytes:
+    """A flipped bit, a cut, or a stretch of zeros; never the same content."""
+    position = rng.randrange(len(content))
+    kind = rng.choice(["flip", "truncate", "zero"])
+    if kind == "truncate":
+        return content[:position]
+    if kind == "zero":
+        return content[:position] + bytes(len(content) - position) if any(content[position:]) else content[:position]
+    return content[:position] + bytes([content[position] ^ (1 << rng.randrange(8))]) + content[position + 1 :]
+
+
+def _same_json(first: bytes, second: bytes) -> bool:
+    """Whether two texts mean the same: damage to a blank between two words is none."""
+    try:
+        return bool(json.loads(first) == json.loads(second))
+    except ValueError:
+        return first == second
+
+
+def full_disk(seed: int, folder: Path) -> None:
+    """No space from one step on; the run stops and names the path, and goes on once there is room."""
+    disk = FullDisk(at=seed + 1)
+    try:
+        with steps_watched(disk):
+            inline(folder)
+    except RunFault as fault:
+        assert re.search(rf"cannot write {folder}\S*: No space left", str(fault)), str(fault)
+    except InputError as refusal:
+        assert "No space left" in str(refusal)
+    else:
+        assert not disk.paths, "the run went on with a full disk"
+    inline(folder)
+    assert fingerprint(folder) == undisturbed()
+
+
+def file_size_limit(seed: int, folder: Path) -> None:
+    """The same with the operating system's own limit on the size of files (EFBIG)."""
+    limit = random.Random(seed).randrange(64, 60_000)
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        try:
+            inline(folder)
+        except RunFault as fault:
+            os._exit(4 if "File too large" in str(fault) else 1)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) in (0, 4)
+    inline(folder)
+    assert fingerprint(folder) == undisturbed()
+
+
+class Watcher:
+    """An observer that keeps what it is told, with the time."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[float, str, str]] = []
+        self.results: list[TrainingResult] = []
+
+    def job_started(self, slot: str, attempt: Any) -> None:
+        self.events.append((time.monotonic(), "started", slot))
+
+    def job_progress(self, slot: str, attempt: Any, progress: Mapping[str, Any]) -> None:
+        self.events.append((time.monotonic(), "progress", slot))
+
+    def job_retried(self, slot: str, attempt: Any, status: str, reason: str) -> None:
+        self.events.append((time.monotonic(), status, slot))
+
+    def job_ended(self, slot: str, attempt: Any, result: TrainingResult) -> None:
+        self.events.append((time.monotonic(), "ended", slot))
+        self.results.append(result)
+
+
+@contextmanager
+def workers_of(run: RunDirectory, count: int, delay: float, **options: Any) -> Iterator[WorkerManager]:
+    """Real worker processes for the small run."""
+    setup = {"root": str(run.root), "starts": str(run.root / "starts"), "delay": delay}
+
+    def task(attempt: Any) -> dict[str, Any]:
+        return {"micro_batch": attempt.micro_batch, "weights": run.relative(run.weights(attempt.name))}
+
+    slots = [Slot(name=f"cpu {number}") for number in range(count)]
+    with WorkerManager(slots, options.pop("trainer", TRAINER), setup, task=task, **options) as workers:
+        yield workers
+
+
+def dead_worker(seed: int, folder: Path) -> None:
+    """A worker is killed while it starts, receives, trains or sends; the run ends as if it had not been."""
+    rng = random.Random(seed)
+    run = RunDirectory(folder)
+    killed: list[tuple[float, int]] = []
+
+    def kill(delays: Sequence[float]) -> None:
+        for delay in delays:
+            time.sleep(delay)
+            if workers := [child for child in children_of(os.getpid()) if child not in before]:
+                victim = rng.choice(workers)
+                os.kill(victim, signal.SIGKILL)
+                killed.append((time.monotonic(), victim))
+
+    before = set(children_of(os.getpid()))
+    killer = threading.Thread(target=kill, args=([rng.random() * 0.4 for _ in range(rng.randint(1, 2))],))
+    killer.start()
+    with workers_of(run, 2, delay=0.05) as workers:
+        go_on(run, workers, NoSignals(), limits=Limits(max_retries=5, min_free_disk=0.0))
+        killer.join()
+    assert fingerprint(folder) == undisturbed()
+    starts = len(list((folder / "starts").iterdir()))
+    assert starts <= len(list(run.jobs.iterdir())) + len(killed)
+
+
+def noticed_at_once(seed: int, folder: Path) -> None:
+    """A worker that is killed in the middle of a long training is replaced within two seconds."""
+    from job_queue import JobQueue
+    from records import TrainingConfig
+
+    before = set(children_of(os.getpid()))
+    watcher, queue = Watcher(), JobQueue(max_retries=0)
+    queue.add(TrainingJob(phenotype="sleep", protocol=TrainingConfig(), data_fingerprint=""), name="x", work=1.0)
+    moment: list[float] = []
+
+    def kill() -> None:
+        while not watcher.events:
+            time.sleep(0.005)
+        time.sleep(random.Random(seed).random() * 0.2)
+        (victim,) = set(children_of(os.getpid())) - before
+        moment.append(time.monotonic())
+        os.kill(victim, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with workers_of(RunDirectory(folder), 1, 0.0, trainer="tests.trainers:start") as workers:
+        workers.run(queue, watcher)
+    killer.join()
+    assert [result.status for result in watcher.results] == ["crashed"]
+    assert watcher.events[-1][0] - moment[0] < NOTICE_SECONDS
+
+
+def stopped_worker(seed: int, folder: Path) -> None:
+    """A worker that is stopped (SIGSTOP) is ended by --job_timeout, and its job tried again."""
+    rng = random.Random(seed)
+    run = RunDirectory(folder)
+    before = set(children_of(os.getpid()))
+
+    def freeze() -> None:
+        # Stopped from its first training on: the time limit is one for trainings.
+        while not list((folder / "starts").glob("*")):
+            time.sleep(0.005)
+        time.sleep(rng.random() * 0.05)
+        os.kill(rng.choice(sorted(set(children_of(os.getpid())) - before)), signal.SIGSTOP)
+
+    stopper = threading.Thread(target=freeze)
+    stopper.start()
+    with workers_of(run, 2, delay=0.1, job_timeout=0.6) as workers:
+        go_on(run, workers, NoSignals(), limits=Limits(max_retries=5, min_free_disk=0.0))
+    stopper.join()
+    assert fingerprint(folder) == undisturbed()
+
+
+def _marked(mark: str) -> list[int]:
+    """The processes that carry a mark in their environment, zombies left out."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark.encode() in (entry / "environ").read_bytes() and is_alive(int(entry.name)):
+                found.append(int(entry.name))
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue
+    return found
+
+
+def start_small_run(folder: Path, *arguments: str, mark: str = "") -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.faults.small_run", str(folder), *arguments]
+    environment = {**os.environ, "SMALL_RUN_MARK": mark}
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment
+    )
+
+
+def no_orphans(seed: int, folder: Path) -> None:
+    """The main process ends, in one of five ways, at any time: two seconds later nothing of the run is left."""
+    rng = random.Random(seed)
+    mark = uuid.uuid4().hex
+    main = start_small_run(folder, "--delay", "5", "--workers", "3", mark=mark)
+    if rng.random() < 0.7:  # around the moment at which workers are spawned
+        while not list(folder.glob("checkpoints/generation_0/ga_state.json")) and main.poll() is None:
+            time.sleep(0.002)
+        time.sleep(rng.random() * 0.25)
+    else:
+        time.sleep(rng.random() * 2)
+    way = (signal.SIGKILL, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)[seed % 5]
+    main.send_signal(way)
+    if seed % 5 == 4:  # Ctrl-C twice
+        time.sleep(rng.random() * 0.05)
+        main.send_signal(signal.SIGINT)
+    main.communicate(timeout=60)
+    deadline = time.monotonic() + NOTICE_SECONDS
+    while _marked(mark) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not _marked(mark), f"left over after {way}"
+
+
+def order_changes_nothing(seed: int, folder: Path) -> None:
+    """1, 2, 3 and 8 workers with random delays: the seed alone decides the outcome."""
+    run_seed, count = seed // 4, (1, 2, 3, 8)[seed % 4]
+    run = RunDirectory(folder)
+    with workers_of(run, count, delay=0.03) as workers:
+        go_on(run, workers, NoSignals(), seed=run_seed)
+    assert fingerprint(folder) == undisturbed(run_seed)
+
+
+BAD_WAYS = ("memory", "diverge", "raise", "spin", "exit")
+BAD_PLACES = ("build", "first batch", "validation", "saving")
+
+
+def bad_individual(seed: int, folder: Path) -> None:
+    """One network fails in one way at one place; it alone is lost, after the agreed number of tries."""
+    way, place = BAD_WAYS[seed % len(BAD_WAYS)], BAD_PLACES[seed // len(BAD_WAYS) % len(BAD_PLACES)]
+    retries = random.Random(seed).randint(0, 2)
+    run, plain = RunDirectory(folder / "run"), folder / "plain"
+    inline(plain)
+    victim = load_state(plain)[1].generations[0].best
+    (folder / "run").mkdir(parents=True)
+    (folder / "run" / "bad.json").write_text(json.dumps({"key": victim.jobs[0], "way": way, "place": place}))
+    shown: list[str] = []
+    timeout = 0.5 if way == "spin" else None
+    with workers_of(run, 2, delay=0.0, job_timeout=timeout) as workers:
+        state = go_on(
+            run,
+            workers,
+            NoSignals(),
+            limits=Limits(max_retries=retries, min_free_disk=0.0),
+            warn=shown.append,
+            say=shown.append,
+        )
+    starts = [path for path in (run.root / "starts").iterdir() if path.name.startswith(victim.jobs[0])]
+    assert len(starts) == 1 + retries
+    failed = next(each for each in state.generations[0].individuals if each.index == victim.index)
+    status = {
+        "memory": "out_of_memory",
+        "diverge": "diverged",
+        "raise": "error",
+        "spin": "timed_out",
+        "exit": "crashed",
+    }[way]
+    assert failed.fitness is None
+    assert str(failed.failure).startswith(status)
+    info = read_info(run.individual(failed.name) / "info.json")
+    assert info.result is not None
+    assert (info.result.status, info.result.cost.attempts) == (status, 1 + retries)
+    assert str(failed.failure) in run.history.read_text().replace('""', '"')
+    assert any(failed.name in line and status in line for line in shown)
+    others = [each for generation in state.generations for each in generation.individuals if each.jobs != victim.jobs]
+    assert all(each.fitness is not None for each in others)
+    assert all(generation.best.jobs != victim.jobs for generation in state.generations)
+    assert len(state.generations) == state.search.generations
+
+
+def failed_generation(seed: int, folder: Path) -> None:
+    """All trainings of a generation fail: the run stops with the commonest reason, and can be resumed."""
+    run = RunDirectory(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "bad.json").write_text(json.dumps({"key": "", "way": "raise", "place": BAD_PLACES[seed % 4]}))
+    try:
+        with workers_of(run, 2, delay=0.0) as workers:
+            go_on(run, workers, NoSignals(), limits=Limits(max_retries=seed % 3, min_free_disk=0.0))
+    except RunFault as fault:
+        assert "all 4 trainings of generation 1 failed" in str(fault)
+        assert "ValueError: this network cannot be trained" in str(fault)
+    else:
+        raise AssertionError("the run went on after a whole generation had failed")
+    (folder / "bad.json").unlink()
+    with workers_of(run, 2, delay=0.0) as workers:
+        go_on(run, workers, NoSignals())
+    assert fingerprint(folder) == undisturbed()
+
+
+def one_run_per_folder(seed: int, folder: Path, starts: int = 10) -> None:
+    """Many processes start in one folder: one runs, the others name it; when it is killed, the folder is free."""
+    processes = [start_small_run(folder, "--delay", "60", "--workers", "1") for _ in range(starts)]
+    deadline = time.monotonic() + 120
+    while sum(process.poll() is not None for process in processes) < starts - 1 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    running = [process for process in processes if process.poll() is None]
+    assert len(running) == 1
+    for process in processes:
+        if process is not running[0]:
+            _, err = process.communicate()
+            assert process.returncode == 2, err
+            assert f"in use by process {running[0].pid} on " in err
+    running[0].kill()
+    running[0].communicate()
+    run = RunDirectory(folder)
+    run.lock()
+    run.unlock()
+
+
+def moved_run(seed: int, folder: Path) -> None:
+    """A run that was cut goes on in a copy of its folder, and from its state file alone."""
+    rng = random.Random(seed)
+    first = folder / "first"
+    die_at_step(first, at=rng.randint(steps_of_a_run() // 3, steps_of_a_run()))
+    copied = copy_of(first, folder / "copied")
+    inline(copied)
+    assert fingerprint(copied) == undisturbed()
+    _, state_path = RunDirectory(first).states()[0]
+    alone = folder / "alone"
+    alone.mkdir()
+    (alone / "ga_state.json").write_bytes(state_path.read_bytes())
+    run, state = load_state(alone / "ga_state.json")
+    workers = InlineWorkers(run)
+    go_on(run, workers, NoSignals(), state=state)
+    assert fingerprint(alone) == undisturbed()
+    done = {key for each in state.generations for one in each.individuals for key in one.jobs}
+    final = load_state(alone)[1]
+    distinct = {key for each in final.generations for one in each.individuals for key in one.jobs}
+    # Beyond what was still to train, at most the best network: its weights turned out to be needed.
+    assert workers.starts <= len(distinct - done) + 1
+
+
+def runs_for_ever(seed: int, folder: Path, jobs: int = 5000) -> None:
+    """Memory, descriptors, processes and threads of a long run stay what they were after 200 jobs."""
+    from job_queue import JobQueue
+    from records import TrainingConfig
+
+    def usage(processes: Sequence[int]) -> dict[str, int]:
+        status = [Path(f"/proc/{process}/status").read_text() for process in processes]
+        return {
+            "kB": sum(int(text.split("VmRSS:")[1].split()[0]) for text in status),
+            "threads": sum(int(text.split("Threads:")[1].split()[0]) for text in status),
+            "descriptors": sum(len(os.listdir(f"/proc/{process}/fd")) for process in processes),
+            "processes": len(processes),
+        }
+
+    protocol = TrainingConfig()
+    before = set(children_of(os.getpid()))
+    with workers_of(RunDirectory(folder), 2, 0.0, trainer="tests.trainers:start") as workers:
+        measured = []
+        for start in (0, *range(200, jobs, max(1, (jobs - 200) // 4))):
+            queue = JobQueue()
+            for number in range(start, start + (200 if start == 0 else max(1, (jobs - 200) // 4))):
+                # One in fifty crashes, so that replaced workers are counted, too.
+                word = "exit" if number % 50 == 49 else "ok"
+                job = TrainingJob(phenotype=f"{word} {number}", protocol=protocol, data_fingerprint="")
+                queue.add(job, name="x", work=2.0 if word == "exit" else 1.0)
+            workers.run(queue, Watcher())
+            measured.append(usage([os.getpid(), *sorted(set(children_of(os.getpid())) - before)]))
+    first, last = measured[0], measured[-1]
+    assert {name: last[name] for name in ("threads", "descriptors", "processes")} == {
+        name: first[name] for name in ("threads", "descriptors", "processes")
+    }
+    assert last["kB"] < 1.1 * first["kB"] + 4096, measured
+
+
+@dataclass(frozen=True)
+class Promise:
+    """A row of the table: its number, words, test function, and counts."""
+
+    number: int
+    words: str
+    case: Callable[[int, Path], None]
+    full: int
+    quick: int
+    in_order: bool = False  # seeds are 0, 1, 2 … in place of random ones
+
+    @property
+    def full_count(self) -> int:
+        """The full count; 0 in the table stands for every step on the disk, and one more."""
+        return self.full or steps_of_a_run() + 1
+
+
+PROMISES = [
+    Promise(2, "no bad instant exists", no_bad_instant, 0, 20, in_order=True),
+    Promise(3, "power loss", power_loss, 1000, 20),
+    Promise(4, "damage is found", damage_is_found, 500, 20),
+    Promise(5, "a full disk loses nothing", full_disk, 0, 20, in_order=True),
+    Promise(5, "a full disk loses nothing (limit on file size)", file_size_limit, 50, 5),
+    Promise(6, "a dead worker never hangs the run", dead_worker, 250, 3),
+    Promise(6, "a dead worker is noticed within 2 s", noticed_at_once, 50, 2),
+    Promise(7, "a stopped worker never hangs the run", stopped_worker, 20, 2),
+    Promise(8, "no orphans", no_orphans, 200, 10, in_order=True),
+    Promise(9, "order and number of workers change nothing", order_changes_nothing, 80, 4, in_order=True),
+    Promise(10, "a bad individual costs one individual", bad_individual, 1000, 20, in_order=True),
+    Promise(11, "a whole generation that fails stops the run", failed_generation, 5, 2, in_order=True),
+    Promise(12, "one run per folder", one_run_per_folder, 1, 1),
+    Promise(15, "moves", moved_run, 3, 3),
+    Promise(16, "runs for ever", runs_for_ever, 1, 1),
+]

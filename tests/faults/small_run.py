@@ -1,0 +1,271 @@
+"""A run small enough to be broken a thousand times: the real search, queue, files and workers, no torch.
+
+Fitness is a function of the network alone, so a run that was disturbed must end with the files of
+one that was not. As a program, it goes on with the run of a folder, or begins one:
+
+    python -m tests.faults.small_run FOLDER [--workers N] [--delay SECONDS] [--seed S]
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import json
+import os
+import random
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from audit import audit
+from chromosome import Encoding
+from command_line import BAD_INPUT, FAULT, STOPPED
+from console import Console
+from genetic_algorithm import GeneticAlgorithm
+from job_queue import JobQueue
+from records import (
+    VERSION,
+    DataConfig,
+    DataFacts,
+    Epoch,
+    EvolutionConfig,
+    InputError,
+    Limits,
+    RunFault,
+    RunState,
+    TrainingConfig,
+    TrainingJob,
+    TrainingResult,
+    canonical_json,
+    content_hash,
+    from_json,
+)
+from run_directory import RunDirectory, file_sha256, write_durably
+from run_state import load_state, save_state
+from search import Search
+from tests.trainers import misbehave
+from worker_manager import Observer, Slot, StopRequested, StopSignals, WorkerManager
+
+FACTS = DataFacts(
+    fingerprint="none",
+    input_shape=(1, 8, 8),
+    class_names=("a", "b"),
+    train_images=8,
+    val_images=2,
+    test_images=2,
+)
+TRAINER = "tests.faults.small_run:start_trainer"
+MEASURED = ("seconds", "images_per_second", "peak_memory_bytes", "device", "attempts")
+
+
+def birth(seed: int, generations: int = 3, population: int = 4) -> RunState:
+    """The state of the run before its first generation."""
+    config = EvolutionConfig(generations=generations, population=population, elitism=1, seed=seed)
+    engine = GeneticAlgorithm(config, Encoding(FACTS.input_shape, len(FACTS.class_names)))
+    return RunState(
+        version=VERSION,
+        search=config,
+        training=TrainingConfig(epochs=1, precision="float32", flip="off", crop_padding=1, micro_batch=128),
+        data=DataConfig(dataset="digits"),
+        facts=FACTS,
+        generations=(),
+        results={},
+        population=tuple(engine.ask()),
+    )
+
+
+def train(root: Path, task: Mapping[str, Any]) -> TrainingResult:
+    """What training a job comes to: numbers drawn from its seed, and weights of some bytes, written durably."""
+    job = from_json(TrainingJob, task["job"])
+    rng = random.Random(job.seed)
+    weights = rng.randbytes(256)
+    write_durably(root / task["weights"], weights)
+    return TrainingResult(
+        key=job.key,
+        status="done",
+        epochs=(Epoch(train_loss=rng.random(), accuracy=rng.random(), loss=rng.random()),),
+        parameters=rng.randrange(10**6),
+        flops=rng.randrange(10**6),
+        micro_batch=task["micro_batch"],
+        weights=task["weights"],
+        weights_sha256=hashlib.sha256(weights).hexdigest(),
+    )
+
+
+def start_trainer(setup: Mapping[str, Any]) -> Callable[..., dict[str, Any]]:
+    """The trainer of a worker process: logs each start as an empty file, waits a random time, trains."""
+    root, starts = Path(setup["root"]), Path(setup["starts"])
+    starts.mkdir(parents=True, exist_ok=True)
+
+    def run(task: Mapping[str, Any], report: Callable[[Mapping[str, Any]], None]) -> dict[str, Any]:
+        job = from_json(TrainingJob, task["job"])
+        (starts / f"{job.key}.{time.monotonic_ns()}").touch()
+        bad = _bad(root, job.key)
+        for place in ("build", "first batch", "validation"):
+            if bad.get("place") == place:
+                misbehave(bad["way"], 0)
+            time.sleep(random.random() * setup["delay"] / 3)
+            report({"epoch": 0.3, "images_per_second": 1.0})
+        if bad.get("place") == "saving":
+            half = root / task["weights"]
+            half.parent.mkdir(parents=True, exist_ok=True)
+            half.with_name(f".{half.name}.{os.getpid()}.tmp").write_bytes(b"half of the weights")
+            misbehave(bad["way"], 0)
+        return asdict(train(root, task))
+
+    return run
+
+
+def _bad(root: Path, key: str) -> dict[str, str]:
+    """What a test asks to go wrong with this job: `way` and `place`, or nothing."""
+    path = root / "bad.json"
+    bad: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    return bad if key.startswith(bad.get("key", "nothing")) else {}
+
+
+class InlineWorkers:
+    """Trains in this process, one job after the other: for faults that are those of the main process's files."""
+
+    def __init__(self, run: RunDirectory) -> None:
+        self.directory = run
+        self.starts = 0
+
+    def run(self, jobs: JobQueue, observer: Observer, stop: int | None = None) -> None:
+        while (attempt := jobs.start()) is not None:
+            self.starts += 1
+            weights = self.directory.relative(self.directory.weights(attempt.name))
+            task = {"job": asdict(attempt.job), "micro_batch": attempt.micro_batch, "weights": weights}
+            result = train(self.directory.root, {**task, "job": _through_json(task["job"])})
+            observer.job_ended("inline", attempt, jobs.finish(result))
+
+
+def _through_json(value: object) -> Any:
+    return json.loads(canonical_json(value))
+
+
+class SearchWithoutFigures(Search):
+    """Drawing takes longer than all the rest of a small run."""
+
+    def draw_figures(self) -> None:
+        pass
+
+
+class Told(Console):
+    """A console that hands every line that a person would see to a function."""
+
+    def __init__(self, told: Callable[[str], None]) -> None:
+        super().__init__()
+        self.told = told
+
+    def say(self, message: str, always: bool = False) -> None:
+        self.told(message)
+
+
+def go_on(
+    run: RunDirectory,
+    workers: Any,
+    stop: StopSignals,
+    *,
+    seed: int = 0,
+    limits: Limits | None = None,
+    state: RunState | None = None,
+    warn: Callable[[str], None] = print,
+    say: Callable[[str], None] = lambda message: None,
+) -> RunState:
+    """Resumes the run of a folder, or begins one, and takes it to its end: as `evolution.py` does."""
+    limits = limits or Limits(min_free_disk=0.0)
+    console = Told(say)
+    state = state or (load_state(run.root)[1] if run.states() else birth(seed))
+    audit(run, state.results, warn)
+    run.drop_states_after(state.generation)
+    save_state(run, state)
+    search = SearchWithoutFigures(run, state, workers, console, stop, limits)
+    search.evolve()
+    best = search.engine.best
+    if best is None:
+        raise RunFault("there is no best network")
+    result = search.trained(search.job(best), best.name)
+    write_durably(run.best_model, (run.root / str(result.weights)).read_bytes())
+    return search.state
+
+
+def inline(folder: Path, seed: int = 0, warn: Callable[[str], None] = lambda warning: None) -> RunState:
+    """`go_on` without worker processes, with the folder locked."""
+    run = RunDirectory(folder)
+    run.lock()
+    try:
+        return go_on(run, InlineWorkers(run), NoSignals(), seed=seed, warn=warn)
+    finally:
+        run.unlock()
+
+
+class NoSignals(StopSignals):
+    """Leaves the process's signals alone, so that it can run anywhere."""
+
+    def __init__(self) -> None:
+        pass
+
+    def run(self, workers: Any, jobs: JobQueue, observer: Observer) -> None:
+        workers.run(jobs, observer)
+
+
+def fingerprint(folder: Path) -> str:
+    """One SHA-256 over all of a finished run that must be the same however it was disturbed."""
+    run, state = load_state(folder)
+    with open(run.history, newline="") as file:
+        history = [{name: row[name] for name in row if name not in MEASURED} for row in csv.DictReader(file)]
+    results = {key: asdict(replace(result, cost=state_cost())) for key, result in state.results.items()}
+    state_content = {**asdict(state), "results": results, "version": ""}
+    return content_hash(_through_json([state_content, history, file_sha256(run.best_model)]))
+
+
+def state_cost() -> Any:
+    """The cost of nothing: what was measured is not compared."""
+    return TrainingResult(key="", status="error").cost
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--delay", type=float, default=0.02)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    run = RunDirectory(options.folder)
+    try:
+        run.lock()
+    except InputError as refusal:
+        print(refusal, file=sys.stderr)
+        return BAD_INPUT
+    slots = [Slot(name=f"cpu {number}") for number in range(options.workers)]
+    setup = {"root": str(run.root), "starts": str(run.root / "starts"), "delay": options.delay}
+    try:
+        with StopSignals() as stop:
+            manager = WorkerManager(
+                slots,
+                TRAINER,
+                setup,
+                task=lambda attempt: {
+                    "micro_batch": attempt.micro_batch,
+                    "weights": run.relative(run.weights(attempt.name)),
+                },
+            )
+            with manager:
+                go_on(run, manager, stop, seed=options.seed)
+    except StopRequested:
+        return STOPPED
+    except RunFault as fault:
+        print(f"error: {fault}", file=sys.stderr)
+        return FAULT
+    finally:
+        run.unlock()
+    print(fingerprint(run.root))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

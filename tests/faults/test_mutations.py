@@ -1,0 +1,55 @@
+"""The fault tests work: with one safeguard removed, in a copy of the program, a test of its promise turns red."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+
+# Safeguard: module, its lines, what they become, the promise that notices, cases, seconds until it counts as hanging.
+MUTATIONS = {
+    "the fsync": ("run_directory.py", "            os.fsync(file.fileno())\n", "            pass\n", 3, 25, 120),
+    "the seal check": (
+        "run_directory.py",
+        "hashlib.sha256(canonical_json(content).encode()).hexdigest() != digest",
+        "False",
+        4,
+        25,
+        120,
+    ),
+    "the sentinel": ("worker_manager.py", "        if events is None:\n", "        if events == 0:\n", 6, 1, 20),
+    "the lock": ("run_directory.py", "fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)", "pass", 12, 1, 60),
+    "the retry limit": (
+        "job_queue.py",
+        "attempt.number <= self.max_retries",
+        "attempt.number <= self.max_retries + 1",
+        10,
+        2,
+        60,
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("safeguard", MUTATIONS)
+def test_removing_a_safeguard_turns_a_fault_test_red(safeguard: str, tmp_path: Path) -> None:
+    module, lines, replacement, promise, count, seconds = MUTATIONS[safeguard]
+    for path in ROOT.glob("*.py"):
+        shutil.copy(path, tmp_path)
+    shutil.copytree(ROOT / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    text = (tmp_path / module).read_text()
+    assert text.count(lines) == 1, f"{safeguard} is not where this test expects it, in {module}"
+    (tmp_path / module).write_text(text.replace(lines, replacement))
+    command = [sys.executable, "-m", "tests.faults", "--promise", str(promise), "--count", str(count), "--seed", "0"]
+    try:
+        status = subprocess.run(
+            [*command, "--results", "results.json"], cwd=tmp_path, capture_output=True, timeout=seconds, check=False
+        ).returncode
+    except subprocess.TimeoutExpired:
+        return  # it hangs: that is what the safeguard is for
+    assert status == 1, f"no test of promise {promise} noticed that {safeguard} was removed"

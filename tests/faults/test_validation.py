@@ -1,0 +1,259 @@
+"""State is validated, never guessed; loading never runs code. `EXAMPLES` sets the number of cases."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import json
+import os
+import pickle
+import zipfile
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import evolution
+from command_line import Parser
+from records import DataConfig, Individual, InputError, Limits, ModelInfo
+from run_directory import DamagedFile, RunDirectory, sealed, write_durably
+from run_state import JOB, STATE, find_result, load_state, read_info, read_state
+from tests.faults.small_run import InlineWorkers, NoSignals, SearchWithoutFigures, Told, inline
+
+ROOT = Path(__file__).parent.parent.parent
+many = settings(
+    max_examples=int(os.environ.get("EXAMPLES", "150")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    inline(folder)
+    return RunDirectory(folder)
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Every place in a JSON value, as the container and the key or index."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield value, key
+        yield from places(item)
+
+
+def changed(content: dict[str, Any], data: st.DataObject) -> dict[str, Any]:
+    """The content with up to three of its parts replaced, removed, or swapped with others."""
+    content = copy.deepcopy(content)
+    for _ in range(data.draw(st.integers(1, 3))):
+        all_places = list(places(content))
+        container, key = all_places[data.draw(st.integers(0, len(all_places) - 1))]
+        how = data.draw(st.sampled_from(["replace", "remove", "swap"]))
+        if how == "replace":
+            container[key] = data.draw(values)
+        elif how == "remove":
+            del container[key]
+        else:
+            other, other_key = all_places[data.draw(st.integers(0, len(all_places) - 1))]
+            container[key] = copy.deepcopy(other[other_key])
+    return content
+
+
+@many
+@given(data=st.data())
+def test_a_changed_state_is_accepted_and_equal_or_refused(
+    data: st.DataObject, finished: RunDirectory, tmp_path: Path
+) -> None:
+    number, path = finished.states()[data.draw(st.integers(0, 3))]
+    content = changed(json.loads(path.read_text())["content"], data)
+    copied = tmp_path / f"state_{number}.json"
+    copied.write_bytes(sealed(STATE, content))
+    try:
+        state = read_state(copied)
+    except DamagedFile as refusal:
+        assert str(copied) in str(refusal)
+        with pytest.raises(InputError):
+            load_state(copied)
+        return
+    assert json.loads(json.dumps(asdict(state))) == content
+    # What was accepted can be gone on with.
+    run = RunDirectory(tmp_path / "run")
+    search = SearchWithoutFigures(run, state, InlineWorkers(run), Told(print), NoSignals(), Limits())  # type: ignore[arg-type]
+    search.write_derived_files(search.individuals())
+    search.engine.ask()
+
+
+@many
+@given(data=st.data())
+def test_a_changed_result_is_accepted_and_equal_or_refused(
+    data: st.DataObject, finished: RunDirectory, tmp_path: Path
+) -> None:
+    paths = sorted(finished.jobs.iterdir())
+    path = paths[data.draw(st.integers(0, len(paths) - 1))]
+    content = changed(json.loads(path.read_text())["content"], data)
+    run = RunDirectory(tmp_path)
+    write_durably(run.job(path.stem), sealed(JOB, content))
+    try:
+        result = find_result(run, path.stem)
+    except DamagedFile as refusal:
+        assert str(run.job(path.stem)) in str(refusal)
+        return
+    assert result is not None
+    assert json.loads(json.dumps(asdict(result))) == content
+    inside = (tmp_path / (result.weights or "")).resolve()
+    assert inside.is_relative_to(tmp_path.resolve())
+
+
+@many
+@given(data=st.data())
+def test_a_changed_info_is_accepted_and_equal_or_refused(
+    data: st.DataObject, finished: RunDirectory, tmp_path: Path
+) -> None:
+    original = finished.individual("gen2/ind2") / "info.json"
+    content = changed(json.loads(original.read_text())["content"], data)
+    copied = tmp_path / "info.json"
+    copied.write_bytes(sealed("model_info", content))
+    try:
+        info = read_info(copied)
+    except InputError as refusal:
+        assert str(copied) in str(refusal)
+        assert "\n" not in str(refusal)
+        return
+    assert isinstance(info, ModelInfo)
+    assert json.loads(json.dumps(asdict(info))) == content
+
+
+@many
+@given(content=st.binary(max_size=300) | values.map(lambda value: json.dumps(value).encode()))
+def test_any_bytes_are_refused_as_state_result_and_info(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    path.write_bytes(content)
+    with pytest.raises(DamagedFile):
+        read_state(path)
+    with pytest.raises(InputError):
+        read_info(path)
+    with pytest.raises(InputError):
+        load_state(path)
+
+
+def flags() -> list[str]:
+    return [flag for action in evolution.build_parser()._actions for flag in action.option_strings]
+
+
+words = st.one_of(
+    st.sampled_from(flags()),
+    st.sampled_from(flags()).map(lambda flag: flag.replace("_", "-")[:-1]),
+    st.sampled_from(["0", "1", "-1", "3", "1e9", "nan", "inf", "", "digits", "none", "all", "auto", "/", "--", "="]),
+    st.integers().map(str),
+    st.floats().map(str),
+    st.text(max_size=8).filter(lambda text: "\0" not in text),
+)
+
+
+@many
+@given(arguments=st.lists(words, max_size=6))
+def test_any_command_line_is_understood_or_refused_in_one_line(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser: Parser = evolution.build_parser()
+    try:
+        options = parser.parse(arguments)
+        evolution.check_options(options)
+        evolution.open_run(options)
+    except InputError as refusal:
+        assert str(refusal)
+        assert "Traceback" not in str(refusal)
+    except SystemExit as end:
+        assert end.code == 0  # --help, --version
+    capsys.readouterr()
+
+
+class Bomb:
+    """Unpickled, it makes a folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return os.mkdir, (str(self.path),)
+
+
+def test_a_malicious_pickle_is_refused_as_weights_and_as_data(tmp_path: Path) -> None:
+    from chromosome import Encoding, architecture_of
+    from image_data import load_image_data
+    from model_generator import load_model
+
+    target = tmp_path / "made by the bomb"
+    plain, zipped, arrays = tmp_path / "plain.pt", tmp_path / "zipped.pt", tmp_path / "arrays.npz"
+    plain.write_bytes(pickle.dumps(Bomb(target)))
+    with zipfile.ZipFile(zipped, "w") as archive:
+        archive.writestr("archive/data.pkl", pickle.dumps(Bomb(target)))
+        archive.writestr("archive/version", "3\n")
+        archive.writestr("archive/byteorder", "little")
+    bombs = np.empty(4, dtype=object)
+    bombs[:] = [Bomb(target)] * 4
+    np.savez(arrays, x_train=bombs, y_train=np.arange(4), x_test=bombs, y_test=np.arange(4))
+    architecture = architecture_of(Encoding((1, 8, 8), 10).phenotype("0" * 19))
+    for path in (plain, zipped):
+        with pytest.raises(InputError, match="is not a weights file"):
+            load_model(path, architecture)
+    with pytest.raises(InputError, match="plain arrays"):
+        load_image_data(DataConfig(dataset=str(arrays)))
+    assert not target.exists()
+
+
+def test_no_module_unpickles_or_evaluates() -> None:
+    for path in ROOT.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call):
+                continue
+            name = ast.unparse(node.func)
+            where = f"{path.name}:{node.lineno}"
+            assert name not in ("eval", "exec", "compile", "__import__"), where
+            assert not name.startswith(("pickle.", "marshal.", "shelve.", "dill.", "joblib.")), where
+            options = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+            if name == "torch.load":
+                assert options.get("weights_only") == "True", where
+            if name in ("np.load", "numpy.load"):
+                assert options.get("allow_pickle") == "False", where
+
+
+@pytest.mark.parametrize("weights", ["/etc/passwd", "../outside.pt", "results/../../outside.pt"])
+def test_a_path_that_leaves_the_run_is_refused(weights: str, finished: RunDirectory, tmp_path: Path) -> None:
+    path = sorted(finished.jobs.iterdir())[0]
+    content = json.loads(path.read_text())["content"]
+    run = RunDirectory(tmp_path)
+    write_durably(run.job(path.stem), sealed(JOB, {**content, "weights": weights}))
+    with pytest.raises(DamagedFile, match="inside the run's folder"):
+        find_result(run, path.stem)
+
+
+def test_control_characters_from_files_do_not_reach_the_terminal() -> None:
+    from io import StringIO
+
+    from rich.console import Console as Terminal
+
+    from console import Console
+
+    output = StringIO()
+    console = Console(terminal=Terminal(file=output, force_terminal=True, width=80, highlight=False))
+    console.say("class \x1b[2J\x1b]0;title\x07 [bold]name[/bold]")
+    assert "\x1b[2J" not in output.getvalue()
+    assert "\x07" not in output.getvalue()
+    assert "[bold]name[/bold]" in output.getvalue()
+
+
+def test_an_individual_name_is_made_of_numbers_alone() -> None:
+    """Folders are named by it, so it must not be able to leave the run's folder."""
+    assert Individual(generation=1, index=2, chromosome="", origin="random").name == "gen1/ind2"
