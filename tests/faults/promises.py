@@ -29,7 +29,7 @@ from run_directory import RunDirectory
 from run_state import load_state, read_info
 from tests.faults.disk import Countdown, Dead, FullDisk, PowerLossDisk, copy_of, steps_watched
 from tests.faults.small_run import TRAINER, InlineWorkers, NoSignals, fingerprint, go_on, inline
-from tests.processes import children_of, is_alive
+from tests.processes import alive_after, children_of, is_alive
 from worker_manager import Slot, WorkerManager
 
 ROOT = Path(__file__).parent.parent.parent
@@ -498,6 +498,73 @@ def runs_for_ever(seed: int, folder: Path, jobs: int = 5000) -> None:
     assert last["kB"] < 1.1 * first["kB"] + 4096, measured
 
 
+REAL = ["--dataset", "digits", "--train_limit", "200", "--epochs", "2", "--batch_size", "32", "--population", "4"]
+REAL += ["--generations", "2", "--elitism", "1", "--cpu_workers", "2", "--min_free_disk", "0", "--max_retries", "9"]
+
+
+def start_real_run(*arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, str(ROOT / "evolution.py"), *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT)
+
+
+@functools.cache
+def undisturbed_real() -> tuple[str, float]:
+    """Fingerprint of a run of real trainings, and the seconds it took."""
+    with tempfile.TemporaryDirectory() as folder:
+        clock = time.monotonic()
+        out, _ = (main := start_real_run(*REAL, "--output_dir", f"{folder}/run")).communicate()
+        assert main.returncode == 0, out
+        return fingerprint(Path(folder, "run")), time.monotonic() - clock
+
+
+def kill_anything(seed: int, folder: Path) -> None:
+    """Real trainings: the main process or a worker is killed, one to three times; the end is the same to the bit."""
+    expected, seconds = undisturbed_real()
+    rng = random.Random(seed)
+    kills = rng.randint(1, 3)
+    main = start_real_run(*REAL, "--output_dir", str(folder))
+    for _ in range(kills):
+        try:
+            main.wait(rng.random() * seconds)
+            break  # it ended before the next kill
+        except subprocess.TimeoutExpired:
+            workers = children_of(main.pid)
+        if workers and rng.random() < 0.5:
+            os.kill(rng.choice(workers), signal.SIGKILL)
+            continue
+        main.kill()
+        main.communicate()
+        assert not alive_after(workers, NOTICE_SECONDS)
+        has_state = bool(RunDirectory(folder).states())
+        where = ["--resume", str(folder), *REAL[-6:]] if has_state else [*REAL, "--output_dir", str(folder)]
+        main = start_real_run(*where)
+    out, _ = main.communicate()
+    assert main.returncode == 0, out
+    assert fingerprint(folder) == expected
+    kept = {path.name for path in (folder / "results" / "jobs").iterdir()}
+    _, state = load_state(folder)
+    assert kept == {f"{key}.json" for key in state.results}
+
+
+def kill_main_or_worker(seed: int, folder: Path) -> None:
+    """The same with trainings that are counted: no finished one is started again."""
+    rng = random.Random(seed)
+    kills, workers, status = rng.randint(1, 3), rng.choice([1, 2, 3]), None
+    for number in range(kills + 1):
+        main = start_small_run(folder, "--workers", str(workers), "--delay", "0.1")
+        try:
+            status = main.wait(rng.random() * 2.5 if number < kills else None)
+            break
+        except subprocess.TimeoutExpired:
+            main.kill()
+        finally:
+            main.communicate()
+    assert status == 0
+    assert fingerprint(folder) == undisturbed()
+    starts, jobs = len(list((folder / "starts").iterdir())), len(list((folder / "results" / "jobs").iterdir()))
+    assert starts <= jobs + workers * kills
+
+
 @dataclass(frozen=True)
 class Promise:
     """A row of the table: its number, words, test function, and counts."""
@@ -516,6 +583,8 @@ class Promise:
 
 
 PROMISES = [
+    Promise(1, "kill anything, resume to the same bits", kill_anything, 200, 2),
+    Promise(1, "kill anything, train nothing twice", kill_main_or_worker, 200, 3),
     Promise(2, "no bad instant exists", no_bad_instant, 0, 20, in_order=True),
     Promise(3, "power loss", power_loss, 1000, 20),
     Promise(4, "damage is found", damage_is_found, 500, 20),
