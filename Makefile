@@ -9,7 +9,7 @@ help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/run  ## set-up, and a whole run on the embedded data set (no download)
-	$(BIN)/python evolution.py --dataset digits --generations 3 --population 10 --epochs 8 --batch_size 32 \
+	$(BIN)/python evolution.py --dataset digits --generations 3 --population 8 --epochs 8 --batch_size 32 \
 		--output_dir $(DEMO) --overwrite
 
 test: .venv/dev  ## set-up, and the whole test suite

@@ -65,9 +65,7 @@ def test_a_run_ends_with_a_tested_model_and_a_command_that_works(finished: tuple
     assert "generation 3/3 done" in text
     command = next(line for line in text.splitlines() if line.startswith("next")).split()[1:]
     assert command[1] == str(ROOT / "evaluate.py")
-    evaluated = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=True
-    )
+    evaluated = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=True)
     tested = next(line for line in text.splitlines() if line.startswith("test accuracy")).split()[2]
     assert f"test accuracy    {tested}" in evaluated.stdout
     report = json.loads((folder / "best_model/evaluation.json").read_text())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 
 import pytest
@@ -206,7 +207,7 @@ def test_out_of_memory_halves_the_micro_batch_down_to_two(batch: int, retries: i
         sizes.append(attempt.micro_batch)
         queue.fail(attempt.key, "out_of_memory", "", Cost())
     assert sizes[0] == batch
-    assert all(after == max(2, before // 2) for before, after in zip(sizes, sizes[1:], strict=False))
+    assert all(after == max(2, before // 2) for before, after in itertools.pairwise(sizes))
     assert queue.results[job("large", batch).key].micro_batch == sizes[-1] >= 2
 
 

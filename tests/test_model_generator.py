@@ -1,0 +1,458 @@
+"""From an architecture to a module, what it costs, and weights files that are read or refused."""
+
+from __future__ import annotations
+
+import itertools
+import pickle
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
+
+from chromosome import Architecture, Encoding, Layer, decode
+from model_cost import model_cost
+from model_generator import build_model, load_model
+from records import InputError
+from train_model import weights_bytes
+
+SHAPES = [(1, 8, 8), (3, 32, 32), (3, 200, 120), (1, 9, 31), (1, 67, 133)]
+SMALL = "0000100000001111111"  # 16 filters, kernels of 3, ReLU, early maximum pooling, one convolution a block
+
+chromosomes = st.text("01", min_size=19, max_size=19)
+shapes = st.sampled_from(SHAPES)
+relaxed = settings(deadline=None, max_examples=25)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """These networks are small: threads would only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def architecture(chromosome: str = SMALL, shape: tuple[int, int, int] = (1, 8, 8), classes: int = 10) -> Architecture:
+    return decode(Encoding(shape, classes), chromosome)
+
+
+def images(shape: tuple[int, int, int], count: int = 4, seed: int = 0) -> Tensor:
+    """Random pixels: (count, C, H, W) uint8."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (count, *shape), dtype=torch.uint8, generator=generator)
+
+
+def on_meta(network: Architecture) -> nn.Sequential:
+    """The module without memory for its weights: shapes and counts only."""
+    with torch.device("meta"):
+        return build_model(network)
+
+
+def convolutions(model: nn.Sequential) -> list[nn.Conv2d]:
+    return [module for module in model if isinstance(module, nn.Conv2d)]
+
+
+def new_model(network: Architecture, seed: int = 0) -> nn.Sequential:
+    """A network whose normalisation has seen images, as after a training, in evaluation mode."""
+    torch.manual_seed(seed)
+    channels = network.input_shape[0]
+    model = build_model(network, [100.0] * channels, [50.0] * channels)
+    with torch.no_grad():
+        model.train()(images(network.input_shape, 8, seed))
+    return model.eval()
+
+
+# Costs
+
+
+@given(chromosomes, shapes, st.integers(2, 100))
+@settings(relaxed, max_examples=15)
+def test_parameters_and_flops_are_those_of_the_real_module(
+    chromosome: str, shape: tuple[int, int, int], classes: int
+) -> None:
+    network = architecture(chromosome, shape, classes)
+    model, cost = on_meta(network).eval(), model_cost(network)
+    assert cost.parameters == sum(parameter.numel() for parameter in model.parameters())
+    with FlopCounterMode(display=False) as counter:
+        model(torch.zeros((1, *shape), dtype=torch.uint8, device="meta"))
+    assert cost.flops == counter.get_total_flops()
+
+
+def test_known_costs_of_a_small_network() -> None:
+    """Counted by hand: 3×3 convolutions on maps of 8, 4, 4, 2, 2, 1, 1 pixels, the last ones 1×1."""
+    cost = model_cost(architecture())
+    weights = [9 * 16, 9 * 16 * 32, 9 * 32 * 32, 9 * 32 * 64, 9 * 64 * 64, 64 * 128, 128 * 128]
+    pixels = [64, 16, 16, 4, 4, 1, 1]
+    filters = [16, 32, 32, 64, 64, 128, 128]
+    assert cost.parameters == sum(weights) + 2 * sum(filters) + 128 * 10 + 10
+    assert cost.flops == 2 * sum(each * area for each, area in zip(weights, pixels, strict=True)) + 2 * 128 * 10
+
+
+def kept_for_backward(network: Architecture, count: int) -> int:
+    """Bytes that autograd keeps for the backward pass of `count` images, weights left out."""
+    model = build_model(network)
+    weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        output = model(images(network.input_shape, count))
+    assert output.requires_grad
+    return sum(kept.values())
+
+
+@pytest.mark.parametrize("activation", ["00", "01", "10", "11"])
+@pytest.mark.parametrize("pooling", ["00", "11"])
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 32)])
+def test_the_memory_estimate_is_within_a_factor_of_two(
+    activation: str, pooling: str, shape: tuple[int, int, int]
+) -> None:
+    network = architecture(f"000010{activation}0{pooling}01111111", shape)
+    cost = model_cost(network)
+    estimated = cost.training_memory(8) - cost.training_memory(0)
+    assert 0.5 < estimated / kept_for_backward(network, 8) < 2
+    assert cost.training_memory(0) == 3 * 4 * cost.parameters  # weights, gradients, momentum
+    assert cost.training_memory(8, bytes_per_value=2) < cost.training_memory(8)
+
+
+# The module
+
+
+@given(chromosomes, shapes, st.integers(2, 100), st.integers(1, 5))
+@relaxed
+def test_every_network_gives_one_value_for_each_image_and_class(
+    chromosome: str, shape: tuple[int, int, int], classes: int, count: int
+) -> None:
+    model = on_meta(architecture(chromosome, shape, classes)).eval()
+    logits = model(torch.zeros((count, *shape), dtype=torch.uint8, device="meta"))
+    assert logits.shape == (count, classes)
+    assert logits.dtype == torch.float32
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("chromosome", ["0000000000001111111", "0001000100100101010", "0001100110011111110"])
+def test_pixels_pass_forward_and_gradients_reach_every_weight(shape: tuple[int, int, int], chromosome: str) -> None:
+    torch.manual_seed(0)
+    model = build_model(architecture(chromosome, shape), [127.0] * shape[0], [70.0] * shape[0])
+    logits = model.train()(images(shape))
+    assert logits.shape == (4, 10)
+    assert logits.isfinite().all()
+    functional.cross_entropy(logits, torch.arange(4)).backward()
+    for parameter in model.parameters():
+        assert parameter.grad is not None
+        assert parameter.grad.isfinite().all()
+        assert parameter.grad.abs().sum() > 0
+
+
+@given(chromosomes, shapes)
+@relaxed
+def test_pooling_sits_between_the_last_convolution_of_its_block_and_the_normalisation(
+    chromosome: str, shape: tuple[int, int, int]
+) -> None:
+    network = architecture(chromosome, shape)
+    kinds = [type(module) for module in on_meta(network)]
+    pool = nn.AvgPool2d if chromosome[9] == "1" else nn.MaxPool2d
+    activation = {"00": nn.ReLU, "01": nn.LeakyReLU, "10": nn.ELU, "11": nn.GELU}[chromosome[6:8]]
+    body: list[type] = []
+    for layer in network.layers:
+        body += [nn.Conv2d, *([pool] if layer.pool else []), nn.BatchNorm2d, activation]
+    assert kinds[1:] == [*body, nn.AdaptiveAvgPool2d, nn.Flatten, nn.Linear]
+    assert kinds.count(pool) == 3
+
+
+@given(chromosomes, shapes)
+@relaxed
+def test_convolutions_have_no_bias_and_keep_the_size_but_for_the_stem(
+    chromosome: str, shape: tuple[int, int, int]
+) -> None:
+    network = architecture(chromosome, shape)
+    for layer, module in zip(network.layers, convolutions(on_meta(network)), strict=True):
+        assert module.bias is None
+        assert module.out_channels == layer.filters
+        assert module.kernel_size == (layer.kernel, layer.kernel)
+        assert module.stride == (layer.stride, layer.stride)
+        assert module.padding == (layer.kernel // 2, layer.kernel // 2)
+
+
+@given(chromosomes, shapes)
+@relaxed
+def test_every_convolution_reads_a_map_of_the_size_that_the_architecture_says(
+    chromosome: str, shape: tuple[int, int, int]
+) -> None:
+    network = architecture(chromosome, shape)
+    model = on_meta(network).eval()
+    read: list[tuple[int, ...]] = []
+    for module in convolutions(model):
+        module.register_forward_pre_hook(lambda _, arguments: read.append(tuple(arguments[0].shape[1:])))
+    model(torch.zeros((1, *shape), dtype=torch.uint8, device="meta"))
+    assert read == [tuple(each[1:]) for each in network.feature_maps()]
+
+
+def test_the_same_seed_draws_the_same_weights_and_another_others() -> None:
+    states = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        states.append(build_model(architecture()).state_dict())
+    first, same, other = states
+    assert all(first[name].equal(same[name]) for name in first)
+    assert not first["1.weight"].equal(other["1.weight"])
+
+
+def test_fresh_weights_have_the_variance_that_keeps_signals_alive() -> None:
+    torch.manual_seed(0)
+    for module in convolutions(build_model(architecture("1100100000000000000", (3, 32, 32)))):
+        fan_in = module.in_channels * module.kernel_size[0] ** 2
+        assert module.weight.std().item() == pytest.approx((2 / fan_in) ** 0.5, rel=0.1)
+
+
+# Kernels wider than their maps
+
+
+@given(
+    st.integers(1, 4),
+    st.integers(1, 4),
+    st.sampled_from([1, 3, 5, 7]),
+    st.sampled_from([1, 3, 5, 7]),
+    st.integers(0, 9),
+)
+@relaxed
+def test_weights_beyond_2s_minus_1_only_ever_multiply_padding(
+    height: int, width: int, wide: int, cut: int, seed: int
+) -> None:
+    """A kernel cut to 2s−1, or anything between, computes what the wide one does; a narrower one does not."""
+    cut, limit = min(wide, cut), 2 * max(height, width) - 1
+    generator = torch.Generator().manual_seed(seed)
+    maps = torch.randn((2, 3, height, width), generator=generator, dtype=torch.float64)
+    weight = torch.randn((4, 3, wide, wide), generator=generator, dtype=torch.float64)
+    margin = (wide - cut) // 2
+    central = weight[:, :, margin : wide - margin, margin : wide - margin]
+    same = torch.allclose(
+        functional.conv2d(maps, weight, padding=wide // 2), functional.conv2d(maps, central, padding=cut // 2)
+    )
+    assert same == (cut >= min(wide, limit))
+
+
+@pytest.mark.parametrize(
+    ("shape", "code"),
+    [
+        ((1, 8, 8), "01"),
+        ((1, 8, 8), "10"),
+        ((1, 8, 8), "11"),
+        ((3, 8, 12), "01"),
+        ((3, 12, 8), "11"),
+        ((1, 9, 31), "11"),
+    ],
+)
+def test_a_network_of_cut_kernels_computes_what_that_of_full_kernels_does(
+    shape: tuple[int, int, int], code: str
+) -> None:
+    network = architecture(f"000{code}00000001111111", shape)
+    kernel = 2 * int(code, 2) + 1
+    full_network = replace(network, layers=tuple(replace(layer, kernel=kernel) for layer in network.layers))
+    full, cut = new_model(full_network).double(), build_model(network).double().eval()
+    state = full.state_dict()
+    for name, weight in cut.state_dict().items():
+        margin = (state[name].shape[-1] - weight.shape[-1]) // 2 if weight.ndim == 4 else 0
+        if margin:
+            state[name] = state[name][:, :, margin:-margin, margin:-margin]
+    cut.load_state_dict(state)
+    assert sum(each.numel() for each in cut.parameters()) < sum(each.numel() for each in full.parameters())
+    pixels = images(shape)
+    torch.testing.assert_close(cut(pixels), full(pixels))
+
+
+# Normalisation
+
+
+def test_pixels_are_normalised_to_zero_mean_and_unit_variance_by_the_given_statistics() -> None:
+    pixels = images((3, 32, 32), 64)
+    pixels[:, 1] = pixels[:, 1] // 2  # channels that differ
+    values = pixels.double()
+    mean, std = values.mean((0, 2, 3)).tolist(), values.std((0, 2, 3)).tolist()
+    normalised = build_model(architecture(shape=(3, 32, 32)), mean, std)[0](pixels)
+    assert normalised.dtype == torch.float32
+    torch.testing.assert_close(normalised.mean((0, 2, 3)), torch.zeros(3), atol=1e-4, rtol=0)
+    torch.testing.assert_close(normalised.std((0, 2, 3)), torch.ones(3), atol=1e-4, rtol=0)
+
+
+def test_a_channel_without_any_contrast_stays_finite() -> None:
+    model = build_model(architecture(), [255.0], [0.0]).eval()
+    pixels = torch.full((2, 1, 8, 8), 255, dtype=torch.uint8)
+    assert model[0](pixels).abs().max() == 0
+    assert model(pixels).isfinite().all()
+
+
+def test_the_statistics_of_the_images_travel_with_the_weights(tmp_path: Path) -> None:
+    mean, std = [120.0, 110.0, 100.0], [60.0, 50.0, 40.0]
+    network = architecture(shape=(3, 32, 32))
+    model = build_model(network, mean, std)
+    state = model.state_dict()
+    assert state["0.mean"].flatten().tolist() == mean
+    torch.testing.assert_close(state["0.scale"].flatten(), 1 / torch.tensor(std))
+    path = tmp_path / "weights.pt"
+    path.write_bytes(weights_bytes(model))
+    assert load_model(path, network)[0].state_dict()["mean"].flatten().tolist() == mean
+
+
+# Weights files
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 32), (1, 9, 31)])
+@pytest.mark.parametrize("chromosome", [SMALL, "0011101110111010101"])
+def test_a_weights_file_gives_back_the_network_ready_to_use(
+    tmp_path: Path, shape: tuple[int, int, int], chromosome: str
+) -> None:
+    network = architecture(chromosome, shape)
+    model = new_model(network)
+    path = tmp_path / "weights.pt"
+    path.write_bytes(weights_bytes(model))
+    loaded = load_model(path, network)
+    assert not loaded.training
+    pixels = images(shape, seed=5)
+    assert loaded(pixels).equal(model(pixels))
+    assert not any(module.training for module in loaded.modules())
+
+
+def test_equal_weights_give_equal_bytes_and_other_weights_others() -> None:
+    network = architecture()
+    assert weights_bytes(new_model(network, seed=1)) == weights_bytes(new_model(network, seed=1))
+    assert weights_bytes(new_model(network, seed=1)) != weights_bytes(new_model(network, seed=2))
+
+
+def test_loading_and_saving_again_gives_the_same_file(tmp_path: Path) -> None:
+    content = weights_bytes(new_model(architecture()))
+    (tmp_path / "weights.pt").write_bytes(content)
+    assert weights_bytes(load_model(tmp_path / "weights.pt", architecture())) == content
+
+
+def test_a_weights_file_does_not_depend_on_the_grouping_into_blocks(tmp_path: Path) -> None:
+    one_two, two_one = architecture("0000100000001101111"), architecture("0000100000001011111")
+    (tmp_path / "weights.pt").write_bytes(weights_bytes(new_model(one_two)))
+    pixels = images((1, 8, 8))
+    assert load_model(tmp_path / "weights.pt", two_one)(pixels).equal(new_model(one_two)(pixels))
+
+
+def test_a_missing_weights_file_is_refused_by_its_name(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no weights file .*gone\.pt"):
+        load_model(tmp_path / "gone.pt", architecture())
+
+
+def test_a_folder_is_no_weights_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is not a weights file"):
+        load_model(tmp_path, architecture())
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\0" * 100, b"hello", b'{"weights": []}', b"PK\x03\x04 and then nothing", b"\x89PNG\r\n\x1a\n"]
+)
+def test_garbage_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "garbage.pt"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"garbage\.pt is not a weights file .* expected a state_dict"):
+        load_model(path, architecture())
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
+def test_a_file_that_was_cut_off_is_refused(tmp_path: Path, share: float) -> None:
+    content = weights_bytes(new_model(architecture()))
+    path = tmp_path / "short.pt"
+    path.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(InputError, match=r"short\.pt is not a weights file"):
+        load_model(path, architecture())
+
+
+def other_objects() -> Iterator[tuple[str, Any]]:
+    yield "a tensor", torch.zeros(3)
+    yield "a list", [torch.zeros(3)]
+    yield "nothing", None
+    yield "numbers by name", {"0.mean": 1.0}
+    yield "a checkpoint around the weights", {"state_dict": build_model(architecture()).state_dict(), "epoch": 3}
+    yield "the module itself", build_model(architecture())
+
+
+@pytest.mark.parametrize("name", [name for name, _ in other_objects()])
+def test_a_file_of_another_object_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "object.pt"
+    torch.save(dict(other_objects())[name], path)
+    with pytest.raises(InputError, match=r"object\.pt is not a weights file"):
+        load_model(path, architecture())
+
+
+class Intruder:
+    """Unpickling this would make a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("wrapped", [True, False], ids=["torch.save", "pickle"])
+def test_nothing_in_a_file_is_executed(tmp_path: Path, wrapped: bool) -> None:
+    path, trace = tmp_path / "intruder.pt", tmp_path / "trace"
+    if wrapped:
+        torch.save({"0.mean": Intruder(trace)}, path)
+    else:
+        path.write_bytes(pickle.dumps({"0.mean": Intruder(trace)}, protocol=2))
+    with pytest.raises(InputError, match=r"intruder\.pt is not a weights file"):
+        load_model(path, architecture())
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        architecture("0100100000001111111"),  # wider
+        architecture("0001100000001111111"),  # kernels of 7
+        architecture("0000100000001111110"),  # one convolution more
+        architecture(classes=11),
+        architecture(shape=(3, 8, 8)),
+        architecture(shape=(1, 80, 80)),  # with a stem
+    ],
+)
+def test_the_weights_of_another_network_are_refused_with_both_shapes(tmp_path: Path, other: Architecture) -> None:
+    path = tmp_path / "other.pt"
+    path.write_bytes(weights_bytes(build_model(other)))
+    with pytest.raises(InputError, match=r"does not fit the chromosome: weight \S+ has the shape .*, expected .*"):
+        load_model(path, architecture())
+
+
+def test_weights_with_one_missing_or_one_too_many_are_refused_by_its_name(tmp_path: Path) -> None:
+    path, state = tmp_path / "odd.pt", build_model(architecture()).state_dict()
+    torch.save({name: value for name, value in state.items() if name != "1.weight"}, path)
+    with pytest.raises(InputError, match=r"weight 1\.weight has the shape none, expected \(16, 1, 3, 3\)"):
+        load_model(path, architecture())
+    torch.save({**state, "extra": torch.zeros(2)}, path)
+    with pytest.raises(InputError, match=r"weight extra has the shape \(2,\), expected none"):
+        load_model(path, architecture())
+
+
+def test_a_network_written_down_by_hand_is_built_as_written() -> None:
+    layers = Layer(8, 3, stride=2), Layer(8, 5, pool=True), Layer(12, 1)
+    model = build_model(Architecture((1, 20, 20), 4, "ELU", "average", layers))
+    sizes = [tuple(module.weight.shape) for module in convolutions(model)]
+    assert sizes == [(8, 1, 3, 3), (8, 8, 5, 5), (12, 8, 1, 1)]
+    assert model(images((1, 20, 20))).shape == (4, 4)
+    assert [type(module) for module in itertools.islice(model, 1, 8)] == [
+        nn.Conv2d,
+        nn.BatchNorm2d,
+        nn.ELU,
+        nn.Conv2d,
+        nn.AvgPool2d,
+        nn.BatchNorm2d,
+        nn.ELU,
+    ]

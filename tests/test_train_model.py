@@ -1,0 +1,455 @@
+"""Trainings of tiny networks on digits: their bits, their schedule, their failures, and the command."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+import train_model as module
+from chromosome import Architecture, Layer, phenotype
+from command_line import run_command
+from image_data import NO_FLIP, ImageData, TrainingData, load_image_data, share_training_data, to_device
+from model_generator import build_model, load_model
+from records import (
+    Cost,
+    DataConfig,
+    InputError,
+    TrainingConfig,
+    TrainingFailure,
+    TrainingJob,
+    TrainingResult,
+    from_json,
+)
+from run_directory import file_sha256
+from train_model import (
+    WorkerSetup,
+    accuracy_and_loss,
+    main,
+    one_cycle,
+    predict,
+    resolve_protocol,
+    start_trainer,
+    train_model,
+    weights_bytes,
+)
+
+ROOT = Path(__file__).parent.parent
+CPU = torch.device("cpu")
+PRECISIONS = ("float32", "bfloat16")
+NETWORK = Architecture((1, 8, 8), 10, "ReLU", "max", (Layer(8, 3, pool=True), Layer(16, 3)))
+CHROMOSOME = "0000000000001111111"  # the smallest network
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def few_digits() -> ImageData:
+    """240 training and 60 validation images."""
+    return load_image_data(DataConfig(dataset="digits", train_limit=300))
+
+
+@pytest.fixture(scope="module")
+def data(few_digits: ImageData) -> TrainingData:
+    return to_device(few_digits, CPU)
+
+
+def job(replicate: int = 0, split: str = "train", network: Architecture = NETWORK, **protocol: Any) -> TrainingJob:
+    options = {"epochs": 1, "batch_size": 32, "crop_padding": 1, "flip": "off", "precision": "float32", **protocol}
+    return TrainingJob(
+        phenotype=phenotype(network),
+        protocol=TrainingConfig(**options),
+        data_fingerprint="digits",
+        replicate=replicate,
+        split=split,
+    )
+
+
+def train(task: TrainingJob, data: TrainingData, micro_batch: int | None = None) -> tuple[TrainingResult, bytes]:
+    """The result without what was measured, and the bytes of the weights."""
+    result, model = train_model(task, data, CPU, micro_batch)
+    return replace(result, cost=Cost()), weights_bytes(model)
+
+
+# What comes out
+
+
+def test_the_same_job_gives_the_same_bits(data: TrainingData) -> None:
+    first = train(job(epochs=2), data)
+    train(job(epochs=1, training_seed=5), data)
+    torch.manual_seed(99)
+    assert train(job(epochs=2), data) == first
+
+
+@pytest.mark.parametrize("other", [{"training_seed": 1}, {"replicate": 1}])
+def test_another_training_seed_or_replicate_gives_another_network(data: TrainingData, other: dict[str, Any]) -> None:
+    one, two = train(job(), data), train(job(**other), data)
+    assert one[0].epochs != two[0].epochs
+    assert one[1] != two[1]
+
+
+def test_first_weights_and_order_of_images_both_follow_the_training_seed(
+    data: TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    still = [train_model(job(training_seed=seed, learning_rate=0.0), data, CPU)[1] for seed in (0, 1)]
+    assert not torch.equal(*(next(model.parameters()) for model in still))
+
+    def build(*arguments: Any) -> nn.Sequential:
+        torch.manual_seed(0)
+        return build_model(*arguments)
+
+    monkeypatch.setattr(module, "build_model", build)
+    assert train(job(training_seed=0), data)[1] != train(job(training_seed=1), data)[1]
+
+
+def test_a_small_network_learns_the_digits() -> None:
+    data = to_device(load_image_data(DataConfig(dataset="digits")), CPU)
+    network = replace(NETWORK, layers=(Layer(16, 3, pool=True), Layer(32, 3)))
+    result, _ = train(job(network=network, epochs=3), data)
+    losses = [epoch.train_loss for epoch in result.epochs]
+    assert losses == sorted(losses, reverse=True)
+    assert result.fitness is not None
+    assert result.fitness.value > 0.8
+
+
+def test_a_result_describes_its_network_and_its_last_epoch(data: TrainingData) -> None:
+    seen: list[Mapping[str, Any]] = []
+    task = job(epochs=2)
+    result, model = train_model(task, data, CPU, report=seen.append)
+    assert (result.key, result.status, result.micro_batch, len(result.epochs)) == (task.key, "done", 32, 2)
+    assert result.parameters == sum(weight.numel() for weight in model.parameters())
+    assert not model.training
+    logits = predict(model, data.val_images, "float32")
+    last = result.epochs[-1]
+    assert (last.accuracy, last.loss) == accuracy_and_loss(logits, data.val_labels)
+    assert result.fitness is not None
+    assert (result.fitness.value, result.fitness.loss) == (last.accuracy, last.loss)
+    assert [report["epoch"] for report in seen if "accuracy" in report] == [1, 2]
+    assert [report["accuracy"] for report in seen if "accuracy" in report] == [
+        epoch.accuracy for epoch in result.epochs
+    ]
+    assert result.cost.peak_memory is not None
+    assert min(result.cost.seconds, result.cost.images_per_second, result.cost.peak_memory) > 0
+
+
+def test_a_weights_file_predicts_as_the_trained_network_did(data: TrainingData, tmp_path: Path) -> None:
+    _, model = train_model(job(), data, CPU)
+    path = tmp_path / "weights.pt"
+    path.write_bytes(weights_bytes(model))
+    again = predict(load_model(path, NETWORK), data.val_images, "float32")
+    assert torch.allclose(again, predict(model, data.val_images, "float32"), atol=1e-4)
+
+
+def test_bfloat16_learns_and_predicts_as_float32_does(data: TrainingData) -> None:
+    fine, coarse = (train_model(job(epochs=2, precision=name), data, CPU)[0].epochs for name in PRECISIONS)
+    for one, two in zip(fine, coarse, strict=True):
+        assert one.train_loss != two.train_loss
+        assert one.train_loss == pytest.approx(two.train_loss, abs=0.1)
+    model = train_model(job(), data, CPU)[1]
+    exact, rounded = (predict(model, data.val_images, name) for name in PRECISIONS)
+    assert exact.dtype == rounded.dtype == torch.float32
+    assert not torch.equal(exact, rounded)
+    assert torch.allclose(exact, rounded, atol=0.2)
+
+
+def test_a_batch_larger_than_the_data_is_all_the_data(data: TrainingData) -> None:
+    large, exact = (train(job(batch_size=size, micro_batch=60), data)[0] for size in (1000, 240))
+    assert len(large.epochs) == len(exact.epochs) == 1
+    assert large.epochs[0].train_loss == pytest.approx(exact.epochs[0].train_loss, rel=0.3)
+
+
+@pytest.mark.parametrize("flip", ["off", "on"])
+def test_training_without_momentum_padding_and_smoothing_works(data: TrainingData, flip: str) -> None:
+    task = job(momentum=0.0, crop_padding=0, label_smoothing=0.0, weight_decay=0.0, flip=flip)
+    assert train(task, data)[0].status == "done"
+
+
+# What is trained on
+
+
+def other_validation_images(data: TrainingData) -> TrainingData:
+    return replace(data, val_images=255 - data.val_images)
+
+
+def test_validation_images_change_no_weight(data: TrainingData) -> None:
+    one, two = train(job(), data), train(job(), other_validation_images(data))
+    assert one[1] == two[1]
+    assert one[0].epochs[0].train_loss == two[0].epochs[0].train_loss
+    assert one[0].epochs[0].loss != two[0].epochs[0].loss
+
+
+def test_a_training_on_all_images_uses_the_validation_images_and_has_no_accuracy(data: TrainingData) -> None:
+    task = job(split="all", epochs=2)
+    result, weights = train(task, data)
+    assert [(epoch.accuracy, epoch.loss) for epoch in result.epochs] == [(None, None)] * 2
+    assert result.fitness is None
+    assert train(task, other_validation_images(data))[1] != weights
+
+
+def without_normalisation(
+    architecture: Architecture, mean: Sequence[float] | None = None, std: Sequence[float] | None = None
+) -> nn.Sequential:
+    return nn.Sequential(
+        *(layer for layer in build_model(architecture, mean, std) if not isinstance(layer, nn.BatchNorm2d))
+    )
+
+
+@pytest.mark.parametrize("micro_batch", [2, 7, 16, 31])
+def test_gradients_of_micro_batches_add_up_to_those_of_the_batch(
+    data: TrainingData, monkeypatch: pytest.MonkeyPatch, micro_batch: int
+) -> None:
+    """Only without batch normalisation, whose statistics are those of each micro-batch."""
+    monkeypatch.setattr(module, "build_model", without_normalisation)
+    task = job(learning_rate=0.02)
+    (whole, model), (result, other) = train_model(task, data, CPU), train_model(task, data, CPU, micro_batch)
+    assert result.micro_batch == micro_batch
+    assert result.epochs[0].train_loss == pytest.approx(whole.epochs[0].train_loss, rel=1e-4)
+    for one, two in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.allclose(one, two, atol=1e-4)
+
+
+@pytest.mark.parametrize("micro_batch", [2, 7, 16, 31, 32])
+def test_no_forward_pass_sees_more_than_a_micro_batch(
+    data: TrainingData, monkeypatch: pytest.MonkeyPatch, micro_batch: int
+) -> None:
+    sizes: list[int] = []
+
+    def build(*arguments: Any) -> nn.Sequential:
+        model = build_model(*arguments)
+        model.register_forward_pre_hook(lambda model, inputs: sizes.append(len(inputs[0])) if model.training else None)
+        return model
+
+    monkeypatch.setattr(module, "build_model", build)
+    train(job(), data, micro_batch)
+    assert max(sizes) <= micro_batch
+    assert min(sizes) >= 2 or micro_batch == 2
+    assert sum(sizes) == 7 * 32  # whole batches of the 240 images
+
+
+class Idle(nn.Module):
+    """A weight and a bias on which nothing depends: what changes them is weight decay."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(3, 3))
+        self.bias = nn.Parameter(torch.ones(3))
+
+    def forward(self, logits: Tensor) -> Tensor:
+        return logits + 0 * (self.weight.sum() + self.bias.sum())
+
+
+def test_weight_decay_is_for_weights_only(data: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "build_model", lambda *arguments: build_model(*arguments).append(Idle()))
+    model = train_model(job(weight_decay=0.01), data, CPU)[1]
+    idle = list(model.children())[-1]
+    assert isinstance(idle, Idle)
+    assert (idle.weight < 1).all()
+    assert (idle.bias == 1).all()
+
+
+# Failures
+
+
+@pytest.mark.parametrize(
+    ("protocol", "said"),
+    [
+        ({"learning_rate": 1e30}, "the training loss of epoch 1 is"),
+        ({"learning_rate": 1e30, "batch_size": 240}, "the validation loss of epoch 1 is"),
+    ],
+)
+def test_a_loss_that_is_not_finite_ends_the_training_as_diverged(
+    data: TrainingData, protocol: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(TrainingFailure) as caught:
+        train(job(**protocol), data)
+    assert caught.value.status == "diverged"
+    assert said in caught.value.reason
+
+
+def fail_with(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def build(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(module, "build_model", build)
+
+
+def test_too_little_memory_on_a_device_is_named(data: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_with(
+        monkeypatch, torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nSee the documentation")
+    )
+    with pytest.raises(TrainingFailure) as caught:
+        train(job(), data)
+    assert caught.value.status == "out_of_memory"
+    assert caught.value.reason == "CUDA out of memory. Tried to allocate 2 GiB."
+
+
+def test_too_little_memory_of_the_machine_is_named(data: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "build_model", lambda *_: torch.empty(2**60))
+    with pytest.raises(TrainingFailure) as caught:
+        train(job(), data)
+    assert caught.value.status == "out_of_memory"
+    assert "\n" not in caught.value.reason
+
+
+def test_any_other_error_stays_what_it_is(data: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
+    fail_with(monkeypatch, RuntimeError("shapes do not match"))
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        train(job(), data)
+
+
+# Schedule and protocol
+
+
+@given(steps=st.integers(1, 3000))
+def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing(steps: int) -> None:
+    rates = [one_cycle(step, steps) for step in range(steps)]
+    assert all(0 < rate <= 1 for rate in rates)
+    top = rates.index(max(rates))
+    assert rates[: top + 1] == sorted(rates[: top + 1])
+    assert rates[top:] == sorted(rates[top:], reverse=True)
+    if steps > 1:
+        assert rates[top] > 0.9
+        assert rates[-1] < rates[top] / 2
+    if steps >= 30:
+        assert rates[0] < 0.1
+        assert 0.2 < top / steps < 0.35
+        assert rates[-1] < 0.01
+
+
+@given(
+    dataset=st.sampled_from(["digits", "cifar10", "svhn", "pictures"]),
+    side=st.integers(8, 300),
+    flip=st.sampled_from(["auto", "on", "off"]),
+    padding=st.none() | st.integers(0, 40),
+    precision=st.sampled_from(["auto", "float32", "bfloat16"]),
+    micro_batch=st.none() | st.integers(2, 128),
+)
+def test_a_resolved_protocol_leaves_nothing_open_and_changes_nothing_that_was_given(
+    dataset: str, side: int, flip: str, padding: int | None, precision: str, micro_batch: int | None
+) -> None:
+    config = TrainingConfig(flip=flip, crop_padding=padding, precision=precision, micro_batch=micro_batch)
+    data = DataConfig(dataset=dataset)
+    resolved = resolve_protocol(config, data, (3, side, side + 7), gpu=False)
+    assert resolved.flip in ("on", "off")
+    assert resolved.precision in ("float32", "bfloat16")
+    assert resolved.micro_batch == (micro_batch or 128)
+    assert resolved.crop_padding is not None
+    assert resolved.crop_padding == padding or (padding is None and 1 <= resolved.crop_padding <= side // 8)
+    kept = {name: value for name, value in asdict(config).items() if value not in (None, "auto")}
+    assert kept.items() <= asdict(resolved).items()
+    assert resolve_protocol(resolved, data, (3, side, side + 7), gpu=False) == resolved
+
+
+@pytest.mark.parametrize("name", [*NO_FLIP, "cifar10", "cifar100", "pictures"])
+def test_digits_and_letters_are_never_mirrored_unasked(name: str) -> None:
+    resolved = resolve_protocol(TrainingConfig(), DataConfig(dataset=name), (3, 32, 32), gpu=False)
+    assert resolved.flip == ("off" if name in NO_FLIP else "on")
+    assert ("digits" in NO_FLIP, "cifar10" in NO_FLIP) == (True, False)
+
+
+# The trainer of a worker, and the command
+
+
+def test_a_worker_trains_to_the_same_bits_and_writes_the_weights(few_digits: ImageData, tmp_path: Path) -> None:
+    descriptor, contents = share_training_data(few_digits)
+    setup = WorkerSetup(
+        descriptor=descriptor,
+        contents=contents,
+        class_names=list(few_digits.class_names),
+        device="cpu",
+        threads=1,
+        deterministic=False,
+        root=str(tmp_path),
+    )
+    work = start_trainer(json.loads(json.dumps(asdict(setup))))
+    os.close(descriptor)
+    task = {"job": json.loads(json.dumps(asdict(job()))), "micro_batch": 32, "weights": "results/gen1/ind1/model.pt"}
+    answer = from_json(TrainingResult, json.loads(json.dumps(work(task, lambda _: None))))
+    expected, weights = train(job(), to_device(few_digits, CPU))
+    path = tmp_path / "results/gen1/ind1/model.pt"
+    assert path.read_bytes() == weights
+    assert (answer.weights, answer.weights_sha256) == ("results/gen1/ind1/model.pt", file_sha256(path))
+    assert replace(answer, weights=None, weights_sha256=None, cost=Cost()) == expected
+
+
+def test_the_command_trains_and_prints_each_epoch() -> None:
+    line = [sys.executable, "train_model.py", "--chromosome", CHROMOSOME, "--dataset", "digits", "--epochs", "1"]
+    ended = subprocess.run([*line, "--device", "cpu"], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "7 blocks" in ended.stdout
+    assert "epoch 1/1: training loss" in ended.stdout
+    assert "validation accuracy" in ended.stdout
+
+
+def test_a_wrong_chromosome_ends_the_command_with_one_line_and_status_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["train_model.py", "--chromosome", "0110", "--dataset", "digits"])
+    with pytest.raises(SystemExit) as caught:
+        run_command(main)
+    assert caught.value.code == 2
+    assert capsys.readouterr() == ("", "error: a chromosome has 19 bits, but '0110' has 4\n")
+
+
+SHORT = ["--dataset", "digits", "--train_limit", "100", "--epochs", "1", "--batch_size", "20", "--device", "cpu"]
+
+
+def test_the_command_writes_the_weights_where_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "new" / "weights.pt"
+    assert main(["--chromosome", CHROMOSOME, *SHORT, "--model_path", str(path)]) == 0
+    assert str(path) in capsys.readouterr().out
+    state = torch.load(path, weights_only=True)
+    assert all(isinstance(value, Tensor) and bool(value.isfinite().all()) for value in state.values())
+
+
+def test_a_diverged_training_ends_the_command_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--chromosome", CHROMOSOME, *SHORT, "--learning_rate", "1e30"]) == 1
+    assert "training failed (diverged): the training loss of epoch 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--chromosome", "01101a0110110011010"], "'a'"),
+        (["--chromosome", CHROMOSOME, "--device", "abacus"], "--device abacus is not usable here"),
+        (["--chromosome", CHROMOSOME, "--epochs", "0"], "--epochs must be at least 1"),
+        (["--chromosome", CHROMOSOME, "--dataset", "nowhere"], "no data set 'nowhere'"),
+        ([], "--chromosome"),
+    ],
+)
+def test_what_is_typed_wrongly_is_refused_in_one_line(arguments: list[str], said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        main([*SHORT, *arguments])
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@given(
+    logits=st.lists(st.lists(st.floats(-20, 20, width=32), min_size=3, max_size=3), min_size=1, max_size=8),
+    seed=st.integers(0, 1000),
+)
+def test_accuracy_and_loss_are_means_over_the_images(logits: list[list[float]], seed: int) -> None:
+    labels = [(seed + 7 * index) % 3 for index in range(len(logits))]
+    accuracy, loss = accuracy_and_loss(torch.tensor(logits), torch.tensor(labels))
+    losses = [math.log(sum(map(math.exp, row))) - row[label] for row, label in zip(logits, labels, strict=True)]
+    right = [row.index(max(row)) == label for row, label in zip(logits, labels, strict=True)]
+    assert accuracy == pytest.approx(sum(right) / len(right))
+    assert loss == pytest.approx(sum(losses) / len(losses), abs=1e-4)
