@@ -81,7 +81,7 @@ class Architecture:
 
     def describe(self) -> str:
         """The network in one line of words."""
-        body = self.layers[len(self.layers) - sum(self.blocks) :]
+        body = self.layers[len(self.layers) - sum(self.blocks) :] or self.layers
         late = self.blocks and not any(layer.pool for layer in body[: self.blocks[0]])
         stem = f"stem of {len(self.layers) - len(body)}, " if len(body) < len(self.layers) else ""
         kernel = f"{body[0].kernel}×{body[0].kernel}"

@@ -230,7 +230,8 @@ def evolve(options: argparse.Namespace, run: RunDirectory, state: RunState | Non
         with start_workers(options, run, state, data, device, slots) as workers:
             search = Search(run, state, workers, console, stop, limits)
             search.evolve()
-            info = hand_over(search, data, torch.device(device))
+            first = options.gpus[0] if options.gpus else None
+            info = hand_over(search, data, torch.device(device, first) if first is not None else torch.device(device))
     finally:
         console.close()
     for line in closing_lines(search, info):
@@ -273,9 +274,10 @@ def closing_lines(search: Search, info: ModelInfo) -> list[str]:
 def main(arguments: Sequence[str]) -> int:
     options = build_parser().parse(arguments)
     check_options(options)
-    run, state = open_run(options)
+    run, _ = open_run(options)
     run.lock()
     try:
+        state = open_run(options)[1]  # again, now that no other process can change it
         with StopSignals(Limits(**given(options, Limits)).max_hours) as stop:
             return evolve(options, run, state, stop)
     except StopRequested:

@@ -25,7 +25,7 @@ Bits = NDArray[np.uint8]  # (length,) of 0 and 1
 Crossover = Callable[[np.random.Generator, Bits, Bits], Bits]
 
 RANDOM_WALK = 64  # mutations in search of a new network before the unseen ones are listed
-LISTABLE_BITS = 20  # spaces of more coding bits are never listed: a walk always finds something new
+LISTABLE_BITS = 16  # spaces of more coding bits are never listed: a walk always finds something new
 
 
 class SearchSpace(Protocol):
@@ -100,7 +100,7 @@ class GeneticAlgorithm:
     """Asks for generations of individuals and is told their fitness.
 
     `generations` are those already evaluated, in order; the engine goes on from there. `best` is
-    the best individual so far, None before the first `tell`.
+    the best individual so far, None before the first success.
     """
 
     def __init__(self, config: EvolutionConfig, space: SearchSpace, generations: Sequence[Generation] = ()) -> None:
@@ -116,9 +116,9 @@ class GeneticAlgorithm:
 
     @property
     def best(self) -> Individual | None:
-        """The best individual so far; the earliest of those that are the same network."""
-        individuals = [generation.best for generation in self.generations]
-        return min(individuals, key=lambda individual: individual.rank, default=None)
+        """The best individual so far; None while none has a fitness."""
+        best = [generation.best for generation in self.generations if generation.best.fitness is not None]
+        return min(best, key=lambda individual: individual.rank, default=None)
 
     @property
     def is_exhausted(self) -> bool:
@@ -147,11 +147,13 @@ class GeneticAlgorithm:
         return population
 
     def tell(self, individuals: Sequence[Individual]) -> None:
-        """Takes the evaluated generation. Raises ValueError if it is not of the number asked for."""
-        number = len(self.generations) + 1
-        found = sorted({individual.generation for individual in individuals})
-        if found != [number]:
-            raise ValueError(f"expected the individuals of generation {number}, found those of {found}")
+        """Takes the evaluated generation. Raises ValueError if it is not the one asked for."""
+        number, count = len(self.generations) + 1, self.config.population
+        if [individual.generation for individual in individuals] != [number] * count:
+            found = sorted({individual.generation for individual in individuals})
+            raise ValueError(
+                f"expected {count} individuals of generation {number}, found {len(individuals)} of {found}"
+            )
         self.generations.append(Generation(number=number, individuals=tuple(individuals)))
         self._known.update(self.space.phenotype(individual.chromosome) for individual in individuals)
 

@@ -26,7 +26,13 @@ class ModelCost:
 
 def model_cost(architecture: Architecture) -> ModelCost:
     """The cost of a network in closed form, without building it."""
-    parameters = flops = activations = 0
+    channels, height, width = architecture.input_shape
+    parameters = flops = 0
+    activations = channels * height * width  # read by the first convolution
+    # ReLU keeps its output, which the next convolution keeps as well; the others keep their input, too.
+    kept_by_activation = 1 if architecture.activation == "ReLU" else 2
+    # Max pooling keeps an index of 8 bytes for each output: as much as two values.
+    kept_by_pooling = 3 if architecture.pooling == "max" else 1
     for layer, channels, height, width in architecture.feature_maps():
         weights = layer.kernel**2 * channels * layer.filters
         height, width = -(-height // layer.stride), -(-width // layer.stride)
@@ -35,8 +41,8 @@ def model_cost(architecture: Architecture) -> ModelCost:
         activations += layer.filters * height * width  # read by the pooling, or by the normalisation
         if layer.pool:
             height, width = height // 2, width // 2
-            activations += layer.filters * height * width
-        activations += layer.filters * height * width  # read by the activation
+            activations += kept_by_pooling * layer.filters * height * width
+        activations += kept_by_activation * layer.filters * height * width
     features = architecture.layers[-1].filters
     parameters += (features + 1) * architecture.classes
     flops += 2 * features * architecture.classes

@@ -6,9 +6,10 @@ import functools
 import hashlib
 import json
 import math
+import sys
 import types
 import typing
-from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, TypeVar
 
 VERSION = "0.1.0"
@@ -75,7 +76,7 @@ def _parse(kind: Any, value: Any, where: str) -> Any:
             return tuple(_parse(part, item, f"{where}[{index}]") for index, (part, item) in enumerate(parts))
     elif origin is dict and isinstance(value, dict):
         return {name: _parse(arguments[1], item, f"{where}[{name!r}]") for name, item in value.items()}
-    elif kind is float and type(value) in (int, float):
+    elif kind is float and type(value) in (int, float) and abs(value) <= sys.float_info.max:
         return float(value)
     elif kind in (int, str, bool) and type(value) is kind:
         return value
@@ -90,6 +91,12 @@ def _hints(kind: type) -> dict[str, Any]:
 def _setting(default: Any, help: str, choices: tuple[str, ...] | None = None, resume: bool = False) -> Any:
     """A dataclass field that is also a command-line flag; `resume` marks what a resumed run may change."""
     return field(default=default, metadata={"help": help, "choices": choices, "resume": resume})
+
+
+def _require_choices(record: Any) -> None:
+    for item in fields(record):
+        choices, value = item.metadata["choices"], getattr(record, item.name)
+        _require(choices is None or value in choices, item.name, f"one of {', '.join(choices or ())}", repr(value))
 
 
 def _require(holds: bool, name: str, expected: str, found: object) -> None:
@@ -116,6 +123,7 @@ class EvolutionConfig:
     seed: int = _setting(0, "seed of the search (splits and trainings do not depend on it)")
 
     def __post_init__(self) -> None:
+        _require_choices(self)
         _require(self.generations >= 1, "generations", "at least 1", self.generations)
         _require(self.population >= 2, "population", "at least 2", self.population)
         _require(0 <= self.crossover_prob <= 1, "crossover_prob", "between 0 and 1", self.crossover_prob)
@@ -170,6 +178,7 @@ class TrainingConfig:
     compile: str = _setting("off", "torch.compile each network (takes longer than a short training)", ("off", "on"))
 
     def __post_init__(self) -> None:
+        _require_choices(self)
         _require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
         _require(self.batch_size >= 2, "batch_size", "at least 2", self.batch_size)
         if self.micro_batch is not None:
@@ -182,6 +191,9 @@ class TrainingConfig:
         for name in ("learning_rate", "momentum", "weight_decay"):
             value = getattr(self, name)
             _require(math.isfinite(value) and value >= 0, name, "a finite number, 0 or more", value)
+        for name in ("learning_rate", "momentum", "weight_decay", "label_smoothing"):
+            # 1 and 1.0, 0.0 and -0.0 are equal, and so must be their text, of which keys are made.
+            object.__setattr__(self, name, getattr(self, name) + 0.0)
         _require(0 <= self.label_smoothing < 1, "label_smoothing", "at least 0 and under 1", self.label_smoothing)
         if self.crop_padding is not None:
             _require(self.crop_padding >= 0, "crop_padding", "0 or more", self.crop_padding)
@@ -348,7 +360,7 @@ class Individual:
     generation: int
     index: int
     chromosome: str
-    origin: str  # random, elite, crossover, mutation, crossover+mutation, copy
+    origin: str  # random, elite, crossover, mutation, crossover+mutation, known
     parents: tuple[str, ...] = ()  # names of individuals, as `name` gives them
     jobs: tuple[str, ...] = ()  # keys
     fitness: Fitness | None = None
@@ -359,11 +371,12 @@ class Individual:
         return f"gen{self.generation}/ind{self.index}"
 
     @property
-    def rank(self) -> tuple[bool, float, float, int, str]:
+    def rank(self) -> tuple[bool, float, float, int, str, int, int]:
         """Sort key, best first; ties are broken to the last bit, so that no order is left to chance."""
+        place = (self.chromosome, self.generation, self.index)
         if self.fitness is None:
-            return (True, 0.0, 0.0, 0, self.chromosome)
-        return (False, -self.fitness.value, self.fitness.loss, self.fitness.parameters, self.chromosome)
+            return (True, 0.0, 0.0, 0, *place)
+        return (False, -self.fitness.value, self.fitness.loss, self.fitness.parameters, *place)
 
     def evaluated(self, value: float | None, loss: float = 0.0, parameters: int = 0) -> Individual:
         """This individual with its fitness; None stands for a failed evaluation."""

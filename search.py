@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -32,8 +32,8 @@ HISTORY_COLUMNS = (
     "parameters",
     "flops",
     "job",
-    # From here on as measured: never the same in two runs.
     "trained",
+    # From here on as measured: never the same in two runs.
     "seconds",
     "images_per_second",
     "peak_memory_bytes",
@@ -211,7 +211,7 @@ class Search:
         """`info.json` of these individuals, the history and the figures; all can be made again from the state."""
         for individual in individuals:
             save_info(self.run, self.info(individual))
-        self.run.write_history(HISTORY_COLUMNS, map(self.history_row, self.individuals()))
+        self.run.write_history(HISTORY_COLUMNS, self.history())
         self.draw_figures()
 
     def draw_figures(self) -> None:
@@ -236,32 +236,32 @@ class Search:
             result=result,
         )
 
-    def history_row(self, individual: Individual) -> dict[str, object]:
-        result = self.results[individual.jobs[0]]
-        fitness, was_trained = (
-            individual.fitness,
-            result.weights == self.run.relative(self.run.weights(individual.name)),
-        )
-        return {
-            "generation": individual.generation,
-            "individual": individual.index,
-            "chromosome": individual.chromosome,
-            "network": decode(self.encoding, individual.chromosome).describe(),
-            "origin": individual.origin,
-            "parents": " ".join(individual.parents),
-            "status": individual.failure or "done",
-            "validation_accuracy": "" if fitness is None else fitness.value,
-            "validation_loss": "" if fitness is None else fitness.loss,
-            "parameters": result.parameters,
-            "flops": result.flops,
-            "job": result.key,
-            "trained": "yes" if was_trained else "no",
-            "seconds": round(result.cost.seconds, 3),
-            "images_per_second": round(result.cost.images_per_second, 1),
-            "peak_memory_bytes": "" if result.cost.peak_memory is None else result.cost.peak_memory,
-            "device": result.cost.device,
-            "attempts": result.cost.attempts,
-        }
+    def history(self) -> Iterator[dict[str, object]]:
+        """The rows of `history.csv`, one for each evaluated individual."""
+        seen: set[str] = set()
+        for individual in self.individuals():
+            result, fitness = self.results[individual.jobs[0]], individual.fitness
+            yield {
+                "generation": individual.generation,
+                "individual": individual.index,
+                "chromosome": individual.chromosome,
+                "network": decode(self.encoding, individual.chromosome).describe(),
+                "origin": individual.origin,
+                "parents": " ".join(individual.parents),
+                "status": individual.failure or "done",
+                "validation_accuracy": "" if fitness is None else fitness.value,
+                "validation_loss": "" if fitness is None else fitness.loss,
+                "parameters": result.parameters,
+                "flops": result.flops,
+                "job": result.key,
+                "trained": "no" if result.key in seen else "yes",
+                "seconds": round(result.cost.seconds, 3),
+                "images_per_second": round(result.cost.images_per_second, 1),
+                "peak_memory_bytes": "" if result.cost.peak_memory is None else result.cost.peak_memory,
+                "device": result.cost.device,
+                "attempts": result.cost.attempts,
+            }
+            seen.add(result.key)
 
     def trained(self, job: TrainingJob, name: str) -> TrainingResult:
         """The result of a job whose weights are on disk; it is trained where either is missing.

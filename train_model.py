@@ -154,7 +154,7 @@ class _TrainingLoop:
         self.batch = min(protocol.batch_size, len(images))
         self.steps = len(images) // self.batch  # of one epoch
         self.images_per_epoch = self.steps * self.batch
-        self.pieces = -(-self.batch // micro_batch)
+        self.pieces = max(1, min(-(-self.batch // micro_batch), self.batch // 2))  # of two images or more
         self.generator = torch.Generator(images.device).manual_seed(seed)
         groups: list[dict[str, Any]] = [
             {"params": [weight for weight in model.parameters() if weight.ndim > 1]},
@@ -246,7 +246,10 @@ def _peak_memory(device: torch.device) -> int:
 def weights_bytes(model: nn.Module) -> bytes:
     """A file of the state_dict and nothing else; equal weights give equal bytes."""
     buffer = io.BytesIO()
-    state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    state = {
+        name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, value in model.state_dict().items()
+    }
     torch.save(state, buffer)
     return buffer.getvalue()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from command_line import Parser, add_settings
@@ -109,6 +109,7 @@ def test_hyphens_in_values_stay() -> None:
 
 
 @given(name=st.sampled_from(NAMES), data=st.data())
+@settings(deadline=None)
 def test_one_wrong_letter_is_answered_with_the_flag_that_was_meant(name: str, data: st.DataObject) -> None:
     place = data.draw(st.integers(1, len(name) - 1))
     mistyped = f"{name[:place]}{data.draw(st.sampled_from('qzj'))}{name[place + 1 :]}"

@@ -24,7 +24,7 @@ from worker_manager import StopRequested
 ROOT = Path(__file__).parent.parent
 SMALL = ["--dataset", "digits", "--train_limit", "300", "--epochs", "1", "--batch_size", "32"]
 SEARCH = ["--population", "4", "--generations", "3", "--elitism", "1"]
-MEASURED = ("seconds", "images_per_second", "peak_memory_bytes", "device", "attempts", "trained")
+MEASURED = ("seconds", "images_per_second", "peak_memory_bytes", "device", "attempts")
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:

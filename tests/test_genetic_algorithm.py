@@ -522,7 +522,7 @@ def test_a_large_space_is_not_said_to_be_exhausted() -> None:
 def test_individuals_of_another_generation_are_refused(number: int) -> None:
     engine = search(EvolutionConfig(population=2, tournament_size=1, elitism=0), BitStrings(8), 0).engine
     stranger = Individual(generation=number, index=1, chromosome="0" * 8, origin="random").evaluated(1.0)
-    with pytest.raises(ValueError, match=rf"expected the individuals of generation 1, found those of \[{number}\]"):
+    with pytest.raises(ValueError, match=rf"expected 2 individuals of generation 1, found 1 of \[{number}\]"):
         engine.tell([stranger])
     assert engine.generations == []
 

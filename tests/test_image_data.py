@@ -234,6 +234,7 @@ def test_the_fingerprint_does_not_depend_on_how_the_data_are_kept(tmp_path: Path
         np.uint8, st.tuples(st.integers(1, 5), st.integers(1, 6), st.integers(1, 6), st.sampled_from([1, 3]))
     )
 )
+@settings(deadline=None)
 def test_statistics_are_those_of_the_training_pixels(images: NDArray[np.uint8]) -> None:
     labels = np.zeros(len(images), dtype=np.int64)
     other = np.full_like(images, 255)
@@ -426,6 +427,18 @@ def test_pictures_of_different_sizes_are_brought_to_one(tmp_path: Path) -> None:
     small = load(folder, image_size=16)
     assert small.input_shape == (3, 16, 16)
     assert brightness_fits_labels(small)
+
+
+def test_of_an_oblong_picture_the_middle_square_is_kept(tmp_path: Path) -> None:
+    folder = write_pictures(tmp_path / "pets", "L", sizes=((60, 20),))
+    for path in folder.glob("*/*.png"):
+        with Image.open(path) as picture:
+            wide = np.asarray(picture).copy()
+        wide[:, :15], wide[:, 45:] = 0, 255
+        Image.fromarray(wide).save(path)
+    data = load(folder, image_size=10)
+    assert brightness_fits_labels(data)
+    assert (data.train_images == data.train_images[:, :1, :1]).all()
 
 
 def test_pictures_of_one_size_are_resized_where_asked(tmp_path: Path) -> None:

@@ -361,7 +361,7 @@ def test_a_folder_is_no_weights_file(tmp_path: Path) -> None:
 def test_garbage_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "garbage.pt"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"garbage\.pt is not a weights file .* expected a state_dict"):
+    with pytest.raises(InputError, match=r"garbage\.pt is not a weights file; expected a state_dict"):
         load_model(path, architecture())
 
 
@@ -456,3 +456,25 @@ def test_a_network_written_down_by_hand_is_built_as_written() -> None:
         nn.BatchNorm2d,
         nn.ELU,
     ]
+
+
+@pytest.mark.parametrize("content", [b"a", b"seed 1\n", b".venv\n", b"G", pickle.dumps([1], protocol=4)])
+def test_text_that_begins_like_a_pickle_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"notes\.txt is not a weights file"):
+        load_model(path, decode(Encoding((1, 8, 8), 10), "0" * 19))
+
+
+@pytest.mark.parametrize(
+    "state", [{0: torch.zeros(1), "a": torch.zeros(1)}, {"a": 1}, [torch.zeros(1)], torch.zeros(3)]
+)
+def test_a_file_of_other_values_is_refused(tmp_path: Path, state: object) -> None:
+    torch.save(state, tmp_path / "other.pt")
+    with pytest.raises(InputError, match=r"other\.pt (is not a weights file|does not fit the chromosome)"):
+        load_model(tmp_path / "other.pt", decode(Encoding((1, 8, 8), 10), "0" * 19))
+
+
+def test_weights_files_do_not_depend_on_the_layout_in_memory() -> None:
+    model = build_model(decode(Encoding((1, 8, 8), 10), "0" * 19))
+    assert weights_bytes(model) == weights_bytes(model.to(memory_format=torch.channels_last))

@@ -627,3 +627,34 @@ def test_a_record_cannot_be_changed(kind: type) -> None:
 @relaxed
 def test_a_state_counts_its_evaluated_generations(state: RunState) -> None:
     assert state.generation == len(state.generations)
+
+
+@pytest.mark.parametrize(
+    ("record", "setting"),
+    [
+        (TrainingConfig, {"precision": "float16"}),
+        (TrainingConfig, {"flip": "sometimes"}),
+        (TrainingConfig, {"compile": "yes"}),
+        (EvolutionConfig, {"crossover": "three_point"}),
+    ],
+)
+def test_a_choice_that_does_not_exist_is_refused(record: Any, setting: dict[str, str]) -> None:
+    ((name, value),) = setting.items()
+    with pytest.raises(InputError, match=rf"--{name} must be one of .*, but is '{value}'"):
+        record(**setting)
+
+
+def test_equal_jobs_have_equal_keys_however_their_numbers_are_written() -> None:
+    keys = {
+        TrainingJob(
+            phenotype="", protocol=TrainingConfig(learning_rate=rate, weight_decay=decay), data_fingerprint=""
+        ).key
+        for rate, decay in ((1, 0), (1.0, 0.0), (1.0, -0.0))
+    }
+    assert len(keys) == 1
+
+
+@pytest.mark.parametrize("value", [10**400, float("nan"), float("inf")])
+def test_numbers_that_no_float_can_hold_are_refused(value: float) -> None:
+    with pytest.raises(ValueError, match=r"Epoch\.train_loss: expected float"):
+        from_json(Epoch, {"train_loss": value, "accuracy": None, "loss": None})

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import train_model as module
-from chromosome import Architecture, Layer, phenotype
+from chromosome import Architecture, Encoding, Layer, decode, phenotype
 from command_line import run_command
 from image_data import NO_FLIP, ImageData, TrainingData, load_image_data, share_training_data, to_device
 from model_generator import build_model, load_model
@@ -158,11 +158,12 @@ def test_a_weights_file_predicts_as_the_trained_network_did(data: TrainingData, 
     assert torch.allclose(again, predict(model, data.val_images, "float32"), atol=1e-4)
 
 
-def test_bfloat16_learns_and_predicts_as_float32_does(data: TrainingData) -> None:
+def test_bfloat16_learns_and_predicts_as_float32_does(data: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TrainingJob, "seed", 7)  # else another precision is another seed
     fine, coarse = (train_model(job(epochs=2, precision=name), data, CPU)[0].epochs for name in PRECISIONS)
     for one, two in zip(fine, coarse, strict=True):
         assert one.train_loss != two.train_loss
-        assert one.train_loss == pytest.approx(two.train_loss, abs=0.1)
+        assert one.train_loss == pytest.approx(two.train_loss, abs=0.05)
     model = train_model(job(), data, CPU)[1]
     exact, rounded = (predict(model, data.val_images, name) for name in PRECISIONS)
     assert exact.dtype == rounded.dtype == torch.float32
@@ -198,10 +199,11 @@ def test_validation_images_change_no_weight(data: TrainingData) -> None:
 
 def test_a_training_on_all_images_uses_the_validation_images_and_has_no_accuracy(data: TrainingData) -> None:
     task = job(split="all", epochs=2)
-    result, weights = train(task, data)
+    result, model = train_model(task, data, CPU)
     assert [(epoch.accuracy, epoch.loss) for epoch in result.epochs] == [(None, None)] * 2
     assert result.fitness is None
-    assert train(task, other_validation_images(data))[1] != weights
+    assert not model.training
+    assert train(task, other_validation_images(data))[1] != weights_bytes(model)
 
 
 def without_normalisation(
@@ -319,6 +321,7 @@ def test_any_other_error_stays_what_it_is(data: TrainingData, monkeypatch: pytes
 
 
 @given(steps=st.integers(1, 3000))
+@settings(deadline=None)
 def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing(steps: int) -> None:
     rates = [one_cycle(step, steps) for step in range(steps)]
     assert all(0 < rate <= 1 for rate in rates)
@@ -342,6 +345,7 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing(steps: int) ->
     precision=st.sampled_from(["auto", "float32", "bfloat16"]),
     micro_batch=st.none() | st.integers(2, 128),
 )
+@settings(deadline=None)
 def test_a_resolved_protocol_leaves_nothing_open_and_changes_nothing_that_was_given(
     dataset: str, side: int, flip: str, padding: int | None, precision: str, micro_batch: int | None
 ) -> None:
@@ -446,6 +450,7 @@ def test_what_is_typed_wrongly_is_refused_in_one_line(arguments: list[str], said
     logits=st.lists(st.lists(st.floats(-20, 20, width=32), min_size=3, max_size=3), min_size=1, max_size=8),
     seed=st.integers(0, 1000),
 )
+@settings(deadline=None)
 def test_accuracy_and_loss_are_means_over_the_images(logits: list[list[float]], seed: int) -> None:
     labels = [(seed + 7 * index) % 3 for index in range(len(logits))]
     accuracy, loss = accuracy_and_loss(torch.tensor(logits), torch.tensor(labels))
@@ -453,3 +458,10 @@ def test_accuracy_and_loss_are_means_over_the_images(logits: list[list[float]], 
     right = [row.index(max(row)) == label for row, label in zip(logits, labels, strict=True)]
     assert accuracy == pytest.approx(sum(right) / len(right))
     assert loss == pytest.approx(sum(losses) / len(losses), abs=1e-4)
+
+
+def test_no_piece_of_a_batch_is_a_single_image(data: TrainingData) -> None:
+    """Batch normalisation on a map of one pixel needs two values."""
+    deep = decode(Encoding((1, 8, 8), 10), "0" * 19)
+    result, _ = train(job(network=deep, batch_size=33, micro_batch=2), data)
+    assert result.status == "done"
