@@ -9,7 +9,6 @@ from typing import Any
 from rich.console import Console as Terminal
 from rich.console import Group, RenderableType
 from rich.live import Live
-from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -22,7 +21,7 @@ REFRESHES_PER_SECOND = 4
 
 def duration(seconds: float) -> str:
     """Seconds as a person says them: 8.2 s, 3:05 min, 2:07:30 h."""
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
@@ -53,7 +52,7 @@ class Console:
     def say(self, message: str, always: bool = False) -> None:
         """One line, above the table where there is one; with `--quiet` only what is `always` said."""
         if always or not self.quiet:
-            self.terminal.print(escape(printable(message)))
+            self.terminal.print(printable(message), markup=False, emoji=False)
 
     def open(self, slots: list[str], generations: int) -> None:
         """Begins the live table, on a terminal."""
@@ -148,7 +147,7 @@ class Console:
         table.add_column("accuracy", justify="right")
         table.add_column("images/s", justify="right")
         for slot, work in self._slots.items():
-            table.add_row(slot, *_cells(work))
+            table.add_row(Text(slot), *_cells(work))
         return Group(header, table)
 
 

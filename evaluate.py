@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -13,8 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 from rich.console import Console as Terminal
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 from torch import Tensor, nn
 
 from chromosome import Architecture, Encoding, decode
@@ -26,7 +27,7 @@ from model_cost import model_cost
 from model_generator import load_model
 from plots import draw_confusion, save_figure
 from records import DataConfig, InputError, ModelInfo, TrainingConfig
-from run_directory import write_durably
+from run_directory import check_writable, write_durably
 from run_state import read_info
 from train_model import accuracy_and_loss, predict, resolve_protocol
 
@@ -81,6 +82,11 @@ def load_subject(options: argparse.Namespace) -> tuple[Architecture, ImageData, 
         raise InputError(
             f"the network reads images of shape {architecture.input_shape} in {architecture.classes} classes, "
             f"but {config.dataset} has {data.input_shape} in {data.classes}; name the right data by --dataset"
+        )
+    if data.fingerprint != info.facts.fingerprint:
+        print(
+            f"note: {config.dataset} differs from the data that the model was made with, in images, order or splits",
+            file=sys.stderr,
         )
     return architecture, data, config, info
 
@@ -150,13 +156,13 @@ def print_report(report: dict[str, Any], terminal: Terminal) -> None:
         ("throughput", f"{median:,.0f} images/s (quartiles {low:,.0f} to {high:,.0f}), batch {speed['batch_size']}")
     )
     for name, text in lines:
-        terminal.print(f"{name:<16} {escape(text)}")
+        terminal.print(f"{name:<16} {printable(text)}", markup=False, emoji=False)
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
     for name in ("class", "precision", "recall", "F1", "images"):
         table.add_column(name, justify="left" if name == "class" else "right")
     for row in report["classes"]:
         figures = (f"{row[name]:.4f}" for name in ("precision", "recall", "f1"))
-        table.add_row(escape(printable(row["class"])), *figures, f"{row['images']:,}")
+        table.add_row(Text(printable(row["class"])), *figures, f"{row['images']:,}")
     terminal.print(table)
 
 
@@ -166,6 +172,8 @@ def main(arguments: Sequence[str]) -> int:
         raise InputError(f"--batch_size must be at least 1, but is {options.batch_size}")
     indices = gpu_indices(options.gpus)
     device = torch.device("cuda", indices[0]) if indices else torch.device("cpu")
+    folder = Path(options.output_dir) if options.output_dir else Path(options.model_path).parent
+    check_writable(folder)
     architecture, data, config, info = load_subject(options)
     model = load_model(Path(options.model_path), architecture).to(device).to(memory_format=torch.channels_last)
     precision = options.precision or (info.precision if info else "auto")
@@ -186,12 +194,12 @@ def main(arguments: Sequence[str]) -> int:
         ),
         "speed": measure_speed(model, images, options.batch_size, precision),
     }
-    folder = Path(options.output_dir) if options.output_dir else Path(options.model_path).parent
     terminal = Terminal(highlight=False, soft_wrap=True)
     print_report(report, terminal)
     write_durably(folder / "evaluation.json", (json.dumps(report, indent=1) + "\n").encode())
     figures = save_figure(draw_confusion(report["confusion_matrix"], data.class_names), folder, "confusion_matrix")
-    terminal.print(f"{'files':<16} {escape(', '.join(str(path) for path in (folder / 'evaluation.json', *figures)))}")
+    files = ", ".join(str(path) for path in (folder / "evaluation.json", *figures))
+    terminal.print(f"{'files':<16} {files}", markup=False, emoji=False)
     return DONE
 
 

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
 import math
 import mmap
 import os
-import shutil
 import tempfile
-import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,25 +18,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from chromosome import MINIMUM_SIDE
+from data_sources import Images, Labels, read_source
 from records import DataConfig, InputError, canonical_json
 
-Images = NDArray[np.uint8]  # (N, H, W, C)
-Labels = NDArray[np.int64]  # (N,)
-Arrays = tuple[Images, Labels, Images, Labels, list[str]]  # training, test, names of the classes
+Split = tuple[Images, Labels]
 
 SHARED_ARRAYS = ("train_images", "train_labels", "val_images", "val_labels")
-TORCHVISION_SETS = {
-    "cifar10": "CIFAR10",
-    "cifar100": "CIFAR100",
-    "mnist": "MNIST",
-    "fashion_mnist": "FashionMNIST",
-    "kmnist": "KMNIST",
-    "svhn": "SVHN",
-}
 NO_FLIP = ("digits", "mnist", "fashion_mnist", "kmnist", "svhn")
 DIGITS_VAL_FRACTION, VAL_FRACTION = 0.2, 0.1
 TEST_FRACTION = 0.2  # of data that come without a test split: digits, plain folders of images
-FOLDER_SIDE = 64  # pixels, for folders whose images differ in size
 SPLIT_SEED = 0  # splits are fixed per data set, whatever the seed of the search
 
 
@@ -91,23 +76,14 @@ class ImageData:
 
 def load_image_data(config: DataConfig) -> ImageData:
     """Loads a data set and splits it. Raises `InputError` for data that are missing or not as needed."""
-    name = config.dataset
-    if name == "digits":
-        arrays = _load_digits()
-    elif name in TORCHVISION_SETS:
-        arrays = _load_torchvision(name, Path(config.data_dir))
-    elif Path(name).is_dir():
-        arrays = _load_folder(Path(name), config.image_size)
-    elif Path(name).is_file():
-        arrays = _load_npz(Path(name))
-    else:
-        known = ", ".join(["digits", *TORCHVISION_SETS])
-        raise InputError(
-            f"no data set {name!r}: expected {known}, a folder of class folders, or an .npz file that exists"
-        )
-    _check_arrays(name, arrays)
-    default = DIGITS_VAL_FRACTION if name == "digits" else VAL_FRACTION
-    return _split(arrays, default if config.val_fraction is None else config.val_fraction, config.train_limit)
+    source = read_source(config)
+    train, test = source.train, source.test
+    if test is None:
+        train, test = _hold_out_test(*train, source.class_names)
+    _check_arrays(config.dataset, train, test, source.class_names)
+    default = DIGITS_VAL_FRACTION if config.dataset == "digits" else VAL_FRACTION
+    val_fraction = default if config.val_fraction is None else config.val_fraction
+    return _split(train, test, source.class_names, val_fraction, config.train_limit)
 
 
 def may_flip(config: DataConfig) -> bool:
@@ -115,130 +91,9 @@ def may_flip(config: DataConfig) -> bool:
     return config.dataset not in NO_FLIP
 
 
-def _load_digits() -> Arrays:
-    """1,797 real 8×8 images of digits from scikit-learn (UCI, Alpaydin & Kaynak 1998), values 0 to 16."""
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    images = np.round(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
-    return (*_hold_out_test(images, bunch.target.astype(np.int64)), [str(digit) for digit in range(10)])
-
-
-def _load_torchvision(name: str, folder: Path) -> Arrays:
-    from torchvision import datasets
-
-    make: Callable[..., Any] = getattr(datasets, TORCHVISION_SETS[name])
-    splits: list[dict[str, Any]] = (
-        [{"split": "train"}, {"split": "test"}] if name == "svhn" else [{"train": True}, {"train": False}]
-    )
-    loaded, existed = [], folder.exists()
-    for split in splits:
-        try:
-            with contextlib.redirect_stdout(io.StringIO()):
-                loaded.append(make(folder, download=True, **split))
-        except (OSError, RuntimeError) as error:
-            if not existed:
-                shutil.rmtree(folder, ignore_errors=True)
-            url = getattr(make, "url", None) or getattr(make, "mirrors", [""])[0]
-            raise InputError(
-                f"data set {name} is not in {folder.resolve()} and could not be downloaded "
-                f"({str(error).splitlines()[0] if str(error) else type(error).__name__}); put the files of "
-                f"{url or 'its home page'} there, name another --data_dir, or use --dataset digits"
-            ) from error
-    arrays: list[NDArray[Any]] = []
-    for dataset in loaded:
-        images = np.asarray(dataset.data)
-        if name == "svhn":
-            images = images.transpose(0, 2, 3, 1)
-        labels = dataset.labels if name == "svhn" else dataset.targets
-        arrays += [images if images.ndim == 4 else images[..., None], np.asarray(labels, dtype=np.int64)]
-    names = getattr(loaded[0], "classes", None) or [str(label) for label in range(int(arrays[1].max()) + 1)]
-    return arrays[0], arrays[1], arrays[2], arrays[3], [str(label) for label in names]
-
-
-def _load_npz(path: Path) -> Arrays:
-    """The four arrays that Keras ships its data sets in. Pickled contents are refused, never read."""
-    names = ("x_train", "y_train", "x_test", "y_test")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise InputError(f"{path}: expected an .npz archive, found a single array")
-            missing = [name for name in names if name not in archive]
-            if missing:
-                raise InputError(
-                    f"{path}: expected the arrays {', '.join(names)}, but {', '.join(missing)} is missing "
-                    f"(found {', '.join(archive.files) or 'none'})"
-                )
-            x_train, y_train, x_test, y_test = (archive[name] for name in names)
-            classes = archive.get("classes")
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: not an .npz file of plain arrays ({str(error).splitlines()[0]})") from error
-    for name, images, labels in (("train", x_train, y_train), ("test", x_test, y_test)):
-        if images.dtype != np.uint8 or images.ndim not in (3, 4):
-            raise InputError(
-                f"{path}: x_{name} must hold uint8 pixels of shape (N, H, W) or (N, H, W, C), "
-                f"but is {images.dtype} of shape {images.shape}"
-            )
-        if labels.dtype.kind not in "iu" or labels.size != len(images) or labels.shape[0] != len(images):
-            raise InputError(
-                f"{path}: y_{name} must hold one whole number for each of the {len(images)} images, "
-                f"but is {labels.dtype} of shape {labels.shape}"
-            )
-    x_train, x_test = (images if images.ndim == 4 else images[..., None] for images in (x_train, x_test))
-    y_train, y_test = (labels.reshape(-1).astype(np.int64) for labels in (y_train, y_test))
-    count = int(y_train.max(initial=-1)) + 1
-    if classes is not None and classes.shape == (count,):
-        return x_train, y_train, x_test, y_test, [str(name) for name in classes]
-    return x_train, y_train, x_test, y_test, [str(label) for label in range(count)]
-
-
-def _load_folder(folder: Path, side: int | None) -> Arrays:
-    """A folder of class folders, or `train` and `test` folders of such."""
-    from PIL import Image, UnidentifiedImageError
-    from torchvision import datasets
-
-    parts = [folder / "train", folder / "test"] if (folder / "train").is_dir() else [folder]
-    loaded = []
-    for part in parts:
-        try:
-            loaded.append(datasets.ImageFolder(str(part)))
-        except (FileNotFoundError, OSError) as error:
-            raise InputError(f"{part}: expected one folder of images for each class ({error})") from error
-    if loaded[0].classes != loaded[-1].classes:
-        raise InputError(f"{folder}: train has the classes {loaded[0].classes}, but test has {loaded[-1].classes}")
-    try:
-        sizes, modes = set(), set()
-        for path in (path for dataset in loaded for path, _ in dataset.samples):
-            with Image.open(path) as picture:
-                sizes.add(picture.size)
-                modes.add(picture.mode)
-        mode = "L" if modes <= {"L", "1"} else "RGB"
-        if side is None and len(sizes) > 1:
-            side = FOLDER_SIDE
-        images = [np.stack([_read_picture(path, mode, side) for path, _ in dataset.samples]) for dataset in loaded]
-    except (UnidentifiedImageError, OSError) as error:
-        raise InputError(f"{folder}: cannot read an image ({error})") from error
-    images = [part if part.ndim == 4 else part[..., None] for part in images]
-    labels = [np.asarray(dataset.targets, dtype=np.int64) for dataset in loaded]
-    if len(loaded) == 1:
-        return (*_hold_out_test(images[0], labels[0]), loaded[0].classes)
-    return images[0], labels[0], images[1], labels[1], loaded[0].classes
-
-
-def _read_picture(path: str, mode: str, side: int | None) -> Images:
-    """One image file as an array (H, W) or (H, W, 3), its middle square resized to `side` if given."""
-    from PIL import Image, ImageOps
-
-    with Image.open(path) as picture:
-        converted = picture.convert(mode)
-        return np.asarray(converted if side is None else ImageOps.fit(converted, (side, side)))
-
-
-def _check_arrays(name: str, arrays: Arrays) -> None:
+def _check_arrays(name: str, train: Split, test: Split, class_names: Sequence[str]) -> None:
     """Raises `InputError` unless images and labels can be trained on."""
-    x_train, y_train, x_test, y_test, class_names = arrays
+    (x_train, y_train), (x_test, y_test) = train, test
     height, width, channels = x_train.shape[1:]
     if x_train.shape[1:] != x_test.shape[1:]:
         raise InputError(
@@ -252,7 +107,8 @@ def _check_arrays(name: str, arrays: Arrays) -> None:
             f"{name}: images must be at least {MINIMUM_SIDE}×{MINIMUM_SIDE} pixels with 1 or 3 channels, "
             f"but are {height}×{width} with {channels}"
         )
-    counts = np.bincount(y_train, minlength=len(class_names)) if y_train.min(initial=0) >= 0 else np.zeros(1)
+    in_range = y_train.min(initial=0) >= 0 and y_train.max(initial=-1) < len(class_names)
+    counts = np.bincount(y_train, minlength=len(class_names)) if in_range else np.zeros(1)
     if not counts.all():
         found = np.unique(y_train)
         raise InputError(
@@ -297,20 +153,24 @@ def _stratified(labels: Labels, count: int, least: int = 1, leave: int = 1) -> N
     return np.sort(np.concatenate(chosen))
 
 
-def _hold_out_test(images: Images, labels: Labels) -> tuple[Images, Labels, Images, Labels]:
+def _hold_out_test(images: Images, labels: Labels, class_names: Sequence[str]) -> tuple[Split, Split]:
+    """Training and test split of data that come without one."""
     counts = np.bincount(labels)
     if counts.min() < 3:
+        rare = int(counts.argmin())
         raise InputError(
-            f"class number {int(counts.argmin())} has {counts.min()} images; without a test folder each class "
+            f"class {class_names[rare]!r} has {counts[rare]} images; without a test folder each class "
             "needs at least three: one each to train, to validate and to test"
         )
     test = _stratified(labels, max(round(TEST_FRACTION * len(labels)), len(counts)))
-    return np.delete(images, test, 0), np.delete(labels, test), images[test], labels[test]
+    return (np.delete(images, test, 0), np.delete(labels, test)), (images[test], labels[test])
 
 
-def _split(arrays: Arrays, val_fraction: float, train_limit: int | None) -> ImageData:
+def _split(
+    train: Split, test: Split, class_names: Sequence[str], val_fraction: float, train_limit: int | None
+) -> ImageData:
     """Training, validation and test split, with the fingerprint of all three."""
-    x_train, y_train, x_test, y_test, class_names = arrays
+    (x_train, y_train), (x_test, y_test) = train, test
     if train_limit is not None and train_limit < len(y_train):
         classes = len(class_names)
         if train_limit < 2 * classes:

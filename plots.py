@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +33,24 @@ THEME: Any = {
 }
 
 
+@contextmanager
+def theme(changes: Any = None) -> Iterator[None]:
+    """The look of all figures, with changes for one; drawing and saving both need it."""
+    settings: Any = {**THEME, **(changes or {})}
+    with rc_context(settings), warnings.catch_warnings():
+        # A name in a script that the font lacks is drawn as boxes, which is no reason to bother a person.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        yield
+
+
 def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
     """Writes a figure as `name`.svg and `name`.png; returns both paths."""
     paths = []
     FigureCanvasAgg(figure)
     for kind, metadata in (("svg", {"Date": None}), ("png", {"Software": None})):
         content = io.BytesIO()
-        figure.savefig(content, format=kind, dpi=120, metadata=metadata)
+        with theme():
+            figure.savefig(content, format=kind, dpi=120, metadata=metadata)
         paths.append(folder / f"{name}.{kind}")
         write_durably(paths[-1], content.getvalue())
     return paths
@@ -45,7 +58,7 @@ def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
 
 def draw_fitness(generations: Sequence[Generation]) -> Figure:
     """Fitness over generations: the best so far, mean and standard deviation, every individual as a dot."""
-    with rc_context(THEME):
+    with theme():
         figure = Figure(figsize=(7, 4.2), layout="constrained")
         axes = figure.subplots()
         numbers, means, spreads = [], [], []
@@ -83,7 +96,10 @@ def draw_confusion(matrix: Sequence[Sequence[int]], class_names: Sequence[str]) 
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(16.0, max(4.5, 0.55 * len(class_names) + 1.8))
     few = len(class_names) <= 20
-    with rc_context({**THEME, "axes.grid": False, "font.size": 10}):
+    # Names are shortened, and a dollar sign must not begin a formula.
+    names = [name if len(name) <= 20 else f"{name[:19]}…" for name in class_names]
+    names = [name.replace("$", r"\$") for name in names]
+    with theme({"axes.grid": False, "font.size": 10}):
         figure = Figure(figsize=(side + 1.2, side), layout="constrained")
         axes = figure.subplots()
         seaborn.heatmap(
@@ -94,8 +110,9 @@ def draw_confusion(matrix: Sequence[Sequence[int]], class_names: Sequence[str]) 
             vmax=1,
             annot=counts if few else False,
             fmt="d",
-            xticklabels=list(class_names) if few else "auto",
-            yticklabels=list(class_names) if few else "auto",
+            xticklabels=names if few else "auto",
+            yticklabels=names if few else "auto",
+            rasterized=not few,  # a drawn square for each of a million cells fills a disk
             cbar_kws={"label": "share of the true class"},
         )
         axes.tick_params(axis="y", labelrotation=0)

@@ -57,6 +57,13 @@ def make_folder_durably(folder: Path) -> None:
         sync_folder(folder.parent)
 
 
+def check_writable(folder: Path) -> None:
+    """Raises `InputError` if a folder, or what there is of the way to it, cannot be written. Writes nothing."""
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not (nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)):
+        raise InputError(f"cannot write to {folder}; choose another folder")
+
+
 def sync_folder(folder: Path) -> None:
     """Makes renames and removals in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY)

@@ -33,7 +33,7 @@ from records import (
     TrainingResult,
     from_json,
 )
-from run_directory import file_sha256, write_durably
+from run_directory import check_writable, file_sha256, write_durably
 
 WARM_UP = 0.3  # share of the steps in which the learning rate rises
 EVALUATION_BATCH = 500
@@ -312,6 +312,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def train_one(options: argparse.Namespace, config: TrainingConfig, data_config: DataConfig) -> int:
+    if options.model_path:
+        check_writable(Path(options.model_path).parent)
     try:
         accelerator = torch.accelerator.current_accelerator(check_available=True)
         device = torch.device(options.device) if options.device else accelerator or torch.device("cpu")

@@ -110,14 +110,6 @@ def test_brackets_are_shown_as_they_are(message: str) -> None:
     assert text_of(terminal) == f"{message}\ngen3/ind2: error ({message}); try 2 follows\n"
 
 
-@given(message=st.text(string.ascii_letters + string.digits + "[]/;.,_-#@ äß中", min_size=1))
-@settings(deadline=None)
-def test_any_message_is_shown_as_it_is(message: str) -> None:
-    terminal = screen()
-    Console(terminal=terminal).say(message)
-    assert text_of(terminal) == message + "\n"
-
-
 def test_a_training_without_accuracy_is_only_said_to_be_trained() -> None:
     terminal = screen()
     console = Console(terminal=terminal)
@@ -256,3 +248,22 @@ def test_what_is_said_of_a_time_is_that_time(seconds: float) -> None:
     assert len(parts) == {"s": 1, "min": 2, "h": 3}[unit]
     assert all(part < 60 for part in parts[1:])
     assert abs(said - seconds) <= (0.05001 if unit == "s" else 0.50001)
+
+
+@pytest.mark.parametrize("message", ["/data:x:/images", ":smile:", "C:\\images\\"])
+def test_paths_are_shown_as_they_are(message: str) -> None:
+    terminal = screen()
+    Console(terminal=terminal).say(message)
+    assert text_of(terminal) == message + "\n"
+
+
+def test_a_time_of_almost_a_minute_is_a_minute() -> None:
+    assert duration(59.96) == "1:00 min"
+
+
+@settings(deadline=None)
+@given(message=st.text(string.ascii_letters + string.digits + "[]/\\:;.,_-#@ äß中", min_size=1))
+def test_any_message_is_shown_as_it_is(message: str) -> None:
+    terminal = screen()
+    Console(terminal=terminal).say(message)
+    assert text_of(terminal) == message + "\n"

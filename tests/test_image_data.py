@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
+from data_sources import TORCHVISION_SETS
 from image_data import (
     NO_FLIP,
-    TORCHVISION_SETS,
     ImageData,
     augment,
     load_image_data,
@@ -555,7 +556,7 @@ def write_mnist(name: str, folder: Path) -> None:
             (folder / f"{prefix}-{file}").write_bytes(header.tobytes() + array.tobytes())
 
 
-@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "kmnist"])
+@pytest.mark.parametrize("name", TORCHVISION_SETS)
 def test_a_downloaded_data_set_is_read(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_downloaded(name, tmp_path / "data", monkeypatch)
     data = load(name, data_dir=str(tmp_path / "data"), val_fraction=0.4)
@@ -710,3 +711,59 @@ def test_all_data_to_train_on_are_training_and_validation_images(tmp_path: Path)
     assert images.is_contiguous(memory_format=torch.channels_last)
     assert pairs((images.permute(0, 2, 3, 1).numpy(), labels.numpy())) == pairs((images_of(40, 8, 9, 3), Y))
     assert [len(part) for part in tensors.for_training("train")] == [36, 36]
+
+
+def test_a_single_array_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "images.npy", X)
+    assert "expected an .npz archive" in refusal(lambda: load(tmp_path / "images.npy"))
+
+
+def test_a_damaged_compressed_archive_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "images.npz"
+    np.savez_compressed(path, x_train=X, y_train=Y, x_test=X_TEST, y_test=Y_TEST)
+    content = bytearray(path.read_bytes())
+    content[200:300] = bytes(100)
+    path.write_bytes(content)
+    assert f"{path}: not an .npz file" in refusal(lambda: load(path))
+
+
+def test_a_label_far_out_of_range_is_refused_without_a_list_of_all_classes(tmp_path: Path) -> None:
+    path = write_npz(tmp_path / "images.npz", y_train=np.where(np.arange(40) == 7, 2**40, Y))
+    assert "from 0 on without a gap" in refusal(lambda: load(path))
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg"])
+def test_a_picture_that_was_cut_off_is_named(tmp_path: Path, kind: str) -> None:
+    folder = write_pictures(tmp_path / "pets", sizes=((40, 40),))
+    path = folder / "dog" / f"99.{kind}"
+    Image.fromarray(images_of(40, 40, 3)).save(path)
+    path.write_bytes(path.read_bytes()[:700])
+    assert str(path) in refusal(lambda: load(folder))
+
+
+def test_sixteen_bit_pictures_keep_their_content(tmp_path: Path) -> None:
+    folder = write_pictures(tmp_path / "pets", "L", sizes=((8, 8),))
+    for number, path in enumerate(sorted(folder.glob("*/*.png"))):
+        Image.fromarray(np.full((8, 8), 3000 * number, dtype=np.uint16)).save(path)
+    data = load(folder)
+    assert len(np.unique(data.train_images)) > 10
+
+
+@pytest.mark.parametrize("size", [0, 3, 16, 1000])
+def test_a_damaged_download_is_refused(size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cut_the_line(monkeypatch)
+    write_downloaded("mnist", tmp_path / "data", monkeypatch)
+    path = tmp_path / "data" / "MNIST" / "raw" / "train-images-idx3-ubyte"
+    path.write_bytes(path.read_bytes()[:size])
+    assert "mnist" in refusal(lambda: load("mnist", data_dir=str(tmp_path / "data")))
+
+
+def test_any_damage_to_an_archive_is_refused(tmp_path: Path) -> None:
+    path = write_npz(tmp_path / "images.npz")
+    content = path.read_bytes()
+    for place, bit in ((29, 255), (len(content) - 242, 255), (len(content) - 240, 1)):
+        damaged = bytearray(content)
+        damaged[place] ^= bit
+        path.write_bytes(damaged)
+        with suppress(InputError):
+            load(path)

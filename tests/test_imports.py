@@ -18,6 +18,7 @@ ORDER = (
     "run_directory",
     "run_state",
     "audit",
+    "data_sources",
     "image_data",
     "model_generator",
     "train_model",

@@ -110,12 +110,6 @@ def test_equal_data_are_equal_pictures(tmp_path: Path) -> None:
     assert one == two != other
 
 
-@pytest.mark.parametrize("name", ["100 %", '<tree> & "leaf"', "snake_case_1", "\\alpha{", "{}", "5 $"])
-def test_any_name_of_a_class_can_be_drawn(name: str, tmp_path: Path) -> None:
-    figure = draw_confusion([[5, 1], [2, 7]], [name, "other"])
-    check_files(save_figure(figure, tmp_path, "confusion"), tmp_path, "confusion")
-
-
 @pytest.mark.parametrize("classes", [2, 10, 100])
 def test_a_confusion_matrix_can_be_drawn_for_few_and_for_many_classes(classes: int, tmp_path: Path) -> None:
     matrix = [[9 if row == column else row % 2 for column in range(classes)] for row in range(classes)]
@@ -182,3 +176,30 @@ def test_the_command_draws_the_figures_of_a_run_again(tmp_path: Path, capsys: py
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no run"):
         plots.main(["--resume", str(tmp_path)])
+
+
+@pytest.mark.parametrize("name", ["$x^$", "a$b$c", "100 %", '<tree> & "leaf"', "snake_case_1", "\\alpha{", "{}"])
+def test_any_name_of_a_class_can_be_drawn(name: str, tmp_path: Path) -> None:
+    figure = draw_confusion([[5, 1], [2, 7]], [name, "other"])
+    check_files(save_figure(figure, tmp_path, "confusion"), tmp_path, "confusion")
+
+
+@pytest.mark.parametrize("name", ["日本", "🐕", "a" * 60])
+def test_names_of_classes_that_are_foreign_or_long_are_drawn_without_a_warning(name: str, tmp_path: Path) -> None:
+    figure = draw_confusion([[5, 1], [2, 7]], [name, "other"])
+    check_files(save_figure(figure, tmp_path, "confusion"), tmp_path, "confusion")
+
+
+def test_equal_generations_are_equal_files(tmp_path: Path) -> None:
+    one, two = (save_figure(draw_fitness(RUNS["some failures"]), tmp_path / name, "fitness") for name in "ab")
+    assert [path.read_bytes() for path in one] == [path.read_bytes() for path in two]
+    other = save_figure(draw_fitness(RUNS["one generation"]), tmp_path / "c", "fitness")
+    assert other[0].read_bytes() != one[0].read_bytes()
+    assert other[1].read_bytes() != one[1].read_bytes()
+
+
+def test_equal_confusion_matrices_are_equal_files(tmp_path: Path) -> None:
+    one, two = (
+        save_figure(draw_confusion([[5, 1], [2, 7]], ["a", "b"]), tmp_path / name, "confusion") for name in "ab"
+    )
+    assert [path.read_bytes() for path in one] == [path.read_bytes() for path in two]
