@@ -34,8 +34,8 @@ def run_cases(promise: Promise, first: int, count: int) -> dict[str, Any]:
                 broken.append(seed)
                 print(f"promise {promise.number}, {promise.case.__name__}, seed {seed} is BROKEN:")
                 traceback.print_exc()
-        print(f"\r{promise.case.__name__}: {seed + 1 - first}/{count}", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
+        if sys.stderr.isatty():
+            print(f"\r{promise.case.__name__}: {seed + 1 - first}/{count} ", end="", file=sys.stderr, flush=True)
     return {"first": first, "count": count, "broken": broken, "seconds": time.monotonic() - clock}
 
 

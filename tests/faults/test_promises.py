@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.promises import PROMISES, Promise, runs_for_ever, steps_of_a_run
+from tests.faults.promises import PROMISES, Promise, one_run_per_folder, runs_for_ever, steps_of_a_run
 
 
 def seeds(promise: Promise) -> list[int]:
@@ -24,6 +24,9 @@ def seeds(promise: Promise) -> list[int]:
 def test_a_promise_is_held(promise: Promise, tmp_path: Path) -> None:
     if promise.case is runs_for_ever:
         runs_for_ever(0, tmp_path, jobs=1000)
+        return
+    if promise.case is one_run_per_folder:
+        one_run_per_folder(0, tmp_path, starts=10)
         return
     for seed in seeds(promise):
         promise.case(seed, tmp_path / str(seed))
