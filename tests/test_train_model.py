@@ -465,3 +465,35 @@ def test_no_piece_of_a_batch_is_a_single_image(data: TrainingData) -> None:
     deep = decode(Encoding((1, 8, 8), 10), "0" * 19)
     result, _ = train(job(network=deep, batch_size=33, micro_batch=2), data)
     assert result.status == "done"
+
+
+STARVED = """
+import resource, sys
+import torch
+from chromosome import Encoding
+from image_data import load_image_data, to_device
+from records import DataConfig, TrainingConfig, TrainingFailure, TrainingJob
+from train_model import train_model
+
+torch.set_num_threads(1)
+cpu = torch.device("cpu")
+data = to_device(load_image_data(DataConfig(dataset="digits")), cpu)
+phenotype = Encoding((1, 8, 8), 10).phenotype("1101101111110000000")
+protocol = TrainingConfig(epochs=1, batch_size=1024, crop_padding=1, flip="off", precision="float32")
+job = TrainingJob(phenotype=phenotype, protocol=protocol, data_fingerprint="")
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (400 << 20), resource.RLIM_INFINITY))
+try:
+    train_model(job, data, cpu)
+except TrainingFailure as failure:
+    print(failure.status)
+result, _ = train_model(job, data, cpu, micro_batch=64)
+print(result.status)
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_is_out_of_memory_says_so_and_trains_in_smaller_pieces() -> None:
+    """For real: the operating system allows this training 400 MB."""
+    done = subprocess.run([sys.executable, "-c", STARVED], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["out_of_memory", "done"], done.stderr
