@@ -84,14 +84,15 @@ def read_sealed(path: Path, kind: str) -> dict[str, Any]:
     """The content of a sealed file. Raises DamagedFile unless it is whole, of this kind and schema."""
     try:
         document = json.loads(path.read_bytes())
-        found_kind, schema, digest, content = (document[name] for name in ("kind", "schema", "sha256", "content"))
+        found_kind, schema, seal, content = (document[name] for name in ("kind", "schema", "sha256", "content"))
+        digest = hashlib.sha256(canonical_json(content).encode()).hexdigest()
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DamagedFile(f"{path}: not a file of a run, or damaged ({type(error).__name__})") from error
     if (found_kind, schema) != (kind, SCHEMA):
         raise DamagedFile(
             f"{path}: expected a {kind!r} file of schema {SCHEMA}, found {found_kind!r} of schema {schema!r}"
         )
-    if not isinstance(content, dict) or hashlib.sha256(canonical_json(content).encode()).hexdigest() != digest:
+    if not isinstance(content, dict) or digest != seal:
         raise DamagedFile(f"{path}: damaged, its content does not match its seal")
     return content
 

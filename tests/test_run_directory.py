@@ -80,6 +80,13 @@ def test_a_sealed_file_gives_its_content_back(
     assert read_sealed(path, "kind") == content
 
 
+def test_a_number_that_became_infinite_is_damage(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    path.write_bytes(sealed("kind", {"loss": 1e-17}).replace(b"1e-17", b"1e917"))
+    with pytest.raises(DamagedFile, match="ValueError"):
+        read_sealed(path, "kind")
+
+
 @given(data=st.data())
 def test_a_change_of_any_byte_is_noticed_or_changes_nothing(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

@@ -16,7 +16,7 @@ MUTATIONS = {
     "the fsync": ("run_directory.py", "            os.fsync(file.fileno())\n", "            pass\n", 3, 25, 120),
     "the seal check": (
         "run_directory.py",
-        "hashlib.sha256(canonical_json(content).encode()).hexdigest() != digest",
+        "digest != seal",
         "False",
         4,
         25,
