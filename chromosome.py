@@ -34,6 +34,7 @@ class Gene:
         return self.values[int("".join(chromosome[locus] for locus in self.loci), 2)]
 
 
+STANDARD_LENGTH = 19
 STANDARD_GENES = (
     Gene("filter_multiplier", (0, 1), (1, 2, 3, 4)),
     Gene("kernel", (3, 4), (1, 3, 5, 7)),
@@ -103,7 +104,7 @@ class Encoding:
     input_shape: tuple[int, int, int]  # channels, height, width
     classes: int
     genes: tuple[Gene, ...] = STANDARD_GENES
-    length: int = 19
+    length: int = STANDARD_LENGTH
 
     def __post_init__(self) -> None:
         loci = self.coding_loci

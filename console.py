@@ -75,12 +75,16 @@ class Console:
     def generation_started(self, number: int, values: list[float], to_train: int, later: int) -> None:
         """`values` are known fitnesses, `to_train` jobs follow now and about `later` in generations to come."""
         self._generation, self._values = number, list(values)
-        self._done, self._total, self._later = 0, to_train, later
+        self.expect(to_train, later)
         known = len(values)
         self.say(
             f"generation {number}/{self._generations}: {to_train} to train"
             + (f", {known} known already" if known else "")
         )
+
+    def expect(self, to_train: int, later: int = 0) -> None:
+        """So many trainings follow now, and about `later` after them."""
+        self._done, self._total, self._later = 0, to_train, later
 
     def generation_ended(self, generation: Generation, seconds: float) -> None:
         values = [individual.fitness.value for individual in generation.individuals if individual.fitness]

@@ -132,6 +132,8 @@ def _read_npz(path: Path) -> Source:
         zlib.error,
     ) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if "pickle" in reason:
+            reason = "it holds Python objects, or is no NumPy file at all"
         raise InputError(f"{path}: not an .npz file of plain arrays, or damaged ({reason})") from error
     if not is_archive:
         raise InputError(f"{path}: expected an .npz archive, found a single array")

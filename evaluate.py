@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 from torch import Tensor, nn
 
-from chromosome import Architecture, Encoding, decode
+from chromosome import STANDARD_LENGTH, Architecture, Encoding, check_chromosome, decode
 from command_line import DONE, Parser, add_settings, given, run_command
 from console import printable
 from devices import gpu_indices
@@ -68,6 +68,7 @@ def load_subject(options: argparse.Namespace) -> tuple[Architecture, ImageData, 
     if not Path(options.model_path).is_file():
         raise InputError(f"no weights file {options.model_path}")
     if options.info_path is None:
+        check_chromosome(options.chromosome, STANDARD_LENGTH)
         config = DataConfig(**given(options, DataConfig))
         data = load_image_data(config)
         return decode(Encoding(data.input_shape, data.classes), options.chromosome), data, config, None

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from audit import audit
 from chromosome import Encoding
 from command_line import DONE, FAULT, STOPPED, Parser, add_settings, command_text, given, run_command
+from data_sources import TORCHVISION_SETS
 from genetic_algorithm import GeneticAlgorithm
 from records import (
     VERSION,
@@ -120,6 +121,9 @@ def open_run(options: argparse.Namespace) -> tuple[RunDirectory, RunState | None
     refuse_changes(
         state, {**given(options, EvolutionConfig), **given(options, TrainingConfig), **given(options, DataConfig)}
     )
+    wanted = {"dataset": state.data.dataset, **given(options, DataConfig)}["dataset"]
+    if wanted != state.data.dataset and {wanted, state.data.dataset} & {"digits", *TORCHVISION_SETS}:
+        raise InputError(f"--dataset is {state.data.dataset} in this run and cannot become {wanted}")
     search = replace(state.search, **given(options, EvolutionConfig))
     data = replace(state.data, **given(options, DataConfig))
     if search.generations < state.generation:
@@ -133,6 +137,8 @@ def new_state(options: argparse.Namespace, data: ImageData, device_type: str) ->
 
     search = EvolutionConfig(**given(options, EvolutionConfig))
     config = DataConfig(**given(options, DataConfig))
+    if Path(config.dataset).exists() and config.dataset not in ("digits", *TORCHVISION_SETS):
+        config = replace(config, dataset=str(Path(config.dataset).resolve()))  # a resumed run may stand elsewhere
     training = TrainingConfig(**given(options, TrainingConfig))
     encoding = Encoding(data.input_shape, data.classes)
     return RunState(
@@ -257,12 +263,13 @@ def closing_lines(search: Search, info: ModelInfo) -> list[str]:
     if search.state.data.data_dir != DataConfig().data_dir:
         evaluate += ["--data_dir", search.state.data.data_dir]
     final = f", then {len(result.epochs)} epochs on all but the test images" if info.split == "all" else ""
+    before = ", before the final training" if info.split == "all" else ""
     return [
         "",
         f"best network         {individual.chromosome} ({individual.name}{final})",
         f"                     {info.description}",
-        f"validation accuracy  {individual.fitness.value:.4f} ({search.state.facts.val_images:,} images)",
-        f"test accuracy        {info.test.accuracy:.4f} ({info.test.images:,} images, never used before)",
+        f"validation accuracy  {individual.fitness.value:.4f} ({search.state.facts.val_images:,} images{before})",
+        f"test accuracy        {info.test.accuracy:.4f} ({info.test.images:,} images, on which no choice was based)",
         f"size                 {result.parameters:,} parameters, {result.flops / 1e6:,.1f} MFLOPs an image",
         f"trainings            {networks} for {total} individuals: {total - networks} spared "
         f"(elites and known networks); {search.trainings} in this session",
@@ -280,8 +287,9 @@ def main(arguments: Sequence[str]) -> int:
         state = open_run(options)[1]  # again, now that no other process can change it
         with StopSignals(Limits(**given(options, Limits)).max_hours) as stop:
             return evolve(options, run, state, stop)
-    except StopRequested:
-        print_advice(options, run, "stopped; every finished training is kept")
+    except StopRequested as request:
+        kept = "every finished training is kept" if run.states() else "the run had not begun, nothing was written"
+        print_advice(options, run, f"stopped by {request}; {kept}")
         return STOPPED
     except RunFault as fault:
         print_advice(options, run, f"error: {fault}")

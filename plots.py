@@ -78,7 +78,7 @@ def draw_fitness(generations: Sequence[Generation]) -> Figure:
             axes.fill_between(numbers, low, high, color=BLUE, alpha=0.15, label="mean ± standard deviation")
             axes.plot(numbers, means, color=BLUE, marker="s", markersize=4, label="mean")
             axes.plot(numbers, best, color=ORANGE, marker="^", markersize=5, label="best so far")
-            axes.legend(loc="lower right", frameon=False)
+            axes.legend(loc="best", frameon=False)
             axes.set_xlim(min(numbers) - 0.5, max(numbers) + 0.5)
         else:
             axes.text(0.5, 0.5, "no training has succeeded yet", ha="center", transform=axes.transAxes)

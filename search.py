@@ -177,7 +177,8 @@ class Search:
             save_pruned(self.run, self.pruned)
             for path in gone.values():
                 path.unlink()
-            self.console.say(f"weights of {len(gone)} networks removed (--keep_models {keep})")
+            networks = "1 network" if len(gone) == 1 else f"{len(gone)} networks"
+            self.console.say(f"weights of {networks} removed (--keep_models {keep})")
 
     def enqueue(self, queue: JobQueue, job: TrainingJob, name: str) -> None:
         flops = model_cost(architecture_of(job.phenotype)).flops
@@ -276,6 +277,7 @@ class Search:
             self.console.say(f"the weights {path} are missing; {name} is trained again")
         queue = JobQueue(self.limits.max_retries)
         self.enqueue(queue, job, name)
+        self.console.expect(1)
         self.stop.run(self.workers, queue, self)
         self.pruned.discard(job.key)
         result = self.results[job.key]

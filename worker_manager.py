@@ -44,7 +44,7 @@ class WorkersBroken(RunFault):
 
 
 class StopRequested(Exception):
-    """A person asked the run to stop."""
+    """A person or a time limit asked the run to stop; the message names the signal or the limit."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -273,6 +273,7 @@ class StopSignals:
 
     def __init__(self, max_hours: float | None = None) -> None:
         self._max_hours = max_hours
+        self._reason = ""
         self.descriptor, self._writer = os.pipe()
         self._is_waited_for = False
         self._count = 0
@@ -294,8 +295,9 @@ class StopSignals:
 
     def _handle(self, number: int, frame: object) -> None:
         self._count += 1
+        self._reason = "--max_hours" if number == signal.SIGALRM else signal.Signals(number).name
         if self._count > 1 or not self._is_waited_for:
-            raise StopRequested
+            raise StopRequested(self._reason)
         os.write(self._writer, b"\0")
 
     def run(self, workers: WorkerManager, jobs: JobQueue, observer: Observer) -> None:
@@ -303,6 +305,8 @@ class StopSignals:
         self._is_waited_for = True
         try:
             workers.run(jobs, observer, self.descriptor)
+        except StopRequested:
+            raise StopRequested(self._reason) from None
         finally:
             self._is_waited_for = False
 

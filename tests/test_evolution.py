@@ -241,7 +241,8 @@ def test_overwrite_removes_the_run_that_was_there(born: Path) -> None:
         ("--epochs 3", "--epochs is 1 in this run and cannot become 3"),
         ("--seed 1", "--seed is 0 in this run and cannot become 1"),
         ("--train_limit 200", "--train_limit is 300 in this run and cannot become 200"),
-        ("--dataset missing.npz", "no data set 'missing.npz'"),
+        ("--dataset missing.npz", "--dataset is digits in this run and cannot become missing.npz"),
+        ("--dataset cifar10", "--dataset is digits in this run and cannot become cifar10"),
     ],
 )
 def test_a_resumed_run_refuses_by_name_what_would_change_results(born: Path, flags: str, said: str) -> None:
@@ -317,3 +318,22 @@ def test_help_shows_every_setting_with_its_default(capsys: pytest.CaptureFixture
 def test_a_refusal_comes_before_torch_is_imported() -> None:
     code = "import sys, evolution; assert 'torch' not in sys.modules; assert 'matplotlib' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, env={**os.environ})
+
+
+@pytest.mark.slow
+def test_a_time_limit_stops_in_good_order(tmp_path: Path) -> None:
+    limit = ["--max_hours", str(12 / 3600), "--generations", "1000", "--output_dir", str(tmp_path)]
+    text = finish(start(*SMALL, *limit, "--population", "4", "--cpu_workers", "1"), status=3)
+    assert "stopped by --max_hours; every finished training is kept" in text
+    assert read_state(tmp_path / "checkpoints/generation_0/ga_state.json").generation == 0
+
+
+@pytest.mark.slow
+def test_a_new_best_model_takes_its_old_evaluation_away(finished: tuple[Path, str], tmp_path: Path) -> None:
+    shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
+    old = tmp_path / "best_model/evaluation.json"
+    old.write_text("{}")
+    finish(start("--resume", str(tmp_path), "--cpu_workers", "1"))
+    assert old.exists()  # the model is the same
+    finish(start("--resume", str(tmp_path), "--final_epochs", "1", "--cpu_workers", "1"))
+    assert not old.exists()
