@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -46,10 +49,20 @@ def test_removing_a_safeguard_turns_a_fault_test_red(safeguard: str, tmp_path: P
     assert text.count(lines) == 1, f"{safeguard} is not where this test expects it, in {module}"
     (tmp_path / module).write_text(text.replace(lines, replacement))
     command = [sys.executable, "-m", "tests.faults", "--promise", str(promise), "--count", str(count), "--seed", "0"]
+    # A session of its own, so that nothing of a program without a safeguard is left over.
+    tests = subprocess.Popen(
+        [*command, "--results", "results.json"],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     try:
-        status = subprocess.run(
-            [*command, "--results", "results.json"], cwd=tmp_path, capture_output=True, timeout=seconds, check=False
-        ).returncode
+        status = tests.wait(timeout=seconds)
     except subprocess.TimeoutExpired:
         return  # it hangs: that is what the safeguard is for
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(tests.pid, signal.SIGKILL)
+        tests.wait()
     assert status == 1, f"no test of promise {promise} noticed that {safeguard} was removed"
