@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 import uuid
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,9 +55,15 @@ def steps_of_a_run() -> int:
     return counter.seen
 
 
+def fork() -> int:
+    """`os.fork`, for children that only run the small run: idle threads of libraries do not matter to it."""
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        return os.fork()
+
+
 def die_at_step(folder: Path, at: int) -> bool:
     """Runs the small run in a forked process that dies at a step of the disk; whether it died."""
-    child = os.fork()
+    child = fork()
     if child == 0:
         with steps_watched(Countdown(at=at, fire=lambda name, path: os._exit(DEAD_STATUS))):
             inline(folder)
@@ -185,7 +192,7 @@ def full_disk(seed: int, folder: Path) -> None:
 def file_size_limit(seed: int, folder: Path) -> None:
     """The same with the operating system's own limit on the size of files (EFBIG)."""
     limit = random.Random(seed).randrange(64, 60_000)
-    child = os.fork()
+    child = fork()
     if child == 0:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
