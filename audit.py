@@ -19,7 +19,7 @@ def audit(run: RunDirectory, results: Mapping[str, TrainingResult], warn: Warn) 
     damaged or missing are written again from them. Weights are compared with the seal of their job.
     """
     for _, path in run.states():
-        _check(run, path, lambda path: read_state(path), warn)
+        _check(run, path, read_state, warn)
     for path in sorted(run.jobs.glob("*.json")):
         _check(run, path, lambda path: find_result(run, path.stem), warn)
     for key, result in results.items():

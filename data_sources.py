@@ -29,6 +29,7 @@ TORCHVISION_SETS = {
     "kmnist": "KMNIST",
     "svhn": "SVHN",
 }
+NAMED_SETS = ("digits", *TORCHVISION_SETS)
 FOLDER_SIDE = 64  # pixels, for folders whose pictures differ in size
 
 
@@ -54,7 +55,7 @@ def read_source(config: DataConfig) -> Source:
         return _read_folder(Path(name), config.image_size)
     if Path(name).is_file():
         return _read_npz(Path(name))
-    known = ", ".join(["digits", *TORCHVISION_SETS])
+    known = ", ".join(NAMED_SETS)
     raise InputError(f"no data set {name!r}: expected {known}, a folder of class folders, or an .npz file that exists")
 
 
@@ -118,8 +119,6 @@ def _read_npz(path: Path) -> Source:
             archive = np.load(file, allow_pickle=False)
             is_archive = isinstance(archive, np.lib.npyio.NpzFile)
             found = {name: archive[name] for name in archive.files} if is_archive else {}
-    except InputError:
-        raise
     except (
         ValueError,
         OSError,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from audit import audit
 from chromosome import Encoding
 from command_line import DONE, FAULT, STOPPED, Parser, add_settings, command_text, given, run_command
-from data_sources import TORCHVISION_SETS
+from data_sources import NAMED_SETS
 from genetic_algorithm import GeneticAlgorithm
 from records import (
     VERSION,
@@ -122,7 +122,7 @@ def open_run(options: argparse.Namespace) -> tuple[RunDirectory, RunState | None
         state, {**given(options, EvolutionConfig), **given(options, TrainingConfig), **given(options, DataConfig)}
     )
     wanted = {"dataset": state.data.dataset, **given(options, DataConfig)}["dataset"]
-    if wanted != state.data.dataset and {wanted, state.data.dataset} & {"digits", *TORCHVISION_SETS}:
+    if wanted != state.data.dataset and {wanted, state.data.dataset} & set(NAMED_SETS):
         raise InputError(f"--dataset is {state.data.dataset} in this run and cannot become {wanted}")
     search = replace(state.search, **given(options, EvolutionConfig))
     data = replace(state.data, **given(options, DataConfig))
@@ -137,7 +137,7 @@ def new_state(options: argparse.Namespace, data: ImageData, device_type: str) ->
 
     search = EvolutionConfig(**given(options, EvolutionConfig))
     config = DataConfig(**given(options, DataConfig))
-    if Path(config.dataset).exists() and config.dataset not in ("digits", *TORCHVISION_SETS):
+    if Path(config.dataset).exists() and config.dataset not in NAMED_SETS:
         config = replace(config, dataset=str(Path(config.dataset).resolve()))  # a resumed run may stand elsewhere
     training = TrainingConfig(**given(options, TrainingConfig))
     encoding = Encoding(data.input_shape, data.classes)

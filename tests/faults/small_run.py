@@ -29,6 +29,7 @@ from genetic_algorithm import GeneticAlgorithm
 from job_queue import JobQueue
 from records import (
     VERSION,
+    Cost,
     DataConfig,
     DataFacts,
     Epoch,
@@ -218,14 +219,9 @@ def fingerprint(folder: Path) -> str:
     run, state = load_state(folder)
     with open(run.history, newline="") as file:
         history = [{name: row[name] for name in row if name not in MEASURED} for row in csv.DictReader(file)]
-    results = {key: asdict(replace(result, cost=state_cost())) for key, result in state.results.items()}
+    results = {key: asdict(replace(result, cost=Cost())) for key, result in state.results.items()}
     state_content = {**asdict(state), "results": results, "version": ""}
     return content_hash(_through_json([state_content, history, file_sha256(run.best_model)]))
-
-
-def state_cost() -> Any:
-    """The cost of nothing: what was measured is not compared."""
-    return TrainingResult(key="", status="error").cost
 
 
 def main(arguments: list[str]) -> int:
