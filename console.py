@@ -48,6 +48,7 @@ class Console:
         self._clock = time.monotonic()
         self._best: float | None = None
         self._values: list[float] = []  # fitness of this generation so far
+        self._notes: set[str] = set()  # said already
 
     def say(self, message: str, always: bool = False) -> None:
         """One line, above the table where there is one; with `--quiet` only what is `always` said."""
@@ -86,7 +87,8 @@ class Console:
         """So many trainings follow now, and about `later` after them."""
         self._done, self._total, self._later = 0, to_train, later
 
-    def generation_ended(self, generation: Generation, seconds: float) -> None:
+    def generation_ended(self, generation: Generation, seconds: float, busy: float) -> None:
+        """`busy` is the share of the devices' time in which they trained."""
         values = [individual.fitness.value for individual in generation.individuals if individual.fitness]
         if not values:
             return
@@ -94,7 +96,8 @@ class Console:
         self._best = max(self._best or 0.0, *values)
         self.say(
             f"generation {generation.number}/{self._generations} done in {duration(seconds)}: "
-            f"best {max(values):.4f} ({best.name}), mean {sum(values) / len(values):.4f}"
+            f"best {max(values):.4f} ({best.name}), mean {sum(values) / len(values):.4f}, "
+            f"devices {busy:.0%} busy"
         )
 
     def job_started(self, slot: str, attempt: Attempt) -> None:
@@ -124,6 +127,9 @@ class Console:
             f"{attempt.name}: {outcome}, {duration(result.cost.seconds)}, "
             f"{result.cost.images_per_second:,.0f} images/s ({self._done}/{self._total})"
         )
+        if result.cost.note and result.cost.note not in self._notes:
+            self._notes.add(result.cost.note)
+            self.say(f"note: {result.cost.note}")
 
     def remaining(self) -> float | None:
         """Seconds that are left, by the trainings so far; None before the first."""

@@ -7,8 +7,13 @@ from collections.abc import Sequence
 
 import torch
 
+from hardware import cores
 from records import InputError
 from worker_manager import Slot
+
+# glibc gives large blocks back to the system when they are freed, and each step of a training would
+# fault its pages in anew: a tenth of the time. Workers keep them until the training ends.
+KEEP_PAGES = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40), "MALLOC_TOP_PAD_": str(1 << 26)}
 
 
 def gpu_indices(wanted: Sequence[int] | None) -> list[int]:
@@ -44,7 +49,12 @@ def find_slots(
     accelerator = torch.accelerator.current_accelerator(check_available=True)
     if accelerator is not None and accelerator.type != "cuda" and cpu_workers is None:
         return accelerator.type, [Slot(name=f"{accelerator.type} {place}") for place in range(1, workers_per_gpu + 1)]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    count = max(1, cores // threads) if cpu_workers is None else cpu_workers
-    environment = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "CUDA_VISIBLE_DEVICES": ""}
+    count = max(1, cores() // threads) if cpu_workers is None else cpu_workers
+    environment = {
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+        "OPENBLAS_NUM_THREADS": "1",  # NumPy's; it has nothing to do here, and its threads would spin
+        "CUDA_VISIBLE_DEVICES": "",
+        **KEEP_PAGES,
+    }
     return "cpu", [Slot(name=f"cpu {place}", environment=environment) for place in range(1, count + 1)]

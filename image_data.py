@@ -246,21 +246,22 @@ def augment(images: Tensor, padding: int, flip: bool, generator: torch.Generator
     """A random padded crop and a random horizontal flip of each image of a batch.
 
     `images` are uint8 (B, C, H, W) in channels_last memory on the generator's device, and so is the
-    result. The crop is one indexed read from a view of all windows of the padded batch.
+    result. Both are one indexed read from a view of all windows of the padded batch and of its mirror image.
     """
     count, _, height, width = images.shape
-    batch = images.permute(0, 2, 3, 1)  # (B, H, W, C)
     device = images.device
-    if flip:
-        mirrored = torch.rand(count, 1, 1, 1, generator=generator, device=device) < 0.5
-        batch = torch.where(mirrored, batch.flip(2), batch)
+    batch = images.permute(0, 2, 3, 1)  # (B, H, W, C)
     if padding:
-        padded = functional.pad(batch, (0, 0, padding, padding, padding, padding))
-        windows = padded.unfold(1, height, 1).unfold(2, width, 1)  # (B, 2p+1, 2p+1, C, H, W)
-        windows = windows.permute(0, 1, 2, 4, 5, 3)
+        batch = functional.pad(batch, (0, 0, padding, padding, padding, padding))
+    sides = torch.stack([batch, batch.flip(2)]) if flip else batch.unsqueeze(0)  # as they are, and mirrored
+    windows = sides.unfold(2, height, 1).unfold(3, width, 1)  # (2, B, 2p+1, 2p+1, C, H, W), a view
+    side = top = left = torch.zeros(count, dtype=torch.int64, device=device)
+    if flip:
+        side = (torch.rand(count, generator=generator, device=device) < 0.5).long()
+    if padding:
         top, left = torch.randint(2 * padding + 1, (2, count), generator=generator, device=device)
-        batch = windows[torch.arange(count, device=device), top, left]
-    return batch.permute(0, 3, 1, 2)
+    chosen = windows.permute(0, 1, 2, 3, 5, 6, 4)[side, torch.arange(count, device=device), top, left]
+    return chosen.permute(0, 3, 1, 2)
 
 
 def share_training_data(data: ImageData) -> tuple[int, list[dict[str, Any]]]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import heapq
+import bisect
+import math
 from dataclasses import dataclass, replace
 
+from model_cost import MemoryNeed
 from records import Cost, TrainingJob, TrainingResult
 
+NO_NEED = MemoryNeed()
 SMALLEST_MICRO_BATCH = 2  # batch normalisation needs two values per channel
 
 
@@ -14,8 +17,8 @@ SMALLEST_MICRO_BATCH = 2  # batch normalisation needs two values per channel
 class Attempt:
     """One try at a job: the `number` of the try, from 1, and the micro-batch to try it with.
 
-    `name` is the individual that the job is trained for; `work` the expected effort (FLOPs), by
-    which the longest goes first.
+    `name` is the individual that the job is trained for; `work` its expected seconds, by which the
+    longest goes first; `need` the memory that it is expected to take.
     """
 
     job: TrainingJob
@@ -23,34 +26,59 @@ class Attempt:
     name: str
     work: float
     micro_batch: int
+    need: MemoryNeed = NO_NEED
     number: int = 1
+
+    @property
+    def memory(self) -> int:
+        """The bytes that this try is expected to take."""
+        return self.need.bytes(self.micro_batch)
+
+    def halved(self) -> Attempt:
+        """The same with half the micro-batch, but no less than the smallest."""
+        return replace(self, micro_batch=max(SMALLEST_MICRO_BATCH, self.micro_batch // 2))
 
 
 class JobQueue:
     """Jobs by expected effort, the longest first; each tried at most 1 + `max_retries` times.
 
-    The end of a generation waits for its last job, so a long job must not start last.
+    The end of a generation waits for its last job, so a long job must not start last. `room` is the
+    memory, in bytes, of the largest device.
     """
 
-    def __init__(self, max_retries: int = 2) -> None:
-        self.max_retries = max_retries
+    def __init__(self, max_retries: int = 2, room: float = math.inf) -> None:
+        self.max_retries, self.room = max_retries, room
         self.running: dict[str, Attempt] = {}
         self.results: dict[str, TrainingResult] = {}
-        self._waiting: list[tuple[float, int, Attempt]] = []
+        self._waiting: list[tuple[float, int, Attempt]] = []  # sorted
         self._keys: set[str] = set()
         self._added = 0
 
-    def add(self, job: TrainingJob, *, name: str, work: float) -> None:
-        """Queues a job. Raises ValueError if an equal job was added before."""
+    def add(self, job: TrainingJob, *, name: str, work: float, need: MemoryNeed = NO_NEED) -> Attempt | TrainingResult:
+        """Queues a job and returns its first attempt, whose micro-batch is small enough for `room`.
+
+        A job that no micro-batch makes small enough is not queued; its failure is returned. Raises
+        ValueError if an equal job was added before.
+        """
         key = job.key
         if key in self._keys:
             raise ValueError(f"job {key} of {name} was added before")
         self._keys.add(key)
         micro_batch = job.protocol.micro_batch or job.protocol.batch_size
-        self._push(Attempt(job=job, key=key, name=name, work=work, micro_batch=micro_batch))
+        attempt = Attempt(job=job, key=key, name=name, work=work, micro_batch=micro_batch, need=need)
+        while attempt.memory > self.room and attempt.micro_batch > SMALLEST_MICRO_BATCH:
+            attempt = attempt.halved()
+        if attempt.memory > self.room:
+            reason = f"it needs about {attempt.memory / 1e9:.1f} GB, and there are {self.room / 1e9:.1f}"
+            self.results[key] = TrainingResult(
+                key=key, status="out_of_memory", reason=reason, micro_batch=attempt.micro_batch
+            )
+            return self.results[key]
+        self._push(attempt)
+        return attempt
 
     def _push(self, attempt: Attempt) -> None:
-        heapq.heappush(self._waiting, (-attempt.work, self._added, attempt))
+        bisect.insort(self._waiting, (-attempt.work, self._added, attempt))
         self._added += 1
 
     @property
@@ -62,13 +90,14 @@ class JobQueue:
     def is_finished(self) -> bool:
         return not self._waiting and not self.running
 
-    def start(self) -> Attempt | None:
-        """Hands out the longest job that waits; None if there is none."""
-        if not self._waiting:
-            return None
-        attempt = heapq.heappop(self._waiting)[-1]
-        self.running[attempt.key] = attempt
-        return attempt
+    def start(self, room: float = math.inf) -> Attempt | None:
+        """Hands out the longest waiting job that needs at most `room` bytes; None if there is none."""
+        for index, (_, _, attempt) in enumerate(self._waiting):
+            if attempt.memory <= room:
+                del self._waiting[index]
+                self.running[attempt.key] = attempt
+                return attempt
+        return None
 
     def finish(self, result: TrainingResult) -> TrainingResult:
         """Takes the result of a running job, and returns it with the number of tries filled in."""
@@ -84,10 +113,8 @@ class JobQueue:
         """
         attempt = self.running.pop(key)
         if attempt.number <= self.max_retries:
-            micro_batch = attempt.micro_batch
-            if status == "out_of_memory":
-                micro_batch = max(SMALLEST_MICRO_BATCH, micro_batch // 2)
-            self._push(replace(attempt, number=attempt.number + 1, micro_batch=micro_batch))
+            again = attempt.halved() if status == "out_of_memory" else attempt
+            self._push(replace(again, number=attempt.number + 1))
             return None
         result = TrainingResult(
             key=key,

@@ -8,37 +8,53 @@ from chromosome import Architecture
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class MemoryNeed:
+    """An estimate in bytes: so many, and so many for each image of a micro-batch."""
+
+    fixed: int = 0
+    image: int = 0
+
+    def bytes(self, micro_batch: int) -> int:
+        return self.fixed + micro_batch * self.image
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ModelCost:
     """What a network costs: `parameters` exactly, `flops` of one forward pass of one image.
 
     FLOPs are those of convolutions and of the last layer, two per multiplication and addition, as
-    `torch.utils.flop_counter` counts. `training_memory` is an estimate, in bytes.
+    `torch.utils.flop_counter` counts.
     """
 
     parameters: int
     flops: int
     activations: int  # values kept for the backward pass of one image
+    largest: int  # values that the largest layer reads and writes for one image, not kept
 
-    def training_memory(self, micro_batch: int, bytes_per_value: int = 4) -> int:
-        """Bytes for weights, gradients and momentum (float32) and the activations of a micro-batch."""
-        return 12 * self.parameters + micro_batch * self.activations * bytes_per_value
+    def memory(self, bytes_per_value: int = 4) -> MemoryNeed:
+        """What a training needs, beside the process that it runs in, of the memory of its device."""
+        # Weights, gradients and momentum in float32, and the weights as they are computed with.
+        fixed = (12 + bytes_per_value) * self.parameters
+        return MemoryNeed(fixed=fixed, image=(self.activations + self.largest) * bytes_per_value)
 
 
 def model_cost(architecture: Architecture) -> ModelCost:
     """The cost of a network in closed form, without building it."""
     channels, height, width = architecture.input_shape
-    parameters = flops = 0
+    parameters = flops = largest = 0
     activations = channels * height * width  # read by the first convolution
-    # ReLU keeps its output, which the next convolution keeps as well; the others keep their input, too.
-    kept_by_activation = 1 if architecture.activation == "ReLU" else 2
+    # Activations work in place on what the next convolution keeps; GELU cannot, and keeps its input as well.
+    kept_by_activation = 2 if architecture.activation == "GELU" else 1
     # Max pooling keeps an index of 8 bytes for each output: as much as two values.
     kept_by_pooling = 3 if architecture.pooling == "max" else 1
     for layer, channels, height, width in architecture.feature_maps():
         weights = layer.kernel**2 * channels * layer.filters
+        read = channels * height * width
         height, width = -(-height // layer.stride), -(-width // layer.stride)
         parameters += weights + 2 * layer.filters
         flops += 2 * weights * height * width
         activations += layer.filters * height * width  # read by the pooling, or by the normalisation
+        largest = max(largest, read + layer.filters * height * width)
         if layer.pool:
             height, width = height // 2, width // 2
             activations += kept_by_pooling * layer.filters * height * width
@@ -46,4 +62,4 @@ def model_cost(architecture: Architecture) -> ModelCost:
     features = architecture.layers[-1].filters
     parameters += (features + 1) * architecture.classes
     flops += 2 * features * architecture.classes
-    return ModelCost(parameters=parameters, flops=flops, activations=activations)
+    return ModelCost(parameters=parameters, flops=flops, activations=activations, largest=largest)

@@ -3,35 +3,24 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from chromosome import Architecture
+from layers import Convolution, GlobalAveragePool, Normalize
 from records import InputError
 
-ACTIVATIONS = {"ReLU": nn.ReLU, "LeakyReLU": nn.LeakyReLU, "ELU": nn.ELU, "GELU": nn.GELU}
+# In place where the gradient can be had from the result: a map less to write and to keep.
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "ReLU": lambda: nn.ReLU(inplace=True),
+    "LeakyReLU": lambda: nn.LeakyReLU(inplace=True),
+    "ELU": lambda: nn.ELU(inplace=True),
+    "GELU": nn.GELU,
+}
 POOLINGS = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
-
-
-class Normalize(nn.Module):
-    """uint8 pixels (N, C, H, W) → floats of zero mean and unit variance per channel.
-
-    The statistics are buffers, so a weights file carries them and evaluates alike everywhere.
-    """
-
-    mean: Tensor  # (C, 1, 1), in pixel values 0 to 255
-    scale: Tensor  # (C, 1, 1), one over the standard deviation
-
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(mean).reshape(-1, 1, 1))
-        self.register_buffer("scale", 1 / torch.tensor(std).clamp(min=1).reshape(-1, 1, 1))
-
-    def forward(self, images: Tensor) -> Tensor:
-        return (images - self.mean) * self.scale
 
 
 def build_model(
@@ -46,7 +35,7 @@ def build_model(
     channels = architecture.input_shape[0]
     layers: list[nn.Module] = [Normalize(mean or [0.0] * channels, std or [1.0] * channels)]
     for layer, in_channels, _, _ in architecture.feature_maps():
-        convolution = nn.Conv2d(
+        convolution = Convolution(
             in_channels, layer.filters, layer.kernel, stride=layer.stride, padding=layer.kernel // 2, bias=False
         )
         if convolution.weight.device.type != "meta":
@@ -56,7 +45,7 @@ def build_model(
             layers.append(POOLINGS[architecture.pooling](2))
         layers += [nn.BatchNorm2d(layer.filters), ACTIVATIONS[architecture.activation]()]
     features = architecture.layers[-1].filters
-    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(features, architecture.classes)]
+    layers += [GlobalAveragePool(), nn.Linear(features, architecture.classes)]
     return nn.Sequential(*layers)
 
 

@@ -150,7 +150,7 @@ class EvolutionConfig:
 class TrainingConfig:
     """The protocol of a training: everything beside network and data that can change its outcome.
 
-    `precision`, `flip`, `crop_padding` and `micro_batch` may be left open ("auto" or None); a run
+    `precision`, `flip`, `crop_padding`, `micro_batch` and `cuda_graph` may be left open ("auto" or None); a run
     resolves them once, before its first job, so that a job's key never depends on the machine.
     """
 
@@ -174,6 +174,11 @@ class TrainingConfig:
     training_seed: int = _setting(0, "enters the seed of every training")
     deterministic: bool = _setting(
         False, "on GPUs: same bits on the same card and versions, slower (CPU trainings always are)"
+    )
+    cuda_graph: str = _setting(
+        "auto",
+        "on GPUs: capture the training step once and replay it; auto: on, unless compiled",
+        ("auto", "on", "off"),
     )
     compile: str = _setting("off", "torch.compile each network (takes longer than a short training)", ("off", "on"))
 
@@ -305,6 +310,8 @@ class Cost:
     images_per_second: float = 0.0
     peak_memory: int | None = None  # bytes, of the worker process (CPU) or of the allocator (GPU)
     device: str = ""
+    hardware: str = ""  # the processor or GPU in words
+    note: str = ""  # what a person should know of how it ran
     started: float = 0.0  # seconds since 1970
     attempts: int = 1
 

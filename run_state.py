@@ -52,7 +52,8 @@ def _check_consistency(state: RunState) -> None:
             if not results or results[-1] is None or results[-1].fitness != individual.fitness:
                 raise ValueError(f"the fitness of {individual.name} is not that of its trainings")
     training = state.training
-    if "auto" in (training.precision, training.flip) or None in (training.crop_padding, training.micro_batch):
+    names = ("precision", "flip", "cuda_graph", "crop_padding", "micro_batch")
+    if any(getattr(training, name) in ("auto", None) for name in names):
         raise ValueError("the training protocol is not resolved")
 
 

@@ -6,7 +6,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from chromosome import Encoding, architecture_of, decode
@@ -17,6 +17,7 @@ from model_cost import model_cost
 from records import VERSION, Individual, Limits, ModelInfo, RunFault, RunState, TrainingJob, TrainingResult
 from run_directory import DamagedFile, RunDirectory, file_sha256
 from run_state import find_result, read_pruned, save_info, save_pruned, save_state, seal_result
+from training_time import Effort, TrainingTime
 from worker_manager import StopSignals, WorkerManager
 
 HISTORY_COLUMNS = (
@@ -42,6 +43,16 @@ HISTORY_COLUMNS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """How long a training took, on what, and when it began (seconds since 1970)."""
+
+    effort: Effort
+    seconds: float
+    hardware: str
+    started: float
+
+
 class Search:
     """One run at work: asks the engine, has networks trained, and saves what comes out.
 
@@ -64,6 +75,12 @@ class Search:
         self.results = dict(state.results)
         self.pruned = read_pruned(run)
         self.trainings = 0  # ended in this session
+        self.busy_seconds = 0.0  # of the devices, in the generation at work
+        self.measured: dict[str, Measured] = {}  # by key, of the trainings that succeeded
+        for individual in self.individuals():
+            for key in individual.jobs:
+                self.measure(self.encoding.phenotype(individual.chromosome), self.results[key])
+        self.training_time = TrainingTime()
 
     def evolve(self) -> None:
         """Generation after generation, until the last, or until no network is left to train."""
@@ -73,8 +90,9 @@ class Search:
             if self.engine.is_exhausted:
                 self.console.say(f"every network of the space is known after generation {self.state.generation}")
                 break
-            clock = time.monotonic()
+            clock, self.busy_seconds = time.monotonic(), 0.0
             self.engine.tell(self.evaluate(self.state.population))
+            seconds = time.monotonic() - clock
             self.state = replace(
                 self.state,
                 version=VERSION,
@@ -83,7 +101,8 @@ class Search:
                 population=tuple(self.engine.ask()),
             )
             save_state(self.run, self.state)
-            self.console.generation_ended(self.engine.generations[-1], time.monotonic() - clock)
+            busy = self.busy_seconds / (seconds * len(self.workers.slots))
+            self.console.generation_ended(self.engine.generations[-1], seconds, busy)
             self.prune()
             self.write_derived_files(self.engine.generations[-1].individuals)
 
@@ -127,7 +146,7 @@ class Search:
         known = {key: result for key in distinct if (result := self.known(key)) is not None}
         if self.all_failed(new):
             known = {key: result for key, result in known.items() if key not in new}
-        queue = JobQueue(self.limits.max_retries)
+        queue = self.new_queue()
         for key, individual in distinct.items():
             if key not in known:
                 self.enqueue(queue, self.job(individual), individual.name)
@@ -180,9 +199,35 @@ class Search:
             networks = "1 network" if len(gone) == 1 else f"{len(gone)} networks"
             self.console.say(f"weights of {networks} removed (--keep_models {keep})")
 
+    def new_queue(self) -> JobQueue:
+        """A queue for the largest of the devices, ordered by all that has been measured so far."""
+        measured = [self.measured[key] for key in sorted(self.measured)]
+        newest = max(measured, key=lambda each: each.started, default=None)
+        # Prices of another kind of device say nothing about this one.
+        alike = [(each.effort, each.seconds) for each in measured if newest and each.hardware == newest.hardware]
+        self.training_time = TrainingTime(alike)
+        return JobQueue(self.limits.max_retries, max(slot.memory for slot in self.workers.slots))
+
     def enqueue(self, queue: JobQueue, job: TrainingJob, name: str) -> None:
-        flops = model_cost(architecture_of(job.phenotype)).flops
-        queue.add(job, name=name, work=3.0 * flops * self.state.facts.train_images * job.protocol.epochs)
+        """Queues a job, the longest expected first; one that no device has the memory for has failed already."""
+        work = self.training_time.seconds(self.effort(job.phenotype, job.protocol.epochs))
+        need = model_cost(architecture_of(job.phenotype)).memory(2 if job.protocol.precision == "bfloat16" else 4)
+        queued = queue.add(job, name=name, work=work, need=need)
+        if isinstance(queued, TrainingResult):
+            self.end(job, queued)
+            self.console.say(f"{name}: not trained, {queued.reason}")
+        elif queued.micro_batch < (job.protocol.micro_batch or 0):
+            self.console.say(f"{name}: too large for the memory; trained in pieces of {queued.micro_batch} images")
+
+    def effort(self, phenotype: str, epochs: int) -> Effort:
+        images = self.state.facts.train_images * epochs
+        return Effort(architecture_of(phenotype), images, self.state.training.batch_size)
+
+    def measure(self, phenotype: str, result: TrainingResult) -> None:
+        """Notes how long a training took, for the expectations of those to come."""
+        if result.status == "done":
+            effort = self.effort(phenotype, len(result.epochs))
+            self.measured[result.key] = Measured(effort, result.cost.seconds, result.cost.hardware, result.cost.started)
 
     def evaluated(self, individual: Individual, key: str) -> Individual:
         result = self.results[key]
@@ -199,14 +244,20 @@ class Search:
         self.console.job_retried(slot, attempt, status, reason)
 
     def job_ended(self, slot: str, attempt: Attempt, result: TrainingResult) -> None:
+        self.end(attempt.job, result)
+        self.trainings += 1
+        self.busy_seconds += result.cost.seconds
+        self.console.job_ended(slot, attempt, result)
+        self.check_disk()
+
+    def end(self, job: TrainingJob, result: TrainingResult) -> None:
+        """Seals the result of a job, and remembers it."""
         if result.status != "done":
-            cost = model_cost(architecture_of(attempt.job.phenotype))
+            cost = model_cost(architecture_of(job.phenotype))
             result = replace(result, parameters=cost.parameters, flops=cost.flops)
         seal_result(self.run, result)
         self.results[result.key] = result
-        self.trainings += 1
-        self.console.job_ended(slot, attempt, result)
-        self.check_disk()
+        self.measure(job.phenotype, result)
 
     def write_derived_files(self, individuals: Iterable[Individual]) -> None:
         """`info.json` of these individuals, the history and the figures; all can be made again from the state."""
@@ -275,7 +326,7 @@ class Search:
             if path.is_file() and file_sha256(path) == result.weights_sha256:
                 return result
             self.console.say(f"the weights {path} are missing; {name} is trained again")
-        queue = JobQueue(self.limits.max_retries)
+        queue = self.new_queue()
         self.enqueue(queue, job, name)
         self.console.expect(1)
         self.stop.run(self.workers, queue, self)

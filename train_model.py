@@ -19,7 +19,8 @@ from torch.nn import functional
 
 from chromosome import STANDARD_GENES, Encoding, architecture_of, decode, phenotype
 from command_line import DONE, ERROR, Parser, add_settings, given, run_command
-from image_data import TrainingData, augment, load_image_data, map_training_data, may_flip, to_device
+from hardware import processor_flags, processor_name, return_free_memory
+from image_data import TrainingData, load_image_data, map_training_data, may_flip, to_device
 from model_cost import model_cost
 from model_generator import build_model
 from records import (
@@ -34,12 +35,10 @@ from records import (
     from_json,
 )
 from run_directory import check_writable, file_sha256, write_durably
+from training_loop import Report, TrainingLoop, capture_cuda_graph
 
-WARM_UP = 0.3  # share of the steps in which the learning rate rises
 EVALUATION_BATCH = 500
-REPORT_SECONDS = 0.5  # between two signs of progress within an epoch
-
-Report = Callable[[Mapping[str, Any]], None]
+BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # x86, x86, Arm: bfloat16 products in hardware
 
 
 def resolve_protocol(
@@ -48,31 +47,21 @@ def resolve_protocol(
     """The protocol with nothing left open: what "auto" and None stand for on this data and hardware."""
     precision = config.precision
     if precision == "auto":
-        precision = "bfloat16" if (torch.cuda.is_bf16_supported(False) if gpu else _cpu_has_bfloat16()) else "float32"
+        has_bfloat16 = torch.cuda.is_bf16_supported(False) if gpu else bool(processor_flags() & BFLOAT16_FLAGS)
+        precision = "bfloat16" if has_bfloat16 else "float32"
     flip = ("on" if may_flip(data) else "off") if config.flip == "auto" else config.flip
     padding = max(1, min(input_shape[1:]) // 16) if config.crop_padding is None else config.crop_padding
-    micro_batch = config.micro_batch or config.batch_size
-    return replace(config, precision=precision, flip=flip, crop_padding=padding, micro_batch=micro_batch)
-
-
-def _cpu_has_bfloat16() -> bool:
-    """Whether the processor multiplies bfloat16 in hardware (AVX512-BF16 or AMX), as Linux lists it."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text().split()
-    except OSError:
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
-
-
-def one_cycle(step: int, steps: int) -> float:
-    """The share of the peak learning rate at a step: a cosine up, then a cosine down to nothing.
-
-    Smith & Topin 2018, with the cosine annealing of the fastai library.
-    """
-    peak = WARM_UP * steps
-    if step + 1 <= peak:
-        return 0.04 + 0.96 * (1 - math.cos(math.pi * (step + 1) / peak)) / 2
-    return (1 + math.cos(math.pi * (step + 1 - peak) / (steps - peak + 1))) / 2
+    graph = config.cuda_graph
+    if not gpu or config.compile == "on":
+        graph = "off"
+    return replace(
+        config,
+        precision=precision,
+        flip=flip,
+        crop_padding=padding,
+        micro_batch=config.micro_batch or config.batch_size,
+        cuda_graph="on" if graph == "auto" else graph,
+    )
 
 
 def train_model(
@@ -109,7 +98,8 @@ def _train(
     if protocol.compile == "on":
         model.compile()
     images, labels = data.for_training(job.split)
-    loop = _TrainingLoop(protocol, model, images, labels, micro_batch, job.seed)
+    capture = capture_cuda_graph if device.type == "cuda" else None
+    loop = TrainingLoop(protocol, model, images, labels, micro_batch, job.seed, capture)
     epochs: list[Epoch] = []
     training_seconds = 0.0
     for epoch in range(1, protocol.epochs + 1):
@@ -139,77 +129,11 @@ def _train(
             seconds=time.perf_counter() - clock,
             images_per_second=rate,
             peak_memory=_peak_memory(device),
+            hardware=hardware_name(device),
+            note=f"no CUDA graph: {loop.eager_because}" if loop.eager_because else "",
             started=started,
         ),
     ), model.eval()
-
-
-class _TrainingLoop:
-    """Model, optimizer and schedule of one training; epochs of whole batches, shuffled on the device."""
-
-    def __init__(
-        self, protocol: TrainingConfig, model: nn.Module, images: Tensor, labels: Tensor, micro_batch: int, seed: int
-    ) -> None:
-        self.protocol, self.model, self.images, self.labels = protocol, model, images, labels
-        self.batch = min(protocol.batch_size, len(images))
-        self.steps = len(images) // self.batch  # of one epoch
-        self.images_per_epoch = self.steps * self.batch
-        self.pieces = max(1, min(-(-self.batch // micro_batch), self.batch // 2))  # of two images or more
-        self.generator = torch.Generator(images.device).manual_seed(seed)
-        groups: list[dict[str, Any]] = [
-            {"params": [weight for weight in model.parameters() if weight.ndim > 1]},
-            {"params": [other for other in model.parameters() if other.ndim <= 1], "weight_decay": 0.0},
-        ]
-        self.optimizer = torch.optim.SGD(
-            groups,
-            weight_decay=protocol.weight_decay,
-            lr=protocol.learning_rate,
-            momentum=protocol.momentum,
-            nesterov=protocol.momentum > 0,
-            fused=True,
-        )
-        if protocol.precision == "bfloat16":
-            self.autocast = torch.autocast(images.device.type, torch.bfloat16)
-        else:
-            self.autocast = torch.autocast(images.device.type, enabled=False)
-
-    def run_epoch(self, epoch: int, report: Report | None) -> float:
-        """One pass over the training images; returns their mean loss. The device is waited for once."""
-        self.model.train()
-        order = torch.randperm(len(self.images), generator=self.generator, device=self.images.device)
-        total = torch.zeros((), device=self.images.device)
-        clock = reported = time.perf_counter()
-        for step in range(self.steps):
-            rate = self.protocol.learning_rate * one_cycle(
-                (epoch - 1) * self.steps + step, self.protocol.epochs * self.steps
-            )
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate
-            total += self._step(order[step * self.batch : (step + 1) * self.batch])
-            now = time.perf_counter()
-            if report is not None and now - reported > REPORT_SECONDS and step + 1 < self.steps:
-                reported = now
-                done = (step + 1) / self.steps
-                report({"epoch": epoch - 1 + done, "images_per_second": (step + 1) * self.batch / (now - clock)})
-        return total.item() / self.steps
-
-    def _step(self, indices: Tensor) -> Tensor:
-        """One step of the optimizer on the images at `indices` (B,); returns their mean loss, on the device."""
-        protocol = self.protocol
-        images = augment(self.images[indices], protocol.crop_padding or 0, protocol.flip == "on", self.generator)
-        labels = self.labels[indices]
-        self.optimizer.zero_grad(set_to_none=True)
-        total = torch.zeros((), device=images.device)
-        pieces = zip(images.tensor_split(self.pieces), labels.tensor_split(self.pieces), strict=True)
-        for piece, piece_labels in pieces:
-            with self.autocast:
-                logits = self.model(piece)
-            loss = functional.cross_entropy(logits.float(), piece_labels, label_smoothing=protocol.label_smoothing)
-            loss = loss * (len(piece) / len(images))
-            loss.backward()
-            total += loss.detach()
-        self.optimizer.step()
-        return total
 
 
 @torch.no_grad()
@@ -224,6 +148,11 @@ def accuracy_and_loss(logits: Tensor, labels: Tensor) -> tuple[float, float]:
     """Share of images classified rightly, and mean cross-entropy in nats."""
     correct = int((logits.argmax(1) == labels).sum())
     return correct / len(labels), functional.cross_entropy(logits, labels).item()
+
+
+def hardware_name(device: torch.device) -> str:
+    """The device in words, alike for all devices that are equally fast."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
 
 
 def _reset_peak_memory(device: torch.device) -> None:
@@ -278,6 +207,8 @@ def start_trainer(setup: Mapping[str, Any]) -> Callable[[Mapping[str, Any], Repo
         result, model = train_model(job, data, device, task["micro_batch"], report)
         path = Path(options.root, task["weights"])
         write_durably(path, weights_bytes(model))
+        del model
+        return_free_memory()
         return asdict(replace(result, weights=task["weights"], weights_sha256=file_sha256(path)))
 
     return train

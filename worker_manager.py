@@ -13,6 +13,7 @@ import contextlib
 import ctypes
 import importlib
 import json
+import math
 import os
 import queue
 import selectors
@@ -49,10 +50,15 @@ class StopRequested(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Slot:
-    """A place where one training runs at a time: its name, and the environment of its process."""
+    """A place where one training runs at a time: its name, and the environment of its process.
+
+    The slots of one `device` share its `memory`, in bytes for all trainings together.
+    """
 
     name: str
     environment: Mapping[str, str] = field(default_factory=dict)
+    device: str = ""
+    memory: float = math.inf
 
 
 class Observer(Protocol):
@@ -141,6 +147,7 @@ class WorkerManager:
         task: Callable[[Attempt], Mapping[str, Any]] = lambda attempt: {"micro_batch": attempt.micro_batch},
         job_timeout: float | None = None,
     ) -> None:
+        self.slots = tuple(slots)
         self._descriptors = tuple(descriptors)
         self._command = [sys.executable, os.path.abspath(__file__)]
         self._setup = {"trainer": trainer, "setup": dict(setup), "path": sys.path}
@@ -196,12 +203,20 @@ class WorkerManager:
 
     def _feed(self, jobs: JobQueue, observer: Observer) -> None:
         for worker in self._workers.values():
-            if worker.is_ready and worker.attempt is None and (attempt := jobs.start()) is not None:
+            if not worker.is_ready or worker.attempt is not None:
+                continue
+            attempt = jobs.start(worker.slot.memory - self._memory_in_use(worker.slot.device))
+            if attempt is not None:
                 worker.attempt = attempt
                 if self._job_timeout is not None:
                     worker.deadline = time.monotonic() + self._job_timeout
                 observer.job_started(worker.slot.name, attempt)
                 worker.send({"job": asdict(attempt.job), **self._task(attempt)})
+
+    def _memory_in_use(self, device: str) -> int:
+        """Bytes that the trainings that run on a device are expected to take."""
+        workers = self._workers.values()
+        return sum(each.attempt.memory for each in workers if each.attempt and each.slot.device == device)
 
     def _seconds_to_deadline(self) -> float | None:
         deadline = min((worker.deadline for worker in self._workers.values()), default=float("inf"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import string
 import threading
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -69,7 +70,7 @@ def tell_everything(console: Console) -> None:
     console.job_ended("gpu 1", attempt("gen3/ind2", number=2), ended(accuracy=0.75))
     console.job_started("gpu 0", attempt("gen3/ind3"))
     console.job_ended("gpu 0", attempt("gen3/ind3", number=3), ended("timed_out", reason="no result after 9 s"))
-    console.generation_ended(generation(0.5, 0.75, None, 0.25), seconds=185)
+    console.generation_ended(generation(0.5, 0.75, None, 0.25), seconds=185, busy=0.938)
     console.close()
 
 
@@ -82,7 +83,7 @@ def test_each_event_is_one_plain_line_where_there_is_no_terminal() -> None:
         "gen3/ind2: crashed (signal SIGKILL); try 2 follows",
         "gen3/ind2: validation accuracy 0.7500, 1:15 min, 12,346 images/s (2/3)",
         "gen3/ind3: failed, timed_out after 3 tries (no result after 9 s)",
-        "generation 3/20 done in 3:05 min: best 0.7500 (gen3/ind2), mean 0.5000",
+        "generation 3/20 done in 3:05 min: best 0.7500 (gen3/ind2), mean 0.5000, devices 94% busy",
     ]
 
 
@@ -116,6 +117,15 @@ def test_a_training_without_accuracy_is_only_said_to_be_trained() -> None:
     console.generation_started(1, [], to_train=1, later=0)
     console.job_ended("gpu 0", attempt("final"), ended(accuracy=None))
     assert "final: trained, 1:15 min" in text_of(terminal)
+
+
+def test_what_a_person_should_know_of_a_training_is_said_once() -> None:
+    terminal = screen()
+    console = Console(terminal=terminal)
+    result = replace(ended(accuracy=0.5), cost=Cost(note="no CUDA graph: out of luck"))
+    for _ in range(3):
+        console.job_ended("gpu 0", attempt(), result)
+    assert text_of(terminal).count("note: no CUDA graph: out of luck") == 1
 
 
 # The live table

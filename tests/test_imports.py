@@ -11,16 +11,20 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ORDER = (
     "records",
+    "hardware",
     "command_line",
     "chromosome",
     "model_cost",
+    "training_time",
     "genetic_algorithm",
     "run_directory",
     "run_state",
     "audit",
     "data_sources",
     "image_data",
+    "layers",
     "model_generator",
+    "training_loop",
     "train_model",
     "job_queue",
     "worker_manager",
@@ -33,7 +37,7 @@ ORDER = (
     "evaluate",
 )
 MODULES = sorted(path.stem for path in ROOT.glob("*.py"))
-DECIDES = ("records", "chromosome", "model_cost", "genetic_algorithm", "job_queue")
+DECIDES = ("records", "chromosome", "model_cost", "training_time", "genetic_algorithm", "job_queue")
 ACTS = {"torch", "time", "datetime", "random", "secrets", "os", "pathlib", "shutil", "tempfile", "subprocess"}
 
 

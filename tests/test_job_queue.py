@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from job_queue import Attempt, JobQueue
+from model_cost import MemoryNeed
 from records import FAILURES, Cost, Epoch, TrainingConfig, TrainingJob, TrainingResult
 
 
@@ -244,3 +245,44 @@ def test_an_equal_job_is_refused_even_after_it_ended() -> None:
     with pytest.raises(ValueError, match="gen2/ind5 was added before"):
         queue.add(job("one"), name="gen2/ind5", work=1.0)
     assert queue.is_finished
+
+
+# Memory
+
+NEED = MemoryNeed(fixed=100, image=10)  # 1,380 bytes with 128 images at once
+
+
+def test_a_job_waits_until_there_is_room_and_smaller_ones_go_first() -> None:
+    queue = JobQueue()
+    queue.add(job("large"), name="large", work=9.0, need=NEED)
+    queue.add(job("small"), name="small", work=1.0)
+    assert [attempt.name for attempt in (queue.start(1379), queue.start(1379)) if attempt] == ["small"]
+    assert not queue.is_finished
+    large = queue.start(1380)
+    assert large is not None
+    assert (large.name, large.memory) == ("large", 1380)
+
+
+def test_the_longest_that_fits_goes_first() -> None:
+    queue = JobQueue()
+    for name, work, fixed in [("a", 1.0, 10), ("b", 3.0, 30), ("c", 2.0, 20)]:
+        queue.add(job(name), name=name, work=work, need=MemoryNeed(fixed=fixed))
+    started = [queue.start(room) for room in (25, 5, 1000)]
+    assert [attempt and attempt.name for attempt in started] == ["c", None, "b"]
+
+
+def test_a_job_too_large_for_every_device_is_cut_into_pieces_before_it_starts() -> None:
+    queue = JobQueue(room=500)
+    attempt = queue.add(job("large"), name="large", work=1.0, need=NEED)
+    assert isinstance(attempt, Attempt)
+    assert (attempt.micro_batch, attempt.number) == (32, 1)  # 420 bytes; 64 images would need 740
+    assert queue.start(500) == attempt
+
+
+def test_a_job_that_no_piece_makes_small_enough_fails_without_being_started() -> None:
+    queue = JobQueue(room=110)
+    result = queue.add(job("large"), name="large", work=1.0, need=NEED)
+    assert isinstance(result, TrainingResult)
+    assert (result.status, result.key) == ("out_of_memory", job("large").key)
+    assert queue.is_finished
+    assert queue.start() is None

@@ -18,6 +18,7 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from chromosome import Architecture, Encoding, Layer, decode
+from layers import Convolution, GlobalAveragePool
 from model_cost import model_cost
 from model_generator import build_model, load_model
 from records import InputError
@@ -122,10 +123,11 @@ def test_the_memory_estimate_is_within_a_factor_of_two(
 ) -> None:
     network = architecture(f"000010{activation}0{pooling}01111111", shape)
     cost = model_cost(network)
-    estimated = cost.training_memory(8) - cost.training_memory(0)
-    assert 0.5 < estimated / kept_for_backward(network, 8) < 2
-    assert cost.training_memory(0) == 3 * 4 * cost.parameters  # weights, gradients, momentum
-    assert cost.training_memory(8, bytes_per_value=2) < cost.training_memory(8)
+    assert 0.5 < 8 * 4 * cost.activations / kept_for_backward(network, 8) < 2
+    need = cost.memory()
+    assert need.bytes(8) - need.bytes(0) == 8 * 4 * (cost.activations + cost.largest)
+    assert need.bytes(0) == 4 * 4 * cost.parameters  # weights, gradients, momentum, weights as computed with
+    assert cost.memory(bytes_per_value=2).bytes(8) < need.bytes(8)
 
 
 # The module
@@ -168,8 +170,8 @@ def test_pooling_sits_between_the_last_convolution_of_its_block_and_the_normalis
     activation = {"00": nn.ReLU, "01": nn.LeakyReLU, "10": nn.ELU, "11": nn.GELU}[chromosome[6:8]]
     body: list[type] = []
     for layer in network.layers:
-        body += [nn.Conv2d, *([pool] if layer.pool else []), nn.BatchNorm2d, activation]
-    assert kinds[1:] == [*body, nn.AdaptiveAvgPool2d, nn.Flatten, nn.Linear]
+        body += [Convolution, *([pool] if layer.pool else []), nn.BatchNorm2d, activation]
+    assert kinds[1:] == [*body, GlobalAveragePool, nn.Linear]
     assert kinds.count(pool) == 3
 
 
@@ -448,10 +450,10 @@ def test_a_network_written_down_by_hand_is_built_as_written() -> None:
     assert sizes == [(8, 1, 3, 3), (8, 8, 5, 5), (12, 8, 1, 1)]
     assert model(images((1, 20, 20))).shape == (4, 4)
     assert [type(module) for module in itertools.islice(model, 1, 8)] == [
-        nn.Conv2d,
+        Convolution,
         nn.BatchNorm2d,
         nn.ELU,
-        nn.Conv2d,
+        Convolution,
         nn.AvgPool2d,
         nn.BatchNorm2d,
         nn.ELU,

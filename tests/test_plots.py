@@ -144,7 +144,7 @@ def state_of(values: Sequence[Sequence[float | None]]) -> RunState:
     return RunState(
         version="0",
         search=EvolutionConfig(population=len(values[0]), tournament_size=1, elitism=1),
-        training=TrainingConfig(flip="off", crop_padding=1, precision="float32", micro_batch=128),
+        training=TrainingConfig(flip="off", crop_padding=1, precision="float32", micro_batch=128, cuda_graph="off"),
         data=DataConfig(dataset="digits"),
         facts=DataFacts(
             fingerprint="f",

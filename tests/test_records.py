@@ -467,6 +467,7 @@ OTHER_PROTOCOL: dict[str, Any] = {
     "threads": 2,
     "training_seed": 1,
     "deterministic": True,
+    "cuda_graph": "off",
     "compile": "on",
 }
 OTHER_JOB: dict[str, Any] = {

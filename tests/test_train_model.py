@@ -38,13 +38,13 @@ from train_model import (
     WorkerSetup,
     accuracy_and_loss,
     main,
-    one_cycle,
     predict,
     resolve_protocol,
     start_trainer,
     train_model,
     weights_bytes,
 )
+from training_loop import one_cycle
 
 ROOT = Path(__file__).parent.parent
 CPU = torch.device("cpu")

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from job_queue import Attempt, JobQueue
+from model_cost import MemoryNeed
 from records import TrainingConfig, TrainingJob, TrainingResult
 from tests.processes import alive_after, children_of, is_alive
 from worker_manager import Slot, StopRequested, StopSignals, WorkerManager, WorkersBroken
@@ -75,6 +76,36 @@ def test_every_job_ends_once_with_its_own_result() -> None:
 def test_the_longest_job_starts_first() -> None:
     record = run([f"ok {number}" for number in range(10)], slots=SLOTS[:1])
     assert [name for _, name in record.started] == [f"job{number}" for number in range(10)]
+
+
+class Together(Record):
+    """Watches which trainings run at the same time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.running: set[str] = set()
+        self.most: set[str] = set()
+
+    def job_started(self, slot: str, attempt: Attempt) -> None:
+        super().job_started(slot, attempt)
+        self.running.add(attempt.name)
+        self.most = max(self.most, set(self.running), key=len)
+
+    def job_ended(self, slot: str, attempt: Attempt, result: TrainingResult) -> None:
+        super().job_ended(slot, attempt, result)
+        self.running.remove(attempt.name)
+
+
+@pytest.mark.parametrize(("devices", "at_once"), [(["a", "a", "a"], 2), (["a", "b", "c"], 3)])
+def test_trainings_share_the_memory_of_their_device(devices: list[str], at_once: int) -> None:
+    slots = [Slot(name=str(number), device=device, memory=25) for number, device in enumerate(devices)]
+    record, queue = Together(), JobQueue()
+    for number in range(12):
+        queue.add(job(f"nap {number}"), name=str(number), work=1.0, need=MemoryNeed(fixed=10))
+    with WorkerManager(slots, "tests.trainers:start", {}) as workers:
+        workers.run(queue, record)
+    assert len(record.ended) == 12
+    assert len(record.most) == at_once
 
 
 def test_the_number_of_workers_changes_no_result() -> None:

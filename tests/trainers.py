@@ -68,6 +68,8 @@ def misbehave(word: str, micro_batch: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if word == "stop":
         os.kill(os.getpid(), signal.SIGSTOP)
+    if word == "nap":
+        time.sleep(0.2)
     if word == "sleep":
         time.sleep(3600)
     if word == "spin":

@@ -70,7 +70,9 @@ def birth(seed: int, generations: int = 3, population: int = 4) -> RunState:
     return RunState(
         version=VERSION,
         search=config,
-        training=TrainingConfig(epochs=1, precision="float32", flip="off", crop_padding=1, micro_batch=128),
+        training=TrainingConfig(
+            epochs=1, precision="float32", flip="off", crop_padding=1, micro_batch=128, cuda_graph="off"
+        ),
         data=DataConfig(dataset="digits"),
         facts=FACTS,
         generations=(),

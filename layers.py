@@ -1,0 +1,110 @@
+"""Layers of the networks that stand in for torch's own where those are slow or lose the memory layout.
+
+Each computes what its counterpart computes, up to rounding. Images are (N, C, H, W) in
+channels_last memory, which lies as (N, H, W, C).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hardware import processor_flags
+
+SMALL_MAP = 25  # pixels; up to here oneDNN's AMX kernels for weight gradients run at a tenth of a matrix product's rate
+WIDE = 128 * 128  # pairs of channels; beyond, its other two kernels fall behind on small maps as well
+
+
+class Normalize(nn.Module):
+    """uint8 pixels (N, C, H, W) → floats of zero mean and unit variance per channel.
+
+    The statistics are buffers, so a weights file carries them and evaluates alike everywhere.
+    """
+
+    mean: Tensor  # (C, 1, 1), in pixel values 0 to 255
+    scale: Tensor  # (C, 1, 1), one over the standard deviation
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).reshape(-1, 1, 1))
+        self.register_buffer("scale", 1 / torch.tensor(std).clamp(min=1).reshape(-1, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        pixels = images.permute(0, 2, 3, 1).float()  # (N, H, W, C)
+        count, height, width, _ = pixels.shape
+        # One row an image: operations along C alone, one or three values, would not be vectorised.
+        rows = pixels.reshape(count, -1)
+        rows = (rows - self.mean.flatten().repeat(height * width)).mul_(self.scale.flatten().repeat(height * width))
+        return rows.view(pixels.shape).permute(0, 3, 1, 2)
+
+
+class GlobalAveragePool(nn.Module):
+    """The mean of each feature map: (N, C, H, W) → (N, C).
+
+    The gradient of `nn.AdaptiveAvgPool2d` is not channels_last, which slows the last layers' backward pass.
+    """
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return maps.permute(0, 2, 3, 1).flatten(1, 2).mean(1)
+
+
+class Convolution(nn.Conv2d):
+    """`nn.Conv2d` without bias, as matrix products where it reads small maps in bfloat16 and AMX is there."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        if (
+            maps.device.type == "cpu"
+            and maps.shape[2] * maps.shape[3] <= SMALL_MAP
+            and self.stride == (1, 1)
+            and torch.is_autocast_enabled("cpu")
+            and "amx_bf16" in processor_flags()
+        ):
+            small: Tensor = SmallMapConvolution.apply(maps.bfloat16(), self.weight.bfloat16())
+            return small
+        return super().forward(maps)
+
+
+class SmallMapConvolution(torch.autograd.Function):
+    """A convolution of odd kernel size k, stride 1 and padding k//2 whose products are those of matrices.
+
+    The gradient of the weights always is; the maps and their gradient are where there are many channels.
+    """
+
+    @staticmethod
+    def forward(context: Any, maps: Tensor, weight: Tensor) -> Tensor:  # (N, C, H, W), (F, C, k, k)
+        context.save_for_backward(maps, weight)
+        return _convolve(maps, weight)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor]:
+        maps, weight = context.saved_tensors
+        kernel = weight.shape[2]
+        rows = gradient.permute(0, 2, 3, 1).reshape(-1, gradient.shape[1])  # (NHW, F)
+        by_weight = (rows.T @ _patches(maps, kernel)).view(len(weight), kernel, kernel, -1).permute(0, 3, 1, 2)
+        if not context.needs_input_grad[0]:
+            return None, by_weight
+        # The gradient of the maps is the convolution of the gradient with the kernel turned by half.
+        return _convolve(gradient, weight.flip(2, 3).transpose(0, 1)), by_weight
+
+
+def _convolve(maps: Tensor, weight: Tensor) -> Tensor:
+    filters, channels, kernel, _ = weight.shape
+    if filters * channels <= WIDE:
+        return functional.conv2d(maps, weight, padding=kernel // 2)
+    count, _, height, width = maps.shape
+    rows = _patches(maps, kernel) @ weight.permute(2, 3, 1, 0).reshape(-1, filters)
+    return rows.view(count, height, width, filters).permute(0, 3, 1, 2)
+
+
+def _patches(maps: Tensor, kernel: int) -> Tensor:
+    """What each position of the kernel sees: (N, C, H, W) → (NHW, kkC)."""
+    edge = kernel // 2
+    padded = functional.pad(maps.permute(0, 2, 3, 1), (0, 0, edge, edge, edge, edge))  # (N, H+k-1, W+k-1, C)
+    count, height, width, channels = padded.shape
+    image, row, pixel, _ = padded.stride()
+    shape = (count, height - 2 * edge, width - 2 * edge, kernel, kernel * channels)
+    return padded.as_strided(shape, (image, row, pixel, row, 1)).reshape(-1, kernel * kernel * channels)
