@@ -61,7 +61,11 @@ def build_parser() -> Parser:
     devices = parser.add_argument_group("devices and jobs")
     devices.add_argument("--gpus", type=int, nargs="+", metavar="N", help="GPUs to use (default: all that are visible)")
     devices.add_argument(
-        "--workers_per_gpu", type=int, default=1, metavar="N", help="trainings at once on one GPU (default: 1)"
+        "--workers_per_gpu",
+        type=lambda text: None if text == "auto" else int(text),
+        default=1,
+        metavar="N",
+        help="trainings at once on one GPU (default: 1); auto: as many as fit its memory and pay",
     )
     devices.add_argument(
         "--cpu_workers", type=int, metavar="N", help="train on the CPU, N at once (default without GPUs: one per core)"
@@ -165,30 +169,35 @@ def facts_of(data: ImageData) -> DataFacts:
 
 
 def start_workers(
-    options: argparse.Namespace, run: RunDirectory, state: RunState, data: ImageData, device: str, slots: Sequence[Slot]
+    options: argparse.Namespace, run: RunDirectory, slots: Sequence[Slot], descriptor: int
 ) -> WorkerManager:
-    """Workers that hold the training and validation images; the test images stay here."""
+    """Worker processes, which import what they need while the data is read here. `descriptor` will hold the data."""
+    return WorkerManager(
+        slots,
+        "train_model:start_trainer",
+        descriptors=[descriptor],
+        task=lambda attempt: {"micro_batch": attempt.micro_batch, "weights": run.relative(run.weights(attempt.name))},
+        job_timeout=Limits(**given(options, Limits)).job_timeout,
+    )
+
+
+def set_up_workers(
+    workers: WorkerManager, run: RunDirectory, state: RunState, data: ImageData, device: str, descriptor: int
+) -> None:
+    """Has the workers hold the training and validation images; the test images stay here."""
     from image_data import share_training_data
     from train_model import WorkerSetup
 
-    descriptor, contents = share_training_data(data)
     setup = WorkerSetup(
         descriptor=descriptor,
-        contents=contents,
+        contents=share_training_data(data, descriptor),
         class_names=list(data.class_names),
         device=device,
         threads=state.training.threads,
         deterministic=state.training.deterministic,
         root=str(run.root.resolve()),
     )
-    return WorkerManager(
-        slots,
-        "train_model:start_trainer",
-        asdict(setup),
-        descriptors=[descriptor],
-        task=lambda attempt: {"micro_batch": attempt.micro_batch, "weights": run.relative(run.weights(attempt.name))},
-        job_timeout=Limits(**given(options, Limits)).job_timeout,
-    )
+    workers.set_up(asdict(setup))
 
 
 def resume_command(options: argparse.Namespace, run: RunDirectory) -> str:
@@ -196,7 +205,7 @@ def resume_command(options: argparse.Namespace, run: RunDirectory) -> str:
     command = ["--resume", str(run.states()[0][1])]
     flags = {"gpus": options.gpus, "cpu_workers": options.cpu_workers, **given(options, Limits)}
     if options.workers_per_gpu != 1:
-        flags["workers_per_gpu"] = options.workers_per_gpu
+        flags["workers_per_gpu"] = options.workers_per_gpu or "auto"
     for name, value in flags.items():
         if value is not None:
             command += [f"--{name}", *(map(str, value) if isinstance(value, list) else [str(value)])]
@@ -210,36 +219,40 @@ def evolve(options: argparse.Namespace, run: RunDirectory, state: RunState | Non
     from best_model import hand_over
     from console import Console
     from devices import find_slots
-    from image_data import load_image_data
+    from image_data import load_image_data, new_shared_memory
     from search import Search
 
     limits = Limits(**given(options, Limits))
     console = Console(options.quiet)
     threads = state.training.threads if state else TrainingConfig(**given(options, TrainingConfig)).threads
     device, slots = find_slots(options.gpus, options.cpu_workers, options.workers_per_gpu, threads)
-    data = load_image_data(state.data if state else DataConfig(**given(options, DataConfig)))
-    if state is None:
-        state = new_state(options, data, device)
-    elif facts_of(data) != state.facts:
-        raise InputError(
-            f"data set {state.data.dataset} is not the one this run began with (fingerprint "
-            f"{data.fingerprint[:12]}, expected {state.facts.fingerprint[:12]}); name the right one by --dataset"
-        )
-    if options.overwrite:
-        run.clear()
-    audit(run, state.results, lambda warning: console.say(warning, always=True))
-    run.drop_states_after(state.generation)
-    save_state(run, state)
-    console.say(f"data set {state.data.dataset}: {facts_in_words(state.facts)}; {len(slots)} workers on {device}")
-    console.open([slot.name for slot in slots], state.search.generations)
-    try:
-        with start_workers(options, run, state, data, device, slots) as workers:
+    descriptor = new_shared_memory()
+    with start_workers(options, run, slots, descriptor) as workers:
+        data = load_image_data(state.data if state else DataConfig(**given(options, DataConfig)))
+        if state is None:
+            state = new_state(options, data, device)
+        elif facts_of(data) != state.facts:
+            raise InputError(
+                f"data set {state.data.dataset} is not the one this run began with (fingerprint "
+                f"{data.fingerprint[:12]}, expected {state.facts.fingerprint[:12]}); name the right one by --dataset"
+            )
+        if options.overwrite:
+            run.clear()
+        audit(run, state.results, lambda warning: console.say(warning, always=True))
+        run.drop_states_after(state.generation)
+        save_state(run, state)
+        set_up_workers(workers, run, state, data, device, descriptor)
+        data = data.only_test()  # the workers have the rest, and it is counted once
+        facts = facts_in_words(state.facts)
+        console.say(f"data set {state.data.dataset}: {facts}; {len(slots)} workers on {device}")
+        console.open([slot.name for slot in slots], state.search.generations)
+        try:
             search = Search(run, state, workers, console, stop, limits)
             search.evolve()
             first = options.gpus[0] if options.gpus else None
             info = hand_over(search, data, torch.device(device, first) if first is not None else torch.device(device))
-    finally:
-        console.close()
+        finally:
+            console.close()
     for line in closing_lines(search, info):
         console.say(line, always=True)
     return DONE

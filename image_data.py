@@ -62,6 +62,11 @@ class ImageData:
         prefix = {"train": "train", "validation": "val", "test": "test"}[name]
         return getattr(self, f"{prefix}_images"), getattr(self, f"{prefix}_labels")
 
+    def only_test(self) -> ImageData:
+        """The same without training and validation images; their memory is free once this is all that is left."""
+        images, labels = np.empty((0, *self.train_images.shape[1:]), np.uint8), np.empty(0, np.int64)
+        return replace(self, train_images=images, train_labels=labels, val_images=images, val_labels=labels)
+
     def statistics(self) -> tuple[list[float], list[float]]:
         """Mean and standard deviation per channel of the training images, in pixel values."""
         channels = self.train_images.reshape(-1, self.train_images.shape[-1])
@@ -264,17 +269,19 @@ def augment(images: Tensor, padding: int, flip: bool, generator: torch.Generator
     return chosen.permute(0, 3, 1, 2)
 
 
-def share_training_data(data: ImageData) -> tuple[int, list[dict[str, Any]]]:
-    """Copies training and validation arrays into memory that other processes can map.
+def new_shared_memory() -> int:
+    """Memory that other processes can map, as a file descriptor, to be inherited and closed by the caller.
 
-    Returns a file descriptor, to be inherited and closed by the caller, and the table of contents.
-    Nothing of it has a name in a file system, so nothing is left behind however processes end.
+    It has no name in a file system, so nothing is left behind however processes end.
     """
     if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create("training_data")
-    else:
-        with tempfile.TemporaryFile() as file:
-            descriptor = os.dup(file.fileno())
+        return os.memfd_create("training_data")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+def share_training_data(data: ImageData, descriptor: int) -> list[dict[str, Any]]:
+    """Copies training and validation arrays into shared memory; returns the table of contents."""
     contents: list[dict[str, Any]] = []
     with open(descriptor, "wb", closefd=False) as file:
         for name in SHARED_ARRAYS:
@@ -282,7 +289,7 @@ def share_training_data(data: ImageData) -> tuple[int, list[dict[str, Any]]]:
             contents.append({"dtype": str(array.dtype), "shape": list(array.shape), "offset": file.tell()})
             file.write(array.data)
             file.write(bytes(-file.tell() % 64))
-    return descriptor, contents
+    return contents
 
 
 def map_training_data(descriptor: int, contents: list[dict[str, Any]], class_names: Sequence[str]) -> ImageData:

@@ -10,6 +10,7 @@ from model_cost import MemoryNeed
 from records import Cost, TrainingJob, TrainingResult
 
 NO_NEED = MemoryNeed()
+GAIN = 1.1  # in speed, for which twice as many trainings at once are worth their memory
 SMALLEST_MICRO_BATCH = 2  # batch normalisation needs two values per channel
 
 
@@ -90,10 +91,13 @@ class JobQueue:
     def is_finished(self) -> bool:
         return not self._waiting and not self.running
 
-    def start(self, room: float = math.inf) -> Attempt | None:
-        """Hands out the longest waiting job that needs at most `room` bytes; None if there is none."""
+    def start(self, room: float = math.inf, retries: bool = True) -> Attempt | None:
+        """Hands out the longest waiting job that needs at most `room` bytes; None if there is none.
+
+        Without `retries` only jobs that have not been tried yet are handed out.
+        """
         for index, (_, _, attempt) in enumerate(self._waiting):
-            if attempt.memory <= room:
+            if attempt.memory <= room and (retries or attempt.number == 1):
                 del self._waiting[index]
                 self.running[attempt.key] = attempt
                 return attempt
@@ -125,3 +129,39 @@ class JobQueue:
         )
         self.results[key] = result
         return result
+
+
+class Concurrency:
+    """How many trainings at once pay on one device: the `limit` is doubled while their speed rises.
+
+    Speed is the work of the jobs that ended, over the time in which they did. Twice as many jobs as
+    the limit are waited for before it is judged. When doubling brought less than `GAIN`, the limit
+    falls back for good. Time is told by the caller, in seconds.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most, self.limit = most, 1
+        self._is_settled = most == 1
+        self._before, self._speed = 1, 0.0  # the limit before the last doubling, and its speed
+        self._since: float | None = None
+        self._work, self._ended = 0.0, 0
+
+    def job_ended(self, work: float, now: float) -> None:
+        if self._is_settled:
+            return
+        if self._since is None:  # the first that ends under a new limit began under the old one
+            self._since = now
+            return
+        self._work += work
+        self._ended += 1
+        if self._ended < 2 * self.limit:
+            return
+        speed = self._work / max(now - self._since, 1e-9)
+        if speed < GAIN * self._speed:
+            self.limit = self._before
+            self._is_settled = True
+        elif self.limit == self.most:
+            self._is_settled = True
+        else:
+            self._speed, self._before, self.limit = speed, self.limit, min(2 * self.limit, self.most)
+        self._since, self._work, self._ended = None, 0.0, 0

@@ -23,11 +23,12 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import IO, Any, Protocol
 
-from job_queue import Attempt, JobQueue
+from job_queue import Attempt, Concurrency, JobQueue
 from records import Cost, RunFault, TrainingFailure, TrainingResult, from_json
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -52,13 +53,16 @@ class StopRequested(Exception):
 class Slot:
     """A place where one training runs at a time: its name, and the environment of its process.
 
-    The slots of one `device` share its `memory`, in bytes for all trainings together.
+    The slots of one `device` share its `memory`, in bytes for all trainings together. Where
+    `is_tuned`, as many of them are used at once as pay by measured throughput, and a training that
+    failed is tried again alone, so that neighbours on a GPU cannot spoil it, nor it them.
     """
 
     name: str
     environment: Mapping[str, str] = field(default_factory=dict)
     device: str = ""
     memory: float = math.inf
+    is_tuned: bool = False
 
 
 class Observer(Protocol):
@@ -77,11 +81,11 @@ class _Worker:
     """The process of one slot, its pipes, and the attempt that it works on."""
 
     def __init__(
-        self, slot: Slot, command: Sequence[str], setup: Mapping[str, Any], descriptors: Sequence[int]
+        self, slot: Slot, command: Sequence[str], start: Mapping[str, Any], descriptors: Sequence[int]
     ) -> None:
         self.slot = slot
         self.attempt: Attempt | None = None
-        self.deadline = time.monotonic() + START_SECONDS
+        self.deadline = math.inf
         self.is_ready = False
         self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `kill`)
         self.events, writer = os.pipe()
@@ -98,6 +102,10 @@ class _Worker:
             )
         finally:
             os.close(writer)
+        self.send(start)
+
+    def set_up(self, setup: Mapping[str, Any]) -> None:
+        self.deadline = time.monotonic() + START_SECONDS
         self.send(setup)
 
     def send(self, message: Mapping[str, Any]) -> None:
@@ -135,14 +143,15 @@ class WorkerManager:
 
     `trainer` names a function as "module:function". In the worker it is called once with
     `setup` and returns the function that trains; `descriptors` are inherited by every worker.
-    `task` makes the message for an attempt. Use as a context manager: on leaving, all workers end.
+    Without `setup` the workers import their modules and wait for `set_up`. `task` makes the message
+    for an attempt. Use as a context manager: on leaving, all workers end.
     """
 
     def __init__(
         self,
         slots: Sequence[Slot],
         trainer: str,
-        setup: Mapping[str, Any],
+        setup: Mapping[str, Any] | None = None,
         descriptors: Sequence[int] = (),
         task: Callable[[Attempt], Mapping[str, Any]] = lambda attempt: {"micro_batch": attempt.micro_batch},
         job_timeout: float | None = None,
@@ -150,12 +159,15 @@ class WorkerManager:
         self.slots = tuple(slots)
         self._descriptors = tuple(descriptors)
         self._command = [sys.executable, os.path.abspath(__file__)]
-        self._setup = {"trainer": trainer, "setup": dict(setup), "path": sys.path}
+        self._start = {"trainer": trainer, "path": sys.path}
+        self._setup = setup
         self._task = task
         self._job_timeout = job_timeout
         self._selector = selectors.DefaultSelector()
         self._workers: dict[int, _Worker] = {}  # by the descriptor of their events
         self._failed_starts: dict[str, int] = {}
+        places = Counter(slot.device for slot in slots)
+        self._concurrency = {slot.device: Concurrency(places[slot.device]) for slot in slots if slot.is_tuned}
         for slot in slots:
             self._start_worker(slot)
 
@@ -174,8 +186,16 @@ class WorkerManager:
         self._workers.clear()
         self._selector.close()
 
+    def set_up(self, setup: Mapping[str, Any]) -> None:
+        """Sends all workers what they need to train."""
+        self._setup = setup
+        for worker in self._workers.values():
+            worker.set_up(setup)
+
     def _start_worker(self, slot: Slot) -> None:
-        worker = _Worker(slot, self._command, self._setup, self._descriptors)
+        worker = _Worker(slot, self._command, self._start, self._descriptors)
+        if self._setup is not None:
+            worker.set_up(self._setup)
         self._workers[worker.events] = worker
         self._selector.register(worker.events, selectors.EVENT_READ)
 
@@ -205,7 +225,7 @@ class WorkerManager:
         for worker in self._workers.values():
             if not worker.is_ready or worker.attempt is not None:
                 continue
-            attempt = jobs.start(worker.slot.memory - self._memory_in_use(worker.slot.device))
+            attempt = self._next_attempt(worker.slot, jobs)
             if attempt is not None:
                 worker.attempt = attempt
                 if self._job_timeout is not None:
@@ -213,10 +233,15 @@ class WorkerManager:
                 observer.job_started(worker.slot.name, attempt)
                 worker.send({"job": asdict(attempt.job), **self._task(attempt)})
 
-    def _memory_in_use(self, device: str) -> int:
-        """Bytes that the trainings that run on a device are expected to take."""
-        workers = self._workers.values()
-        return sum(each.attempt.memory for each in workers if each.attempt and each.slot.device == device)
+    def _next_attempt(self, slot: Slot, jobs: JobQueue) -> Attempt | None:
+        """The longest waiting job that may start beside what runs on the slot's device; None if there is none."""
+        running = [each.attempt for each in self._workers.values() if each.attempt and each.slot.device == slot.device]
+        room = slot.memory - sum(attempt.memory for attempt in running)
+        if not slot.is_tuned:
+            return jobs.start(room)
+        if any(attempt.number > 1 for attempt in running) or len(running) >= self._concurrency[slot.device].limit:
+            return None
+        return jobs.start(room, retries=not running)
 
     def _seconds_to_deadline(self) -> float | None:
         deadline = min((worker.deadline for worker in self._workers.values()), default=float("inf"))
@@ -251,6 +276,8 @@ class WorkerManager:
                 if event["event"] == "result":
                     result = from_json(TrainingResult, event["result"])
                     result = jobs.finish(replace(result, cost=replace(result.cost, device=worker.slot.name)))
+                    if worker.slot.is_tuned:
+                        self._concurrency[worker.slot.device].job_ended(attempt.work, time.monotonic())
                     observer.job_ended(worker.slot.name, attempt, result)
                 else:
                     cost = Cost(seconds=event["seconds"], device=worker.slot.name)
@@ -339,7 +366,8 @@ def worker_main(writer: int, parent: int) -> None:
     start = tasks.get()
     sys.path[:] = start["path"]
     module, _, function = start["trainer"].partition(":")
-    train: Trainer = getattr(importlib.import_module(module), function)(start["setup"])
+    start_trainer = getattr(importlib.import_module(module), function)
+    train: Trainer = start_trainer(tasks.get())
     send("ready")
     while True:
         task = tasks.get()

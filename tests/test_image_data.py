@@ -32,6 +32,7 @@ from image_data import (
     load_image_data,
     map_training_data,
     may_flip,
+    new_shared_memory,
     share_training_data,
     to_device,
 )
@@ -676,7 +677,8 @@ def test_only_pictures_that_stay_what_they_are_may_be_mirrored(name: str) -> Non
 
 
 def test_shared_training_data_arrive_without_the_test_images(digits: ImageData) -> None:
-    descriptor, contents = share_training_data(digits)
+    descriptor = new_shared_memory()
+    contents = share_training_data(digits, descriptor)
     mapped = map_training_data(descriptor, contents, digits.class_names)
     os.close(descriptor)
     assert same(mapped, digits, "train", "validation")
@@ -686,7 +688,8 @@ def test_shared_training_data_arrive_without_the_test_images(digits: ImageData) 
 
 
 def test_what_one_worker_writes_into_its_mapping_no_other_sees(digits: ImageData) -> None:
-    descriptor, contents = share_training_data(digits)
+    descriptor = new_shared_memory()
+    contents = share_training_data(digits, descriptor)
     one, two = (map_training_data(descriptor, contents, digits.class_names) for _ in range(2))
     one.train_images[:], one.val_labels[:] = 7, 3
     late = map_training_data(descriptor, contents, digits.class_names)

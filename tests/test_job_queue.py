@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from job_queue import Attempt, JobQueue
+from job_queue import Attempt, Concurrency, JobQueue
 from model_cost import MemoryNeed
 from records import FAILURES, Cost, Epoch, TrainingConfig, TrainingJob, TrainingResult
 
@@ -286,3 +286,38 @@ def test_a_job_that_no_piece_makes_small_enough_fails_without_being_started() ->
     assert (result.status, result.key) == ("out_of_memory", job("large").key)
     assert queue.is_finished
     assert queue.start() is None
+
+
+def test_second_tries_can_be_left_waiting() -> None:
+    queue = JobQueue()
+    queue.add(job("crashes"), name="crashes", work=9.0)
+    queue.fail(started(queue).key, "crashed", "", Cost())
+    assert queue.start(retries=False) is None
+    queue.add(job("new"), name="new", work=1.0)
+    first = queue.start(retries=False)
+    assert first is not None
+    assert first.name == "new"
+    assert started(queue).name == "crashes"
+
+
+# Trainings at once
+
+
+def settled(speeds: dict[int, float], most: int = 8, jobs: int = 200) -> list[int]:
+    """The limits that a device goes through which does `speeds[n]` work a second with n trainings at once."""
+    concurrency, now, limits = Concurrency(most), 0.0, [1]
+    for _ in range(jobs):
+        now += 1 / speeds[concurrency.limit]
+        concurrency.job_ended(1.0, now)
+        if concurrency.limit != limits[-1]:
+            limits.append(concurrency.limit)
+    return limits
+
+
+def test_more_trainings_at_once_are_tried_while_they_pay() -> None:
+    assert settled({1: 1.0, 2: 1.9, 4: 3.0, 8: 5.0}) == [1, 2, 4, 8]
+    assert settled({1: 1.0, 2: 1.9, 4: 3.0, 8: 3.1}) == [1, 2, 4, 8, 4]
+    assert settled({1: 1.0, 2: 0.9}) == [1, 2, 1]
+    assert settled({1: 1.0, 2: 2.0, 3: 3.0}, most=3) == [1, 2, 3]
+    assert settled({1: 1.0, 2: 2.0, 3: 2.0}, most=3) == [1, 2, 3, 2]
+    assert settled({1: 1.0}, most=1) == [1]

@@ -21,7 +21,15 @@ from torch import Tensor, nn
 import train_model as module
 from chromosome import Architecture, Encoding, Layer, decode, phenotype
 from command_line import run_command
-from image_data import NO_FLIP, ImageData, TrainingData, load_image_data, share_training_data, to_device
+from image_data import (
+    NO_FLIP,
+    ImageData,
+    TrainingData,
+    load_image_data,
+    new_shared_memory,
+    share_training_data,
+    to_device,
+)
 from model_generator import build_model, load_model
 from records import (
     Cost,
@@ -373,7 +381,8 @@ def test_digits_and_letters_are_never_mirrored_unasked(name: str) -> None:
 
 
 def test_a_worker_trains_to_the_same_bits_and_writes_the_weights(few_digits: ImageData, tmp_path: Path) -> None:
-    descriptor, contents = share_training_data(few_digits)
+    descriptor = new_shared_memory()
+    contents = share_training_data(few_digits, descriptor)
     setup = WorkerSetup(
         descriptor=descriptor,
         contents=contents,

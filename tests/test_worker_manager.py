@@ -95,6 +95,10 @@ class Together(Record):
         super().job_ended(slot, attempt, result)
         self.running.remove(attempt.name)
 
+    def job_retried(self, slot: str, attempt: Attempt, status: str, reason: str) -> None:
+        super().job_retried(slot, attempt, status, reason)
+        self.running.remove(attempt.name)
+
 
 @pytest.mark.parametrize(("devices", "at_once"), [(["a", "a", "a"], 2), (["a", "b", "c"], 3)])
 def test_trainings_share_the_memory_of_their_device(devices: list[str], at_once: int) -> None:
@@ -106,6 +110,34 @@ def test_trainings_share_the_memory_of_their_device(devices: list[str], at_once:
         workers.run(queue, record)
     assert len(record.ended) == 12
     assert len(record.most) == at_once
+
+
+def test_a_training_that_failed_is_tried_again_alone_where_trainings_share_a_gpu(tmp_path: Path) -> None:
+    slots = [Slot(name=str(number), device="gpu 0", is_tuned=True) for number in range(4)]
+    record, queue = Together(), JobQueue()
+    for number in range(40):
+        queue.add(job(f"{'raise' if number == 20 else 'ok'} {number}"), name=str(number), work=1.0)
+    beside: list[set[str]] = []
+
+    def job_started(slot: str, attempt: Attempt) -> None:
+        Together.job_started(record, slot, attempt)
+        if attempt.number > 1:
+            beside.append(set(record.running))
+
+    record.job_started = job_started  # type: ignore[method-assign]
+    with WorkerManager(slots, "tests.trainers:start", {}) as workers:
+        workers.run(queue, record)
+    assert sum(result.status == "done" for result in record.ended) == 39
+    assert beside == [{"20"}, {"20"}]
+
+
+def test_workers_may_start_before_it_is_known_what_they_train_with() -> None:
+    record, queue = Record(), JobQueue()
+    queue.add(job("ok"), name="ok", work=1.0)
+    with WorkerManager(SLOTS, "tests.trainers:start") as workers:
+        workers.set_up({})
+        workers.run(queue, record)
+    assert [result.status for result in record.ended] == ["done"]
 
 
 def test_the_number_of_workers_changes_no_result() -> None:
