@@ -112,7 +112,9 @@ class Console:
         self.say(f"{attempt.name}: {status} ({reason}); try {attempt.number + 1} follows")
 
     def job_ended(self, slot: str, attempt: Attempt, result: TrainingResult) -> None:
-        self._slots[slot] = None
+        shown = self._slots.get(slot)
+        if shown is not None and shown[0].key == attempt.key:  # else the slot has its next job already
+            self._slots[slot] = None
         self._done += 1
         self._trained += 1
         if result.status != "done":

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hardware import processor_flags
+from model_cost import SMALL_MAP
 
-SMALL_MAP = 25  # pixels; up to here oneDNN's AMX kernels for weight gradients run at a tenth of a matrix product's rate
-WIDE = 128 * 128  # pairs of channels; beyond, its other two kernels fall behind on small maps as well
+WIDE = 128 * 128  # pairs of channels; beyond, oneDNN's AMX kernels fall behind matrix products in all three directions
 
 
 class Normalize(nn.Module):
@@ -53,7 +53,10 @@ class GlobalAveragePool(nn.Module):
 
 
 class Convolution(nn.Conv2d):
-    """`nn.Conv2d` without bias, as matrix products where it reads small maps in bfloat16 and AMX is there."""
+    """`nn.Conv2d` without bias, as matrix products where it reads small maps in bfloat16 and AMX is there.
+
+    Below 25 pixels a map, oneDNN's AMX kernel for the gradient of weights runs at a tenth of their rate.
+    """
 
     def forward(self, maps: Tensor) -> Tensor:
         if (

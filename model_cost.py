@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from chromosome import Architecture
 
+EVALUATION_BATCH = 250  # images in one forward pass of an evaluation
+SMALL_MAP = 25  # pixels; convolutions on maps of at most so many have ways and speeds of their own
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MemoryNeed:
@@ -30,18 +33,19 @@ class ModelCost:
     flops: int
     activations: int  # values kept for the backward pass of one image
     largest: int  # values that the largest layer reads and writes for one image, not kept
+    patches: int  # values that a convolution on small maps, as a matrix product, reads for one image
 
     def memory(self, bytes_per_value: int = 4) -> MemoryNeed:
         """What a training needs, beside the process that it runs in, of the memory of its device."""
-        # Weights, gradients and momentum in float32, and the weights as they are computed with.
-        fixed = (12 + bytes_per_value) * self.parameters
-        return MemoryNeed(fixed=fixed, image=(self.activations + self.largest) * bytes_per_value)
+        # Weights, gradients and momentum in float32; weights as computed with, and what their gradient is made of.
+        fixed = (12 + 8) * self.parameters + 2 * EVALUATION_BATCH * self.largest * bytes_per_value
+        return MemoryNeed(fixed=fixed, image=(self.activations + 2 * self.patches) * bytes_per_value)
 
 
 def model_cost(architecture: Architecture) -> ModelCost:
     """The cost of a network in closed form, without building it."""
     channels, height, width = architecture.input_shape
-    parameters = flops = largest = 0
+    parameters = flops = largest = patches = 0
     activations = channels * height * width  # read by the first convolution
     # Activations work in place on what the next convolution keeps; GELU cannot, and keeps its input as well.
     kept_by_activation = 2 if architecture.activation == "GELU" else 1
@@ -50,6 +54,8 @@ def model_cost(architecture: Architecture) -> ModelCost:
     for layer, channels, height, width in architecture.feature_maps():
         weights = layer.kernel**2 * channels * layer.filters
         read = channels * height * width
+        if height * width <= SMALL_MAP:
+            patches = max(patches, layer.kernel**2 * read)
         height, width = -(-height // layer.stride), -(-width // layer.stride)
         parameters += weights + 2 * layer.filters
         flops += 2 * weights * height * width
@@ -62,4 +68,4 @@ def model_cost(architecture: Architecture) -> ModelCost:
     features = architecture.layers[-1].filters
     parameters += (features + 1) * architecture.classes
     flops += 2 * features * architecture.classes
-    return ModelCost(parameters=parameters, flops=flops, activations=activations, largest=largest)
+    return ModelCost(parameters=parameters, flops=flops, activations=activations, largest=largest, patches=patches)

@@ -32,19 +32,47 @@ def write_durably(path: Path, content: bytes) -> None:
     are made in the same way. Raises `SaveError` with path and reason where that fails; the
     temporary file is then removed.
     """
+    _replace(path, content, durably=True)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """The same without waiting for the disk: whole whoever reads it, but lost or torn if the power goes.
+
+    `make_durable` waits for the disk. Raises `SaveError`.
+    """
+    _replace(path, content, durably=False)
+
+
+def make_durable(path: Path) -> None:
+    """Waits until a file, and its name, are on disk. Raises `SaveError`."""
+    try:
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
+        for folder in (path.parent, path.parent.parent, path.parent.parent.parent):
+            sync_folder(folder)  # results/genN/indM: each may be new
+    except OSError as error:
+        raise SaveError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _replace(path: Path, content: bytes, durably: bool) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        make_folder_durably(path.parent)
+        if durably:
+            make_folder_durably(path.parent)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with open(temporary, "wb") as file:
                 file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+                if durably:
+                    file.flush()
+                    os.fsync(file.fileno())
             os.rename(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        sync_folder(path.parent)
+        if durably:
+            sync_folder(path.parent)
     except OSError as error:
         raise SaveError(f"cannot write {path}: {error.strerror}") from error
 

@@ -15,7 +15,7 @@ from genetic_algorithm import GeneticAlgorithm
 from job_queue import Attempt, JobQueue
 from model_cost import model_cost
 from records import VERSION, Individual, Limits, ModelInfo, RunFault, RunState, TrainingJob, TrainingResult
-from run_directory import DamagedFile, RunDirectory, file_sha256
+from run_directory import DamagedFile, RunDirectory, file_sha256, make_durable
 from run_state import find_result, read_pruned, save_info, save_pruned, save_state, seal_result
 from training_time import Effort, TrainingTime
 from worker_manager import StopSignals, WorkerManager
@@ -255,6 +255,8 @@ class Search:
         if result.status != "done":
             cost = model_cost(architecture_of(job.phenotype))
             result = replace(result, parameters=cost.parameters, flops=cost.flops)
+        if result.weights is not None:
+            make_durable(self.run.root / result.weights)
         seal_result(self.run, result)
         self.results[result.key] = result
         self.measure(job.phenotype, result)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
 import math
 import resource
@@ -21,7 +22,7 @@ from chromosome import STANDARD_GENES, Encoding, architecture_of, decode, phenot
 from command_line import DONE, ERROR, Parser, add_settings, given, run_command
 from hardware import processor_flags, processor_name, return_free_memory
 from image_data import TrainingData, load_image_data, map_training_data, may_flip, to_device
-from model_cost import model_cost
+from model_cost import EVALUATION_BATCH, model_cost
 from model_generator import build_model
 from records import (
     Cost,
@@ -34,10 +35,10 @@ from records import (
     TrainingResult,
     from_json,
 )
-from run_directory import check_writable, file_sha256, write_durably
+from run_directory import check_writable, write_durably, write_whole
 from training_loop import Report, TrainingLoop, capture_cuda_graph
 
-EVALUATION_BATCH = 500
+MOST_KEPT = 800e6  # bytes of a worker; what a larger training has freed goes back to the system
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # x86, x86, Arm: bfloat16 products in hardware
 
 
@@ -205,11 +206,12 @@ def start_trainer(setup: Mapping[str, Any]) -> Callable[[Mapping[str, Any], Repo
     def train(task: Mapping[str, Any], report: Report) -> dict[str, Any]:
         job = from_json(TrainingJob, task["job"])
         result, model = train_model(job, data, device, task["micro_batch"], report)
-        path = Path(options.root, task["weights"])
-        write_durably(path, weights_bytes(model))
+        weights = weights_bytes(model)
+        write_whole(Path(options.root, task["weights"]), weights)  # the main process waits for the disk
         del model
-        return_free_memory()
-        return asdict(replace(result, weights=task["weights"], weights_sha256=file_sha256(path)))
+        if (result.cost.peak_memory or 0) > MOST_KEPT:
+            return_free_memory()
+        return asdict(replace(result, weights=task["weights"], weights_sha256=hashlib.sha256(weights).hexdigest()))
 
     return train
 

@@ -106,14 +106,10 @@ class TrainingLoop:
             return self._run_epoch(epoch, report)
 
     def _run_epoch(self, epoch: int, report: Report | None) -> float:
-        self.model.train()
-        order = torch.randperm(len(self._pixels), generator=self.generator, device=self._pixels.device)
-        self._order.copy_(order[: self.images_per_epoch].view(self.steps, self.batch))
-        self._place.zero_()
-        self._loss.zero_()
+        self.start_epoch()
         clock = reported = time.perf_counter()
         for step in range(self.steps):
-            self._advance()
+            self.advance()
             now = time.perf_counter()
             if report is not None and now - reported > REPORT_SECONDS and step + 1 < self.steps:
                 reported = now
@@ -121,7 +117,15 @@ class TrainingLoop:
                 report({"epoch": epoch - 1 + done, "images_per_second": (step + 1) * self.batch / (now - clock)})
         return self._loss.item() / self.steps
 
-    def _advance(self) -> None:
+    def start_epoch(self) -> None:
+        """Shuffles the images."""
+        self.model.train()
+        order = torch.randperm(len(self._pixels), generator=self.generator, device=self._pixels.device)
+        self._order.copy_(order[: self.images_per_epoch].view(self.steps, self.batch))
+        self._place.zero_()
+        self._loss.zero_()
+
+    def advance(self) -> None:
         """One step: replayed where it has been captured, captured when the time has come, eager otherwise."""
         if self._capture is not None and self._steps_done == STEPS_BEFORE_CAPTURE:
             try:

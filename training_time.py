@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chromosome import Architecture
-from model_cost import model_cost
+from model_cost import SMALL_MAP, model_cost
 
-# Seconds for a FLOP, for a value that is written and read, and for a layer of one step. On another
-# device all three are others by about the same factor, which one measured training tells.
-PRIOR = np.array([1e-12, 1e-9, 4e-4])
-TRUST = 0.1  # in the prior's proportions, against the residuals of the trainings measured
+# Seconds for a FLOP on maps that are not small, for one on small maps, for a value that is kept, for a weight in
+# one step, and for a layer of one step; on one core with AMX. On another device all of them are others by about the
+# same factor, which one measured training tells.
+PRIOR = np.array([1.2e-12, 2.5e-12, 2e-9, 2e-9, 4e-4])
+TRUST = 0.3  # in the prior's proportions, against the residuals of the trainings measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +28,20 @@ class Effort:
 
     @property
     def features(self) -> NDArray[np.float64]:
-        """FLOPs, values written and layers launched, forward and backward, in all."""
-        cost = model_cost(self.architecture)
-        layers = len(self.architecture.layers) * self.images / self.batch
-        return np.array([3.0 * cost.flops * self.images, float(cost.activations * self.images), layers])
+        """FLOPs on larger and on small maps, values kept, weights and layers, of all images and steps."""
+        cost, steps = model_cost(self.architecture), self.images / self.batch
+        small = sum(
+            2 * layer.kernel**2 * channels * layer.filters * height * width
+            for layer, channels, height, width in self.architecture.feature_maps()
+            if height * width <= SMALL_MAP and layer.stride == 1
+        )
+        work = [3 * (cost.flops - small), 3 * small, cost.activations]  # forward, and twice as much backward
+        launches = [cost.parameters, len(self.architecture.layers)]
+        return np.array([*(value * self.images for value in work), *(value * steps for value in launches)], float)
 
 
 class TrainingTime:
-    """Seconds of a training, as a sum of its FLOPs, its values and its layers, each at a price.
+    """Seconds of a training, as a sum of what it has to do, each part at a price.
 
     The prices minimise the relative errors on what was measured, held near the prior's proportions
     (ridge regression, Hoerl & Kennard 1970), so that one measurement is enough to begin with. A pure
@@ -45,7 +52,7 @@ class TrainingTime:
         self._prices = PRIOR
         if not measured:
             return
-        features = np.stack([effort.features for effort, _ in measured])  # (n, 3)
+        features = np.stack([effort.features for effort, _ in measured])  # (n, 5)
         seconds = np.array([max(value, 1e-6) for _, value in measured])
         prior = PRIOR * np.median(seconds / (features @ PRIOR))
         # In units of the prior, and of each training's seconds: relative to both.

@@ -45,8 +45,11 @@ class WorkersBroken(RunFault):
     """No worker can be started; the message carries what the last one said."""
 
 
-class StopRequested(Exception):
-    """A person or a time limit asked the run to stop; the message names the signal or the limit."""
+class StopRequested(BaseException):
+    """A person or a time limit asked the run to stop; the message names the signal or the limit.
+
+    Like KeyboardInterrupt it is no Exception, so that no library that it meets on its way swallows it.
+    """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -278,6 +281,7 @@ class WorkerManager:
                     result = jobs.finish(replace(result, cost=replace(result.cost, device=worker.slot.name)))
                     if worker.slot.is_tuned:
                         self._concurrency[worker.slot.device].job_ended(attempt.work, time.monotonic())
+                    self._feed(jobs, observer)  # first: the device trains on while the result is made durable
                     observer.job_ended(worker.slot.name, attempt, result)
                 else:
                     cost = Cost(seconds=event["seconds"], device=worker.slot.name)

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from records import Epoch, InputError, SaveError, TrainingResult
-from run_directory import DamagedFile, RunDirectory, read_sealed, sealed, write_durably
+from run_directory import DamagedFile, RunDirectory, make_durable, read_sealed, sealed, write_durably, write_whole
 from run_state import find_result, load_state, seal_result
 
 ROOT = Path(__file__).parent.parent
@@ -219,3 +219,19 @@ def test_clearing_a_run_leaves_what_is_not_of_the_run(tmp_path: Path) -> None:
     assert not any(path.exists() for path in own)
     assert (tmp_path / "notes.txt").exists()
     assert (run.results / "mine.txt").exists()
+
+
+def test_a_file_can_be_written_now_and_made_durable_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda number: synced.append(os.fstat(number).st_ino))
+    path = tmp_path / "results" / "gen1" / "ind1" / "best_model.pt"
+    write_whole(path, b"weights")
+    assert (path.read_bytes(), synced) == (b"weights", [])
+    assert [item.name for item in path.parent.iterdir()] == ["best_model.pt"]
+    make_durable(path)
+    assert synced == [place.stat().st_ino for place in (path, *list(path.parents)[:3])]
+
+
+def test_a_file_that_is_not_there_cannot_be_made_durable(tmp_path: Path) -> None:
+    with pytest.raises(SaveError, match="cannot write"):
+        make_durable(tmp_path / "missing")

@@ -25,7 +25,7 @@ def some_efforts(count: int, seed: int = 0) -> list[Effort]:
     return [effort("".join(map(str, row))) for row in bits]
 
 
-SLOW = PRIOR * 40 * np.array([0.5, 3.0, 1.5])  # a device with prices of its own
+SLOW = PRIOR * 40 * np.array([0.5, 3.0, 1.5, 1.0, 2.0])  # a device with prices of its own
 
 
 def test_before_the_first_measurement_more_work_takes_longer() -> None:
