@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo
 
-.PHONY: demo test check faults lint types clean help
+.PHONY: demo test check faults bench lint types clean help
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,15 @@ faults: .venv/dev  ## the full counts of the fault tests (hours); PROMISE=, COUN
 	$(BIN)/python -m tests.faults $(if $(PROMISE),--promise $(PROMISE)) $(if $(COUNT),--count $(COUNT)) \
 		$(if $(SEED),--seed $(SEED))
 
+bench: .venv/bench  ## the CPU benchmarks, in short (half an hour; leave the machine alone meanwhile)
+	$(BIN)/python benchmarks/engine_speed.py
+	$(BIN)/python benchmarks/schedule.py
+	$(BIN)/python benchmarks/memory.py --networks 4
+	$(BIN)/python benchmarks/training_speed.py --rounds 3
+	$(BIN)/python benchmarks/orchestration.py
+	$(BIN)/python benchmarks/accuracy.py --seeds 2 --networks 10 --skip fashion_mnist
+	$(BIN)/python benchmarks/time_to_accuracy.py --seeds 1 --max_minutes 3
+
 lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -36,6 +45,10 @@ types: .venv/dev
 
 .venv/dev: requirements-dev.txt .venv/run
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+.venv/bench: benchmarks/requirements.txt .venv/run
+	$(BIN)/pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	touch $@
 
 clean:  ## remove .venv, caches and the demo's run

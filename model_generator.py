@@ -36,7 +36,7 @@ def build_model(
     layers: list[nn.Module] = [Normalize(mean or [0.0] * channels, std or [1.0] * channels)]
     for layer, in_channels, _, _ in architecture.feature_maps():
         convolution = Convolution(
-            in_channels, layer.filters, layer.kernel, stride=layer.stride, padding=layer.kernel // 2, bias=False
+            in_channels, layer.filters, layer.kernel, stride=layer.stride, padding=layer.kernel // 2
         )
         if convolution.weight.device.type != "meta":
             nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
