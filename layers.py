@@ -58,8 +58,8 @@ class Convolution(nn.Conv2d):
     Below 25 pixels a map, oneDNN's AMX kernel for the gradient of weights runs at a tenth of their rate.
     """
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options, bias=False)
+    def __init__(self, channels: int, filters: int, kernel: int, stride: int = 1) -> None:
+        super().__init__(channels, filters, kernel, stride, padding=kernel // 2, bias=False)
         self.may_multiply = self.stride == (1, 1) and "amx_bf16" in processor_flags()
 
     def forward(self, maps: Tensor) -> Tensor:

@@ -35,9 +35,7 @@ def build_model(
     channels = architecture.input_shape[0]
     layers: list[nn.Module] = [Normalize(mean or [0.0] * channels, std or [1.0] * channels)]
     for layer, in_channels, _, _ in architecture.feature_maps():
-        convolution = Convolution(
-            in_channels, layer.filters, layer.kernel, stride=layer.stride, padding=layer.kernel // 2
-        )
+        convolution = Convolution(in_channels, layer.filters, layer.kernel, layer.stride)
         if convolution.weight.device.type != "meta":
             nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
         layers.append(convolution)

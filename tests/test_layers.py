@@ -81,7 +81,7 @@ def used(monkeypatch: pytest.MonkeyPatch, side: int, flags: set[str], bfloat16: 
 
     monkeypatch.setattr(layers, "processor_flags", lambda: flags)
     monkeypatch.setattr(SmallMapConvolution, "apply", apply)
-    layer = Convolution(4, 6, 3, stride=stride, padding=1)
+    layer = Convolution(4, 6, 3, stride)
     with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
         output = layer(maps(2, 4, side, side))
     assert output.dtype == (torch.bfloat16 if bfloat16 else torch.float32)
