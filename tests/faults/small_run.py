@@ -45,7 +45,7 @@ from records import (
     content_hash,
     from_json,
 )
-from run_directory import RunDirectory, file_sha256, write_durably
+from run_directory import RunDirectory, file_sha256, write_durably, write_whole
 from run_state import load_state, save_state
 from search import Search
 from tests.trainers import misbehave
@@ -82,11 +82,11 @@ def birth(seed: int, generations: int = 3, population: int = 4) -> RunState:
 
 
 def train(root: Path, task: Mapping[str, Any]) -> TrainingResult:
-    """What training a job comes to: numbers drawn from its seed, and weights of some bytes, written durably."""
+    """What training a job comes to: numbers drawn from its seed, and weights of some bytes, not durable yet."""
     job = from_json(TrainingJob, task["job"])
     rng = random.Random(job.seed)
     weights = rng.randbytes(256)
-    write_durably(root / task["weights"], weights)
+    write_whole(root / task["weights"], weights)
     return TrainingResult(
         key=job.key,
         status="done",
@@ -132,6 +132,8 @@ def _bad(root: Path, key: str) -> dict[str, str]:
 
 class InlineWorkers:
     """Trains in this process, one job after the other: for faults that are those of the main process's files."""
+
+    slots = (Slot(name="inline"),)
 
     def __init__(self, run: RunDirectory) -> None:
         self.directory = run

@@ -16,7 +16,14 @@ ROOT = Path(__file__).parent.parent.parent
 
 # Safeguard: module, its lines, what they become, the promise that notices, cases, seconds until it counts as hanging.
 MUTATIONS = {
-    "the fsync": ("run_directory.py", "            os.fsync(file.fileno())\n", "            pass\n", 3, 25, 120),
+    "the fsync": (
+        "run_directory.py",
+        "                    os.fsync(file.fileno())\n",
+        "                    pass\n",
+        3,
+        25,
+        120,
+    ),
     "the seal check": (
         "run_directory.py",
         "digest != seal",
