@@ -62,7 +62,7 @@ def build_parser() -> Parser:
     devices.add_argument("--gpus", type=int, nargs="+", metavar="N", help="GPUs to use (default: all that are visible)")
     devices.add_argument(
         "--workers_per_gpu",
-        type=lambda text: None if text == "auto" else int(text),
+        type=count_or_auto,
         default=1,
         metavar="N",
         help="trainings at once on one GPU (default: 1); auto: as many as fit its memory and pay",
@@ -82,6 +82,10 @@ def build_parser() -> Parser:
     folder.add_argument("--overwrite", action="store_true", help="remove the run that the folder holds, and start anew")
     parser.add_argument("--quiet", action="store_true", help="print the closing lines and warnings only")
     return parser
+
+
+def count_or_auto(text: str) -> int | None:
+    return None if text == "auto" else int(text)
 
 
 def check_options(options: argparse.Namespace) -> None:
