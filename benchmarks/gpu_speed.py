@@ -1,9 +1,10 @@
 """All that is to be known of one GPU in one go, in under eight minutes: steps, CUDA graphs, trainings at once.
 
-usage: python benchmarks/gpu_speed.py [--dataset cifar10.npz] [--seconds S] [--device cpu]
+usage: python benchmarks/gpu_speed.py [--dataset cifar10.npz] [--seconds S]
+       python benchmarks/gpu_speed.py --device cpu --networks small --counts 1 2 --seconds 0.1
 
 1. Images per second and seconds for 50,000 images of three networks at batch 64, 128 and 512: the usual script with
-   its pictures on disk (ImageFolder, 8 loader workers), our loop eager in float32, eager in bfloat16 and
+   its pictures on disk (ImageFolder, at most 8 loader workers), our loop eager in float32, eager in bfloat16 and
    channels_last, compiled (its seconds apart), and captured as a CUDA graph (its seconds apart).
 2. 1, 2, 4, 8 and 16 trainings at once on the GPU, as processes, as processes under NVIDIA's MPS where its daemon can be
    started, and as captured graphs on streams of one process; times the speed of one.
@@ -41,6 +42,7 @@ from training_speed import CLASSES, NETWORKS
 from usual_script import Training, usual_network
 
 from chromosome import STANDARD_GENES, Encoding, decode, phenotype
+from hardware import cores
 from image_data import ImageData, image_tensor, load_image_data, to_device
 from model_cost import model_cost
 from model_generator import build_model
@@ -181,7 +183,7 @@ def measure_usual(folder: Path, name: str, batch: int, device: torch.device, sec
     )
     pictures = datasets.ImageFolder(str(folder), transform)
     loader = DataLoader(
-        pictures, batch, shuffle=True, num_workers=8, drop_last=True, pin_memory=device.type == "cuda",
+        pictures, batch, shuffle=True, num_workers=min(8, cores()), drop_last=True, pin_memory=device.type == "cuda",
         persistent_workers=True,
     )  # fmt: skip
     batches = itertools.chain.from_iterable(itertools.repeat(loader))
@@ -196,11 +198,11 @@ def measure_usual(folder: Path, name: str, batch: int, device: torch.device, sec
     return statistics.median(slice_speed(step, batch, device, seconds) for _ in range(3))
 
 
-def steps_table(device: torch.device, seconds: float) -> None:
+def steps_table(device: torch.device, networks: Sequence[str], seconds: float) -> None:
     print(f"\n{'network':8}{'batch':>6}  {'way':30}{'images/s':>10}{'s/epoch':>9}{'first steps, s':>16}")
     with tempfile.TemporaryDirectory() as folder:
         write_pictures(Path(folder))
-        for name in NETWORKS:
+        for name in networks:
             for batch in (64, 128, 512):
                 usual = measure_usual(Path(folder), name, batch, device, seconds)
                 print(f"{name:8}{batch:6}  {'usual script, pictures on disk':30}{usual:10,.0f}{EPOCH / usual:9.2f}")
@@ -315,9 +317,11 @@ class Utilisation:
         return f"{statistics.mean(self.samples):.0f}%" if self.samples else "–"
 
 
-def together_table(device: torch.device, seconds: float, counts: Sequence[int]) -> None:
+def together_table(device: torch.device, networks: Sequence[str], seconds: float, counts: Sequence[int]) -> None:
     print(f"\n{'network':8}{'at once':>8}  {'way':28}{'images/s':>10}{'× one':>7}{'GPU':>6}")
-    for name in ("small", "middle"):
+    for name in networks:
+        if name == "large":
+            continue  # one fills a GPU
         with multi_process_service() as has_service:
             kinds = ["processes under MPS"] if has_service else []
             if not has_service:
@@ -367,6 +371,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", help="CIFAR-10 as an .npz file, for the training to 94%%")
     parser.add_argument("--seconds", type=float, default=0.5, help="of each of the slices of a figure")
+    parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS)
     parser.add_argument("--counts", type=int, nargs="+", default=[1, 2, 4, 8, 16], help="trainings at once")
     parser.add_argument("--device", default="cuda")
     options = parser.parse_args()
@@ -374,8 +379,8 @@ def main() -> None:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU: the figures mean nothing"
     print(f"{name}; Python {sys.version.split()[0]}, torch {torch.__version__}; {time.strftime('%Y-%m-%d')}")
     clock = time.perf_counter()
-    steps_table(device, options.seconds)
-    together_table(device, options.seconds, options.counts)
+    steps_table(device, options.networks, options.seconds)
+    together_table(device, options.networks, options.seconds, options.counts)
     if options.dataset:
         train_to_94(options.dataset, device)
     print(f"\n{time.perf_counter() - clock:.0f} s in all")
