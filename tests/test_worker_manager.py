@@ -257,3 +257,12 @@ def test_a_signal_stops_the_run_and_what_ended_is_kept(number: int) -> None:
         assert queue.results.keys() == {result.key for result in observer.ended}
         with pytest.raises(StopRequested):
             signal.raise_signal(number)  # the second is immediate, wherever it arrives
+
+
+def test_no_library_that_a_request_to_stop_meets_on_its_way_swallows_it() -> None:
+    with pytest.raises(StopRequested), StopSignals():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        except Exception:  # as imports of optional parts are wrapped
+            pytest.fail("the request was swallowed")
