@@ -85,6 +85,7 @@ def build_parser() -> Parser:
 
 
 def count_or_auto(text: str) -> int | None:
+    """The value of a flag that takes a number or "auto" (None)."""
     return None if text == "auto" else int(text)
 
 

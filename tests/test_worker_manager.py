@@ -79,57 +79,42 @@ def test_the_longest_job_starts_first() -> None:
 
 
 class Together(Record):
-    """Watches which trainings run at the same time."""
+    """Watches which trainings of a queue run at the same time, whenever one starts."""
 
-    def __init__(self) -> None:
+    def __init__(self, queue: JobQueue) -> None:
         super().__init__()
-        self.places: dict[str, str] = {}  # slot by the name of what it trains
-        self.most: set[str] = set()
+        self.queue = queue
+        self.seen: list[set[str]] = []
 
     def job_started(self, slot: str, attempt: Attempt) -> None:
         super().job_started(slot, attempt)
-        # A slot's next job starts before the end of its last one is told.
-        self.places = {name: where for name, where in self.places.items() if where != slot} | {attempt.name: slot}
-        self.most = max(self.most, set(self.places), key=len)
-
-    def job_ended(self, slot: str, attempt: Attempt, result: TrainingResult) -> None:
-        super().job_ended(slot, attempt, result)
-        self.places.pop(attempt.name, None)
-
-    def job_retried(self, slot: str, attempt: Attempt, status: str, reason: str) -> None:
-        super().job_retried(slot, attempt, status, reason)
-        self.places.pop(attempt.name, None)
+        self.seen.append({each.name for each in self.queue.running.values()})
 
 
 @pytest.mark.parametrize(("devices", "at_once"), [(["a", "a", "a"], 2), (["a", "b", "c"], 3)])
 def test_trainings_share_the_memory_of_their_device(devices: list[str], at_once: int) -> None:
     slots = [Slot(name=str(number), device=device, memory=25) for number, device in enumerate(devices)]
-    record, queue = Together(), JobQueue()
+    queue = JobQueue()
+    record = Together(queue)
     for number in range(12):
         queue.add(job(f"nap {number}"), name=str(number), work=1.0, need=MemoryNeed(fixed=10))
     with WorkerManager(slots, "tests.trainers:start", {}) as workers:
         workers.run(queue, record)
     assert len(record.ended) == 12
-    assert len(record.most) == at_once
+    assert max(map(len, record.seen)) == at_once
 
 
-def test_a_training_that_failed_is_tried_again_alone_where_trainings_share_a_gpu(tmp_path: Path) -> None:
+def test_a_training_that_failed_is_tried_again_alone_where_trainings_share_a_gpu() -> None:
     slots = [Slot(name=str(number), device="gpu 0", is_tuned=True) for number in range(4)]
-    record, queue = Together(), JobQueue()
+    queue = JobQueue()
+    record = Together(queue)
     for number in range(40):
         queue.add(job(f"{'raise' if number == 20 else 'ok'} {number}"), name=str(number), work=1.0)
-    beside: list[set[str]] = []
-
-    def job_started(slot: str, attempt: Attempt) -> None:
-        Together.job_started(record, slot, attempt)
-        if attempt.number > 1:
-            beside.append({each.name for each in queue.running.values()})
-
-    record.job_started = job_started  # type: ignore[method-assign]
     with WorkerManager(slots, "tests.trainers:start", {}) as workers:
         workers.run(queue, record)
     assert sum(result.status == "done" for result in record.ended) == 39
-    assert beside == [{"20"}, {"20"}]
+    again = [seen for seen, (_, name) in zip(record.seen, record.started, strict=True) if name == "20"][1:]
+    assert again == [{"20"}, {"20"}]
 
 
 def test_workers_may_start_before_it_is_known_what_they_train_with() -> None:
@@ -260,9 +245,12 @@ def test_a_signal_stops_the_run_and_what_ended_is_kept(number: int) -> None:
 
 
 def test_no_library_that_a_request_to_stop_meets_on_its_way_swallows_it() -> None:
-    with pytest.raises(StopRequested), StopSignals():
+    def import_something() -> None:
         try:
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(10)
-        except Exception:  # as imports of optional parts are wrapped
+        except Exception:  # as optional parts are imported
             pytest.fail("the request was swallowed")
+
+    with StopSignals(), pytest.raises(StopRequested):
+        import_something()
