@@ -21,7 +21,7 @@ faults: .venv/dev  ## the full counts of the fault tests (hours); PROMISE=, COUN
 	$(BIN)/python -m tests.faults $(if $(PROMISE),--promise $(PROMISE)) $(if $(COUNT),--count $(COUNT)) \
 		$(if $(SEED),--seed $(SEED))
 
-bench: .venv/bench  ## the CPU benchmarks, in short (half an hour; leave the machine alone meanwhile)
+bench: .venv/bench  ## the CPU benchmarks, in short (17 minutes; leave the machine alone meanwhile)
 	$(BIN)/python benchmarks/engine_speed.py
 	$(BIN)/python benchmarks/schedule.py
 	$(BIN)/python benchmarks/memory.py --networks 4

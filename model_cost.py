@@ -31,6 +31,7 @@ class ModelCost:
 
     parameters: int
     flops: int
+    small_flops: int  # those of convolutions that read small maps
     activations: int  # values kept for the backward pass of one image
     largest: int  # values that the largest layer reads and writes for one image, not kept
     patches: int  # values that a convolution on small maps, as a matrix product, reads for one image
@@ -45,7 +46,7 @@ class ModelCost:
 def model_cost(architecture: Architecture) -> ModelCost:
     """The cost of a network in closed form, without building it."""
     channels, height, width = architecture.input_shape
-    parameters = flops = largest = patches = 0
+    parameters = flops = small_flops = largest = patches = 0
     activations = channels * height * width  # read by the first convolution
     # Activations work in place on what the next convolution keeps; GELU cannot, and keeps its input as well.
     kept_by_activation = 2 if architecture.activation == "GELU" else 1
@@ -54,11 +55,13 @@ def model_cost(architecture: Architecture) -> ModelCost:
     for layer, channels, height, width in architecture.feature_maps():
         weights = layer.kernel**2 * channels * layer.filters
         read = channels * height * width
-        if height * width <= SMALL_MAP:
+        is_small = height * width <= SMALL_MAP
+        if is_small:
             patches = max(patches, layer.kernel**2 * read)
         height, width = -(-height // layer.stride), -(-width // layer.stride)
         parameters += weights + 2 * layer.filters
         flops += 2 * weights * height * width
+        small_flops += 2 * weights * height * width if is_small else 0
         activations += layer.filters * height * width  # read by the pooling, or by the normalisation
         largest = max(largest, read + layer.filters * height * width)
         if layer.pool:
@@ -68,4 +71,11 @@ def model_cost(architecture: Architecture) -> ModelCost:
     features = architecture.layers[-1].filters
     parameters += (features + 1) * architecture.classes
     flops += 2 * features * architecture.classes
-    return ModelCost(parameters=parameters, flops=flops, activations=activations, largest=largest, patches=patches)
+    return ModelCost(
+        parameters=parameters,
+        flops=flops,
+        small_flops=small_flops,
+        activations=activations,
+        largest=largest,
+        patches=patches,
+    )

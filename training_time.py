@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chromosome import Architecture
-from model_cost import SMALL_MAP, model_cost
+from model_cost import model_cost
 
 # Seconds for a FLOP on maps that are not small, for one on small maps, for a value that is kept, for a weight in
 # one step, and for a layer of one step; on one core with AMX. On another device all of them are others by about the
@@ -30,12 +30,8 @@ class Effort:
     def features(self) -> NDArray[np.float64]:
         """FLOPs on larger and on small maps, values kept, weights and layers, of all images and steps."""
         cost, steps = model_cost(self.architecture), self.images / self.batch
-        small = sum(
-            2 * layer.kernel**2 * channels * layer.filters * height * width
-            for layer, channels, height, width in self.architecture.feature_maps()
-            if height * width <= SMALL_MAP and layer.stride == 1
-        )
-        work = [3 * (cost.flops - small), 3 * small, cost.activations]  # forward, and twice as much backward
+        # Forward, and twice as much backward.
+        work = [3 * (cost.flops - cost.small_flops), 3 * cost.small_flops, cost.activations]
         launches = [cost.parameters, len(self.architecture.layers)]
         return np.array([*(value * self.images for value in work), *(value * steps for value in launches)], float)
 

@@ -225,6 +225,8 @@ class WorkerManager:
                 self._selector.unregister(stop)
 
     def _feed(self, jobs: JobQueue, observer: Observer) -> None:
+        if not jobs.waiting:
+            return  # else each of many idle workers would look at all the others
         for worker in self._workers.values():
             if not worker.is_ready or worker.attempt is not None:
                 continue

@@ -74,21 +74,9 @@ def run(trial: Trial) -> float:
     architecture = decode(Encoding(images.input_shape, images.classes), trial.chromosome)
     protocol = resolve_protocol(trial.protocol, config, images.input_shape, gpu=False)
     if trial.way == "usual script":
-        from usual_script import train_usual
+        from usual_script import train_by_protocol
 
-        result = train_usual(
-            architecture,
-            images.split("train"),
-            images.split("validation"),
-            epochs=protocol.epochs,
-            batch_size=protocol.batch_size,
-            learning_rate=protocol.learning_rate,
-            flip=protocol.flip == "on",
-            padding=protocol.crop_padding or 0,
-            in_memory=True,
-            threads=1,
-            seed=trial.seed,
-        )
+        result = train_by_protocol(architecture, images, protocol, in_memory=True, threads=1, seed=trial.seed)
         return result.accuracies[-1]
     job = TrainingJob(
         phenotype=phenotype(architecture),

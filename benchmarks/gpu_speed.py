@@ -1,4 +1,4 @@
-"""All that is to be known of one GPU in one go, in under eight minutes: steps, CUDA graphs, trainings at once.
+"""All that is to be known of one GPU in one go, eight minutes at most by plan: steps, CUDA graphs, trainings at once.
 
 usage: python benchmarks/gpu_speed.py [--dataset cifar10.npz] [--seconds S]
        python benchmarks/gpu_speed.py --device cpu --networks small --counts 1 2 --seconds 0.1
@@ -38,7 +38,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from training_speed import CLASSES, NETWORKS
+from training_speed import CLASSES, NETWORKS, steps_of
 from usual_script import Training, usual_network
 
 from chromosome import STANDARD_GENES, Encoding, decode, phenotype
@@ -102,18 +102,6 @@ def make_loop(way: Way, name: str, batch: int, device: torch.device) -> Training
     )
     capture = capture_cuda_graph if device.type == "cuda" else None
     return TrainingLoop(protocol, model, *random_data(device), micro_batch=batch, seed=0, capture=capture)
-
-
-def steps_of(loop: TrainingLoop) -> Callable[[], None]:
-    """A function that makes one step after the other, through as many epochs as it takes."""
-    places = itertools.cycle(range(loop.steps))
-
-    def step() -> None:
-        if next(places) == 0:
-            loop.start_epoch()
-        loop.advance()
-
-    return step
 
 
 def wait_for(device: torch.device) -> None:
@@ -279,12 +267,13 @@ def multi_process_service() -> Iterator[bool]:
             yield False
             return
         os.environ |= {"CUDA_MPS_PIPE_DIRECTORY": folder, "CUDA_MPS_LOG_DIRECTORY": folder}
+        started = False
         try:
             started = subprocess.run([control, "-d"], check=False, timeout=20).returncode == 0
             yield started
+        finally:
             if started:
                 subprocess.run([control], input=b"quit\n", check=False, timeout=20)
-        finally:
             for name in ("CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY"):
                 del os.environ[name]
 
@@ -323,11 +312,10 @@ def together_table(device: torch.device, networks: Sequence[str], seconds: float
         if name == "large":
             continue  # one fills a GPU
         with multi_process_service() as has_service:
-            kinds = ["processes under MPS"] if has_service else []
-            if not has_service:
+            if has_service:
+                _rows("processes under MPS", processes_at_once, name, device, seconds, counts)
+            else:
                 print("MPS could not be started: no row with it")
-            for kind in kinds:
-                _rows(kind, processes_at_once, name, device, seconds, counts)
         _rows("processes", processes_at_once, name, device, seconds, counts)
         _rows("graphs on streams", streams_at_once, name, device, seconds, counts)
 

@@ -87,9 +87,7 @@ def watch_run(dataset: str) -> None:
     print(f"\n{'process of a run on ' + Path(dataset).name:32}{'peak PSS, MiB':>15}{'peak USS, MiB':>15}")
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, str(ROOT / "evolution.py"), "--dataset", dataset, "--generations", "1"]
-        command += ["--population", "4", "--epochs", "1", "--train_limit", "60000", "--output_dir", folder]
-        if dataset == "digits":
-            command[command.index("60000")] = "1000"
+        command += ["--population", "4", "--epochs", "1", "--output_dir", folder]
         run = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         peaks: dict[str, tuple[int, int]] = {}
         begin = time.monotonic()

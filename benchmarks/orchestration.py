@@ -15,7 +15,7 @@ interpreter. All instants are taken inside the workers.
 - idle: 1 − inside / (workers × wall), the share of the devices' time that no training used.
 
 Ours hands out the longest training first, the others get them in the order drawn. Two rows of ours do more than the
-others: they write weights durably, and seal each result, as a run does. Optuna's sampler (TPE) proposes 19 bits for
+others: they write weights, and have both on disk, as a run does. Optuna's sampler (TPE) proposes 19 bits for
 each trial, as in use, but what is trained are the same networks; waits of its threads for each other (for the
 interpreter's lock) lie inside the trainings, so that they show in its wall, not in its idle share. Systems that take
 seconds for a job get fewer of them, as the table says.
@@ -49,7 +49,7 @@ from chromosome import STANDARD_LENGTH, Encoding, architecture_of
 from hardware import cores, processor_name
 from job_queue import Attempt, JobQueue
 from records import Cost, DataConfig, Epoch, TrainingConfig, TrainingJob, TrainingResult, from_json
-from run_directory import RunDirectory
+from run_directory import RunDirectory, make_durable
 from run_state import seal_result
 from worker_manager import Slot, WorkerManager
 
@@ -128,6 +128,8 @@ class Recorder:
         if result.status != "done":
             raise RuntimeError(f"{attempt.name} failed: {result.status} ({result.reason})")
         if self.run is not None:
+            if result.weights is not None:
+                make_durable(self.run.root / result.weights)
             seal_result(self.run, result)
         self.spans.append((result.cost.started, result.cost.started + result.cost.seconds))
 

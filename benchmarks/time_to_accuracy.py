@@ -188,7 +188,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def search_by_optuna(goal: Goal, seed: int) -> None:
     """Prints the validation accuracy of one training after the other, until one reaches the target."""
     import optuna
-    from usual_script import train_usual
+    from usual_script import train_by_protocol
 
     from image_data import load_image_data
     from train_model import resolve_protocol
@@ -199,17 +199,7 @@ def search_by_optuna(goal: Goal, seed: int) -> None:
     encoding = Encoding(data.input_shape, data.classes)
 
     def objective(trial: optuna.Trial) -> float:
-        result = train_usual(
-            decode(encoding, suggest_chromosome(trial)),
-            data.split("train"),
-            data.split("validation"),
-            epochs=protocol.epochs,
-            batch_size=protocol.batch_size,
-            learning_rate=protocol.learning_rate,
-            flip=protocol.flip == "on",
-            padding=protocol.crop_padding or 0,
-            seed=seed,
-        )
+        result = train_by_protocol(decode(encoding, suggest_chromosome(trial)), data, protocol, seed=seed)
         print(result.accuracies[-1], flush=True)
         if result.accuracies[-1] >= goal.target:
             trial.study.stop()

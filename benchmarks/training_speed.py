@@ -35,6 +35,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -42,6 +43,9 @@ from chromosome import Architecture, Encoding, decode
 from devices import KEEP_PAGES
 from hardware import cores, processor_name
 from model_cost import model_cost
+
+if TYPE_CHECKING:
+    from training_loop import TrainingLoop
 
 NETWORKS = {"small": "0000100000001111111", "middle": "0100100000001011011", "large": "1101000000001111111"}
 IMAGES, BATCH, PADDING, CLASSES = 25_600, 128, 2, 10
@@ -119,10 +123,15 @@ def our_step(architecture: Architecture, data: tuple[object, object], compiled: 
         model.compile()
     protocol = TrainingConfig(epochs=10_000, crop_padding=PADDING, flip="on", precision="bfloat16", cuda_graph="off")
     loop = TrainingLoop(protocol, model.train(), images.permute(0, 3, 1, 2), labels, BATCH, seed=0)
-    steps = itertools.cycle(range(loop.steps))
+    return steps_of(loop)
+
+
+def steps_of(loop: TrainingLoop) -> Callable[[], None]:
+    """A function that makes one step after the other, through as many epochs as it takes."""
+    places = itertools.cycle(range(loop.steps))
 
     def step() -> None:
-        if next(steps) == 0:
+        if next(places) == 0:
             loop.start_epoch()
         loop.advance()
 

@@ -27,6 +27,7 @@ from torchvision import transforms
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from chromosome import Architecture
+from image_data import ImageData
 from records import TrainingConfig
 
 Split = tuple[NDArray[np.uint8], NDArray[np.int64]]  # images (N, H, W, C), labels (N,)
@@ -235,6 +236,23 @@ def train_usual(
         accuracies=tuple(accuracies),
         seconds=time.perf_counter() - clock,
         images_per_second=images / training_seconds,
+    )
+
+
+def train_by_protocol(
+    architecture: Architecture, images: ImageData, protocol: TrainingConfig, **options: Any
+) -> UsualResult:
+    """`train_usual` on the splits of `images`, with what a resolved protocol says; `options` are the others."""
+    return train_usual(
+        architecture,
+        images.split("train"),
+        images.split("validation"),
+        epochs=protocol.epochs,
+        batch_size=protocol.batch_size,
+        learning_rate=protocol.learning_rate,
+        flip=protocol.flip == "on",
+        padding=protocol.crop_padding or 0,
+        **options,
     )
 
 
