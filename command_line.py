@@ -56,6 +56,13 @@ def _with_underscores(argument: str) -> str:
     return "--" + flag[2:].replace("-", "_") + equals + value
 
 
+class Several(argparse.Action):
+    """Keeps the values of a flag that takes several as a tuple, as the records have them."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
+        setattr(namespace, self.dest, tuple(values))
+
+
 def add_settings(parser: argparse.ArgumentParser, title: str, record: type, **defaults: Any) -> None:
     """One flag for each field of a settings record, in a group of its own.
 
@@ -67,18 +74,22 @@ def add_settings(parser: argparse.ArgumentParser, title: str, record: type, **de
     for item in dataclasses.fields(record):
         default = defaults.get(item.name, item.default)
         kind, text = _plain_type(types_of[item.name]), item.metadata["help"]
-        shown = "" if default is None else f" (default: {'off' if default is False else default})"
+        words = " ".join(default) if isinstance(default, tuple) else "off" if default is False else default
+        shown = "" if default is None else f" (default: {words})"
         options: dict[str, Any] = {
             "dest": item.name,
             "default": argparse.SUPPRESS,
             "help": (text + shown).replace("%", "%%"),
         }
+        if typing.get_origin(kind) is tuple:
+            options |= {"nargs": "+", "action": Several, "metavar": "NAME"}
+            kind = typing.get_args(kind)[0]
         if kind is bool:
             group.add_argument(f"--{item.name}", action="store_true", **options)
         else:
             choices = item.metadata["choices"]
-            metavar = None if choices else {int: "N", float: "X", str: "NAME"}[kind]
-            group.add_argument(f"--{item.name}", type=kind, choices=choices, metavar=metavar, **options)
+            options.setdefault("metavar", None if choices else {int: "N", float: "X", str: "NAME"}[kind])
+            group.add_argument(f"--{item.name}", type=kind, choices=choices, **options)
 
 
 def _plain_type(hint: Any) -> type:

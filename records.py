@@ -6,6 +6,7 @@ import functools
 import hashlib
 import json
 import math
+import statistics
 import sys
 import types
 import typing
@@ -96,7 +97,8 @@ def _setting(default: Any, help: str, choices: tuple[str, ...] | None = None, re
 def _require_choices(record: Any) -> None:
     for item in fields(record):
         choices, value = item.metadata["choices"], getattr(record, item.name)
-        _require(choices is None or value in choices, item.name, f"one of {', '.join(choices or ())}", repr(value))
+        for each in value if isinstance(value, tuple) else (value,):
+            _require(choices is None or each in choices, item.name, f"one of {', '.join(choices or ())}", repr(each))
 
 
 def _require(holds: bool, name: str, expected: str, found: object) -> None:
@@ -104,17 +106,55 @@ def _require(holds: bool, name: str, expected: str, found: object) -> None:
         raise InputError(f"--{name} must be {expected}, but is {found}")
 
 
+OBJECTIVES = ("accuracy", "parameters", "flops", "latency")
+AUTO_FINALISTS = 3
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvolutionConfig:
     """The settings of the search. Raises `InputError` for values that have no meaning."""
 
     generations: int = _setting(20, "generations to evolve, counted from 1", resume=True)
+    budget: int | None = _setting(
+        None, "end after so many full trainings instead; shorter ones count by their epochs (default: no)", resume=True
+    )
     population: int = _setting(10, "individuals in each generation")
+    algorithm: str = _setting(
+        "genetic",
+        "how networks are proposed; the others to compare with, at the same budget",
+        ("genetic", "aging", "random", "local_search"),
+    )
     crossover: str = _setting("uniform", "crossover operator", ("uniform", "one_point", "two_point"))
     crossover_prob: float = _setting(0.9, "probability that two parents are crossed, 0 to 1")
     mutation_prob: float | None = _setting(None, "probability that a bit is flipped, 0 to 1 (default: 1/length)")
     tournament_size: int = _setting(3, "individuals drawn for each tournament")
     elitism: int = _setting(2, "best individuals carried over unchanged")
+    surrogate: str = _setting(
+        "auto",
+        "auto: a model of the results so far screens the offspring of the genetic algorithm",
+        ("auto", "off"),
+    )
+    early_stopping: str = _setting(
+        "none",
+        "halving: all train for few epochs, the best go on to more; median: a training under the median ends",
+        ("none", "halving", "median"),
+    )
+    reduction_factor: int = _setting(3, "of halving: one in so many goes on, to so many times the epochs")
+    objectives: tuple[str, ...] = _setting(
+        ("accuracy",), "what to optimise: accuracy, and any of the others", OBJECTIVES
+    )
+    max_parameters: int | None = _setting(None, "networks of more parameters lose to all within (default: no limit)")
+    max_flops: int | None = _setting(None, "the same for FLOPs of one image (default: no limit)")
+    max_latency: float | None = _setting(
+        None, "the same for milliseconds to classify one image, as measured (default: no limit)"
+    )
+    finalists: int | None = _setting(
+        None,
+        f"train so many of the best again with fresh seeds, and pick by the mean "
+        f"(default: {AUTO_FINALISTS} where that costs at most a tenth of the run)",
+        resume=True,
+    )
+    final_seeds: int = _setting(3, "fresh seeds for each finalist", resume=True)
     final_epochs: int | None = _setting(
         None,
         "train the best once more for this many epochs, on training and validation data (default: no)",
@@ -141,9 +181,40 @@ class EvolutionConfig:
             f"at least 0 and under the population ({self.population})",
             self.elitism,
         )
-        if self.final_epochs is not None:
-            _require(self.final_epochs >= 1, "final_epochs", "at least 1", self.final_epochs)
+        _require(self.reduction_factor >= 2, "reduction_factor", "at least 2", self.reduction_factor)
+        if self.objectives[0] != "accuracy" or len(set(self.objectives)) < len(self.objectives):
+            expected = "accuracy and then any of " + ", ".join(OBJECTIVES[1:]) + ", each once"
+            _require(False, "objectives", expected, " ".join(self.objectives))
+        for name in ("budget", "max_parameters", "max_flops", "max_latency", "final_seeds", "final_epochs"):
+            value = getattr(self, name)
+            if name == "max_latency":
+                _require(value is None or (math.isfinite(value) and value > 0), name, "a number over 0", value)
+            else:
+                _require(value is None or value >= 1, name, "at least 1", value)
+        if self.finalists is not None:
+            most = self.budget or self.generations * self.population
+            expected = f"between 0 and the number of individuals ({most})"
+            _require(0 <= self.finalists <= most, "finalists", expected, self.finalists)
         _require(self.seed >= 0, "seed", "0 or more", self.seed)
+
+    @property
+    def finalists_trained(self) -> int:
+        """How many finalists there are; where nobody said, as many as cost at most a tenth of the run."""
+        if self.finalists is not None:
+            return self.finalists
+        run = self.budget or self.generations * self.population
+        return AUTO_FINALISTS if 10 * AUTO_FINALISTS * self.final_seeds <= run else 0
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The limits that are set, by objective; latency in seconds."""
+        latency = None if self.max_latency is None else self.max_latency / 1000
+        found = {"parameters": self.max_parameters, "flops": self.max_flops, "latency": latency}
+        return {name: limit for name, limit in found.items() if limit is not None}
+
+    @property
+    def needs_latency(self) -> bool:
+        return "latency" in self.objectives or self.max_latency is not None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -281,6 +352,7 @@ class TrainingJob:
     data_fingerprint: str
     replicate: int = 0
     split: str = "train"
+    stop_below: tuple[float, ...] = ()  # accuracies by epoch, under which the training ends early
 
     @property
     def key(self) -> str:
@@ -310,6 +382,7 @@ class Cost:
     images_per_second: float = 0.0
     peak_memory: int | None = None  # bytes, of the worker process (CPU) or of the allocator (GPU)
     device: str = ""
+    reused: str = ""  # the folder of the run that paid for it
     hardware: str = ""  # the processor or GPU in words
     note: str = ""  # what a person should know of how it ran
     started: float = 0.0  # seconds since 1970
@@ -344,20 +417,61 @@ class TrainingResult:
         """Fitness of the network after its last epoch; None for a failure or without validation images."""
         if self.status != "done" or self.epochs[-1].accuracy is None or self.epochs[-1].loss is None:
             return None
-        return Fitness(value=self.epochs[-1].accuracy, loss=self.epochs[-1].loss, parameters=self.parameters)
+        return Fitness(
+            value=self.epochs[-1].accuracy,
+            loss=self.epochs[-1].loss,
+            parameters=self.parameters,
+            flops=self.flops,
+            epochs=len(self.epochs),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fitness:
-    """What selection compares: higher `value` first, then lower `loss`, then fewer `parameters`."""
+    """What selection compares: who keeps the limits first, then who trained longer, then higher `value`.
+
+    Ties go to the lower `loss`, then to fewer `parameters`. `violation` sums the shares by which
+    limits are passed (Deb 2000: of two that pass them, the lesser violation wins). `latency` is in
+    seconds for one image, None where it was not measured.
+    """
 
     value: float
     loss: float = 0.0
     parameters: int = 0
+    flops: int = 0
+    latency: float | None = None
+    epochs: int = 0
+    violation: float = 0.0
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.value) and math.isfinite(self.loss)):
             raise ValueError(f"fitness must be finite, but is {self}; a failed training has None")
+
+    @property
+    def rank(self) -> tuple[float, int, float, float, int]:
+        """Sort key, best first."""
+        return (self.violation, -self.epochs, -self.value, self.loss, self.parameters)
+
+    def objective(self, name: str) -> float:
+        """An objective, to be minimised. Raises ValueError for a latency that was not measured."""
+        value: float | None = -self.value if name == "accuracy" else getattr(self, name)
+        if value is None:
+            raise ValueError(f"the {name} of {self} was not measured")
+        return value
+
+    def within(self, limits: dict[str, float], latency: float | None) -> Fitness:
+        """The same with its latency, and with what it passes the limits by."""
+        measured = replace(self, latency=latency)
+        passed = (measured.objective(name) / limit - 1 for name, limit in limits.items())
+        return replace(measured, violation=sum(max(0.0, share) for share in passed))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Forecast:
+    """The fitness that the predictor expected of a network before it was trained, and its standard deviation."""
+
+    mean: float
+    deviation: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -372,18 +486,18 @@ class Individual:
     jobs: tuple[str, ...] = ()  # keys
     fitness: Fitness | None = None
     failure: str | None = None  # the status and reason of a failed training
+    earlier: tuple[Fitness, ...] = ()  # after the shorter trainings that came before the last
+    forecast: Forecast | None = None
 
     @property
     def name(self) -> str:
         return f"gen{self.generation}/ind{self.index}"
 
     @property
-    def rank(self) -> tuple[bool, float, float, int, str, int, int]:
+    def rank(self) -> tuple[Any, ...]:
         """Sort key, best first; ties are broken to the last bit, so that no order is left to chance."""
         place = (self.chromosome, self.generation, self.index)
-        if self.fitness is None:
-            return (True, 0.0, 0.0, 0, *place)
-        return (False, -self.fitness.value, self.fitness.loss, self.fitness.parameters, *place)
+        return (True, *place) if self.fitness is None else (False, *self.fitness.rank, *place)
 
     def evaluated(self, value: float | None, loss: float = 0.0, parameters: int = 0) -> Individual:
         """This individual with its fitness; None stands for a failed evaluation."""
@@ -424,6 +538,25 @@ class TestScore:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Finalist:
+    """A network that was trained again with fresh seeds, and the validation accuracies that it reached."""
+
+    individual: str
+    chromosome: str
+    accuracies: tuple[float, ...]  # of the trainings that succeeded
+
+    @property
+    def mean(self) -> float:
+        return statistics.fmean(self.accuracies)
+
+    @property
+    def standard_error(self) -> float | None:
+        """Of the mean; None for a single training."""
+        count = len(self.accuracies)
+        return statistics.stdev(self.accuracies) / math.sqrt(count) if count > 1 else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ModelInfo:
     """What goes with a weights file: the network, its data, where it came from, what it reached."""
 
@@ -437,6 +570,7 @@ class ModelInfo:
     split: str  # what the weights were trained on: "train", or "all" with the validation images
     weights: str | None  # path inside the run's folder
     result: TrainingResult | None
+    finalists: tuple[Finalist, ...] = ()  # the best by mean first
     test: TestScore | None = None
 
 

@@ -1,0 +1,44 @@
+"""Fewer epochs for poor networks: successive halving inside a generation, and the median rule."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from itertools import zip_longest
+
+RUNGS = 3
+
+
+def rungs(epochs: int, factor: int) -> tuple[int, ...]:
+    """The epochs of each rung, the full training last: `epochs`/factor², `epochs`/factor, `epochs`.
+
+    Each has one epoch at least and is longer than the one before (Jamieson & Talwalkar 2016, with
+    a whole training at every rung in place of a training that goes on).
+    """
+    shares = (epochs / factor**power for power in reversed(range(RUNGS)))
+    return tuple(sorted({max(1, round(share)) for share in shares}))
+
+
+def promoted(count: int, factor: int) -> int:
+    """How many of `count` networks go on to the next rung."""
+    return -(-count // factor)
+
+
+def rung_sizes(count: int, epochs: int, factor: int) -> list[tuple[int, int]]:
+    """How many of `count` new networks train for how many epochs."""
+    sizes = []
+    for length in rungs(epochs, factor):
+        sizes.append((count, length))
+        count = promoted(count, factor)
+    return sizes
+
+
+def median_curve(curves: Sequence[Sequence[float]]) -> tuple[float, ...]:
+    """The median accuracy at each epoch, over the trainings that reached it (after Golovin et al. 2017, sec. 3.2)."""
+    return tuple(statistics.median(value for value in values if value is not None) for values in zip_longest(*curves))
+
+
+def affordable(most: int, epochs_left: float, epochs: int, factor: int) -> int:
+    """How many new networks, at most `most`, can go through all rungs for so many epochs together."""
+    costs = (sum(size * length for size, length in rung_sizes(count, epochs, factor)) for count in range(1, most + 1))
+    return sum(cost <= epochs_left for cost in costs)
