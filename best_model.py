@@ -10,13 +10,13 @@ from torch import nn
 from chromosome import architecture_of
 from image_data import ImageData, image_tensor
 from model_generator import load_model
-from records import InputError, ModelInfo, RunFault, TestScore
+from records import Finalist, Individual, InputError, ModelInfo, RunFault, TestScore, TrainingJob
 from run_directory import RunDirectory, file_sha256, sealed, write_durably
-from run_state import INFO, read_info
+from run_state import INFO, PARETO, read_info
 from search import Search
 from train_model import accuracy_and_loss, predict
 
-FINAL = "final"  # the name under which the last, longer training of the best keeps its files
+FINAL = "final"  # the name under which the trainings after the last generation keep their files
 
 
 def hand_over(search: Search, data: ImageData, device: torch.device) -> ModelInfo:
@@ -24,14 +24,14 @@ def hand_over(search: Search, data: ImageData, device: torch.device) -> ModelInf
 
     A model that was handed over before, by a run that was resumed after its end, is not tested again.
     """
-    run, best = search.run, search.engine.best
-    if best is None or best.fitness is None:
-        raise RunFault("no training has succeeded, so there is no best network")
-    job = search.job(best)
+    run = search.run
+    best, finalists, job, name = choose(search)
     if (final_epochs := search.state.search.final_epochs) is not None:
-        job = replace(job, protocol=replace(job.protocol, epochs=final_epochs), split="all")
-    result = search.trained(job, best.name if final_epochs is None else FINAL)
-    info = replace(search.info(best), split=job.split, result=result, weights=result.weights)
+        protocol = replace(job.protocol, epochs=final_epochs)
+        job, name = replace(job, protocol=protocol, split="all", replicate=0, stop_below=()), FINAL
+    result = search.trained(job, name)
+    info = replace(search.info(best), split=job.split, result=result, weights=result.weights, finalists=finalists)
+    _write_front(search)
     if (before := _handed_over_before(run, info)) is not None:
         return before
     for stale in run.best_model.parent.glob("*"):
@@ -42,6 +42,60 @@ def hand_over(search: Search, data: ImageData, device: torch.device) -> ModelInf
     info = replace(info, test=test_score(model, data, device, info.precision))
     write_durably(run.best_info, sealed(INFO, asdict(info)))
     return info
+
+
+def choose(search: Search) -> tuple[Individual, tuple[Finalist, ...], TrainingJob, str]:
+    """The best network, the finalists that it was chosen from, and the training to hand over with its name.
+
+    Finalists are trained with fresh seeds, so that luck in the search does not count, and sorted by
+    the mean that they reach; of the winner's trainings the one with the best accuracy is handed over.
+    Raises `RunFault` if no training has succeeded.
+    """
+    settings = search.state.search
+    best = search.engine.best
+    if best is None:
+        raise RunFault("no training has succeeded, so there is no best network")
+    if settings.finalists_trained == 0:
+        return best, (), search.job_of(best), best.name
+    candidates = search.engine.finalists(settings.finalists_trained)
+    count, seeds = len(candidates), settings.final_seeds
+    search.console.say(f"the best {count} train again, each with {seeds} fresh seeds")
+    trainings = [
+        [replace(search.job_of(each), replicate=seed, stop_below=()) for seed in range(1, seeds + 1)]
+        for each in candidates
+    ]
+    names = {job.key: f"{FINAL}/{job.key[:16]}" for jobs in trainings for job in jobs}
+    results = search.run_jobs({names[job.key]: job for jobs in trainings for job in jobs}, "the finalists")
+    ranked = []
+    for each, jobs in zip(candidates, trainings, strict=True):
+        reached = [(fitness.value, job) for job in jobs if (fitness := results[names[job.key]].fitness) is not None]
+        if reached:
+            accuracies = tuple(value for value, _ in reached)
+            finalist = Finalist(individual=each.name, chromosome=each.chromosome, accuracies=accuracies)
+            ranked.append((finalist, each, max(reached, key=lambda pair: pair[0])[1]))
+    if not ranked:
+        raise RunFault(f"no training of the finalist {candidates[0].name} succeeded")
+    ranked.sort(key=lambda entry: -entry[0].mean)
+    _, best, job = ranked[0]
+    return best, tuple(finalist for finalist, _, _ in ranked), job, names[job.key]
+
+
+def _write_front(search: Search) -> None:
+    """`pareto.json`: the networks that no other beats in all objectives, where there are several."""
+    objectives = search.state.search.objectives
+    if len(objectives) == 1:
+        return
+    front = [
+        {
+            "individual": each.name,
+            "chromosome": each.chromosome,
+            "network": search.info(each).description,
+            "objectives": {name: abs(each.fitness.objective(name)) for name in objectives if each.fitness},
+            "weights": search.info(each).weights,
+        }
+        for each in search.front()
+    ]
+    write_durably(search.run.pareto, sealed(PARETO, {"objectives": list(objectives), "front": front}))
 
 
 def _handed_over_before(run: RunDirectory, info: ModelInfo) -> ModelInfo | None:

@@ -41,11 +41,9 @@ class Console:
         self.terminal = terminal or Terminal(highlight=False, soft_wrap=True)
         self._live: Live | None = None
         self._slots: dict[str, tuple[Attempt, Mapping[str, Any]] | None] = {}
-        self._generation = self._generations = 0
+        self._generation, self._of = 0, ""
         self._done = self._total = 0
-        self._trained = self._later = 0
-        self._seconds = 0.0  # spent in generations that are over
-        self._clock = time.monotonic()
+        self._end: float | None = None  # of the run, as expected, on the monotonic clock
         self._best: float | None = None
         self._values: list[float] = []  # fitness of this generation so far
         self._notes: set[str] = set()  # said already
@@ -55,9 +53,9 @@ class Console:
         if always or not self.quiet:
             self.terminal.print(printable(message), markup=False, emoji=False)
 
-    def open(self, slots: list[str], generations: int) -> None:
-        """Begins the live table, on a terminal."""
-        self._slots, self._generations = dict.fromkeys(slots), generations
+    def open(self, slots: list[str], generations: int | None) -> None:
+        """Begins the live table, on a terminal. `generations` is None where a budget ends the run."""
+        self._slots, self._of = dict.fromkeys(slots), "" if generations is None else f"/{generations}"
         if self.terminal.is_terminal and not self.quiet:
             self._live = Live(
                 console=self.terminal,
@@ -73,19 +71,19 @@ class Console:
             self._live.stop()
             self._live = None
 
-    def generation_started(self, number: int, values: list[float], to_train: int, later: int) -> None:
-        """`values` are known fitnesses, `to_train` jobs follow now and about `later` in generations to come."""
+    def generation_started(self, number: int, values: list[float], to_train: int) -> None:
+        """`values` are known fitnesses; `to_train` networks are new."""
         self._generation, self._values = number, list(values)
-        self.expect(to_train, later)
         known = len(values)
-        self.say(
-            f"generation {number}/{self._generations}: {to_train} to train"
-            + (f", {known} known already" if known else "")
-        )
+        self.say(f"generation {number}{self._of}: {to_train} to train" + (f", {known} known already" if known else ""))
 
-    def expect(self, to_train: int, later: int = 0) -> None:
-        """So many trainings follow now, and about `later` after them."""
-        self._done, self._total, self._later = 0, to_train, later
+    def expect(self, to_train: int) -> None:
+        """So many trainings follow now."""
+        self._done, self._total = 0, to_train
+
+    def foresee(self, seconds: float | None) -> None:
+        """The run is expected to last so many seconds more; None if nothing is known."""
+        self._end = None if seconds is None else time.monotonic() + seconds
 
     def generation_ended(self, generation: Generation, seconds: float, busy: float) -> None:
         """`busy` is the share of the devices' time in which they trained."""
@@ -95,7 +93,7 @@ class Console:
         best = generation.best
         self._best = max(self._best or 0.0, *values)
         self.say(
-            f"generation {generation.number}/{self._generations} done in {duration(seconds)}: "
+            f"generation {generation.number}{self._of} done in {duration(seconds)}: "
             f"best {max(values):.4f} ({best.name}), mean {sum(values) / len(values):.4f}, "
             f"devices {busy:.0%} busy"
         )
@@ -116,7 +114,6 @@ class Console:
         if shown is not None and shown[0].key == attempt.key:  # else the slot has its next job already
             self._slots[slot] = None
         self._done += 1
-        self._trained += 1
         if result.status != "done":
             self.say(f"{attempt.name}: failed, {result.status} after {attempt.number} tries ({result.reason})")
             return
@@ -134,16 +131,14 @@ class Console:
             self.say(f"note: {result.cost.note}")
 
     def remaining(self) -> float | None:
-        """Seconds that are left, by the trainings so far; None before the first."""
-        if not self._trained:
-            return None
-        return (time.monotonic() - self._clock) / self._trained * (self._total - self._done + self._later)
+        """Seconds that are left, as expected; None if nothing is known."""
+        return None if self._end is None else max(0.0, self._end - time.monotonic())
 
     def picture(self) -> RenderableType:
         """The live table: one header line, then one row per device."""
         remaining = self.remaining()
         parts = [
-            f"generation {self._generation}/{self._generations}",
+            f"generation {self._generation}{self._of}",
             f"{self._done}/{self._total} trained",
             f"best {self._best:.4f}" if self._best is not None else "best –",
             f"mean {sum(self._values) / len(self._values):.4f}" if self._values else "mean –",

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +20,9 @@ from audit import audit
 from chromosome import Encoding
 from command_line import DONE, FAULT, STOPPED, Parser, add_settings, command_text, given, run_command
 from data_sources import NAMED_SETS
-from genetic_algorithm import GeneticAlgorithm
+from early_stopping import rungs
+from network_space import NetworkSpace
+from objectives import quantity
 from records import (
     VERSION,
     DataConfig,
@@ -33,6 +37,7 @@ from records import (
 )
 from run_directory import RunDirectory
 from run_state import load_state, refuse_changes, save_state
+from search_algorithms import new_search
 from worker_manager import Slot, StopRequested, StopSignals, WorkerManager
 
 # Whatever imports torch is imported after the folder is locked, so that a refusal is instant.
@@ -79,7 +84,17 @@ def build_parser() -> Parser:
     folder.add_argument(
         "--rewind", action="store_true", help="resume from a state older than the newest, and drop the newer ones"
     )
+    folder.add_argument(
+        "--reuse",
+        nargs="+",
+        default=[],
+        metavar="FOLDER",
+        help="earlier runs with the same data and protocol; what they trained is not trained again",
+    )
     folder.add_argument("--overwrite", action="store_true", help="remove the run that the folder holds, and start anew")
+    parser.add_argument(
+        "--plan", action="store_true", help="say what the run would train and what it would cost, and end"
+    )
     parser.add_argument("--quiet", action="store_true", help="print the closing lines and warnings only")
     return parser
 
@@ -99,6 +114,8 @@ def check_options(options: argparse.Namespace) -> None:
         raise InputError("--gpus and --cpu_workers exclude each other; leave one out")
     if options.resume and options.overwrite:
         raise InputError("--resume and --overwrite exclude each other; leave one out")
+    if options.plan and options.resume:
+        raise InputError("--plan is for a run that has not begun; leave --resume out")
     if options.rewind and not options.resume:
         raise InputError("--rewind needs the state to go back to; name it with --resume")
 
@@ -158,8 +175,34 @@ def new_state(options: argparse.Namespace, data: ImageData, device_type: str) ->
         facts=facts_of(data),
         generations=(),
         results={},
-        population=tuple(GeneticAlgorithm(search, encoding).ask()),
+        population=tuple(new_search(search, NetworkSpace(encoding)).ask()),
     )
+
+
+def earlier_runs(folders: Sequence[str], state: RunState) -> list[RunDirectory]:
+    """The runs whose results may be taken over. Raises `InputError` that names what differs, where something does."""
+    found = []
+    for folder in folders:
+        run, other = load_state(Path(folder))
+        if other.facts.fingerprint != state.facts.fingerprint:
+            raise InputError(
+                f"--reuse {folder}: its data is another ({other.data.dataset}, fingerprint "
+                f"{other.facts.fingerprint[:12]}; here {state.data.dataset}, {state.facts.fingerprint[:12]})"
+            )
+        for item in fields(TrainingConfig):
+            theirs, ours = getattr(other.training, item.name), getattr(state.training, item.name)
+            if item.name == "epochs" and set(lengths(other)) & set(lengths(state)):
+                continue
+            if theirs != ours:
+                raise InputError(f"--reuse {folder}: its --{item.name} is {theirs}, here it is {ours}")
+        found.append(run)
+    return found
+
+
+def lengths(state: RunState) -> tuple[int, ...]:
+    """The epochs of the trainings of a run."""
+    halving = state.search.early_stopping == "halving"
+    return rungs(state.training.epochs, state.search.reduction_factor) if halving else (state.training.epochs,)
 
 
 def facts_of(data: ImageData) -> DataFacts:
@@ -208,7 +251,12 @@ def set_up_workers(
 def resume_command(options: argparse.Namespace, run: RunDirectory) -> str:
     """The exact command that goes on with the run on the same devices."""
     command = ["--resume", str(run.states()[0][1])]
-    flags = {"gpus": options.gpus, "cpu_workers": options.cpu_workers, **given(options, Limits)}
+    flags = {
+        "reuse": options.reuse or None,
+        "gpus": options.gpus,
+        "cpu_workers": options.cpu_workers,
+        **given(options, Limits),
+    }
     if options.workers_per_gpu != 1:
         flags["workers_per_gpu"] = options.workers_per_gpu or "auto"
     for name, value in flags.items():
@@ -225,6 +273,7 @@ def evolve(options: argparse.Namespace, run: RunDirectory, state: RunState | Non
     from console import Console
     from devices import find_slots
     from image_data import load_image_data, new_shared_memory
+    from latency import measure_latency
     from search import Search
 
     limits = Limits(**given(options, Limits))
@@ -241,6 +290,7 @@ def evolve(options: argparse.Namespace, run: RunDirectory, state: RunState | Non
                 f"data set {state.data.dataset} is not the one this run began with (fingerprint "
                 f"{data.fingerprint[:12]}, expected {state.facts.fingerprint[:12]}); name the right one by --dataset"
             )
+        reused = earlier_runs(options.reuse, state)
         if options.overwrite:
             run.clear()
         audit(run, state.results, lambda warning: console.say(warning, always=True))
@@ -250,16 +300,45 @@ def evolve(options: argparse.Namespace, run: RunDirectory, state: RunState | Non
         data = data.only_test()  # the workers have the rest, and it is counted once
         facts = facts_in_words(state.facts)
         console.say(f"data set {state.data.dataset}: {facts}; {len(slots)} workers on {device}")
-        console.open([slot.name for slot in slots], state.search.generations)
+        console.open([slot.name for slot in slots], state.search.generations if state.search.budget is None else None)
+        first = torch.device(device, options.gpus[0]) if options.gpus else torch.device(device)
+        latency = partial(
+            measure_latency, device=first, precision=state.training.precision, threads=state.training.threads
+        )
         try:
-            search = Search(run, state, workers, console, stop, limits)
+            search = Search(run, state, workers, console, stop, limits, reused, latency)
             search.evolve()
-            first = options.gpus[0] if options.gpus else None
-            info = hand_over(search, data, torch.device(device, first) if first is not None else torch.device(device))
+            info = hand_over(search, data, first)
         finally:
             console.close()
     for line in closing_lines(search, info):
         console.say(line, always=True)
+    return DONE
+
+
+def show_plan(options: argparse.Namespace, stop: StopSignals) -> int:
+    """Measures a few networks on the devices given, in a folder that is removed again, and prints the plan."""
+    from console import Console
+    from devices import find_slots
+    from image_data import load_image_data, new_shared_memory
+    from plan import brief, fewer_images, measure, plan_lines, sample
+    from search import Search
+
+    limits = Limits(**given(options, Limits))
+    threads = TrainingConfig(**given(options, TrainingConfig)).threads
+    device, slots = find_slots(options.gpus, options.cpu_workers, options.workers_per_gpu, threads)
+    descriptor = new_shared_memory()
+    with tempfile.TemporaryDirectory(prefix="plan_") as folder:
+        run = RunDirectory(Path(folder))
+        with start_workers(options, run, slots, descriptor) as workers:
+            data = load_image_data(DataConfig(**given(options, DataConfig)))
+            state = new_state(options, data, device)
+            set_up_workers(workers, run, state, fewer_images(data), device, descriptor)
+            networks = sample(NetworkSpace.of(state), state.search.seed)
+            search = Search(run, brief(state, data), workers, Console(quiet=True), stop, limits)
+            time, rates = measure(search, networks)
+    for line in plan_lines(state, networks, time, rates, [slot.name for slot in slots], limits.models_kept):
+        print(line)
     return DONE
 
 
@@ -275,31 +354,71 @@ def closing_lines(search: Search, info: ModelInfo) -> list[str]:
     run, individual, result = search.run, info.individual, info.result
     if result is None or individual.fitness is None or info.test is None:
         raise RunFault(f"the best network is not complete: {info}")
-    total = len(search.individuals())
-    networks = len({key for each in search.individuals() for key in each.jobs})
     evaluate = ["--model_path", str(run.best_model), "--info_path", str(run.best_info)]
     if search.state.data.data_dir != DataConfig().data_dir:
         evaluate += ["--data_dir", search.state.data.data_dir]
     final = f", then {len(result.epochs)} epochs on all but the test images" if info.split == "all" else ""
     before = ", before the final training" if info.split == "all" else ""
+    files = f"{run.best_model.parent}/, {run.history}, {run.figures}/fitness.png"
     return [
         "",
         f"best network         {individual.chromosome} ({individual.name}{final})",
         f"                     {info.description}",
         f"validation accuracy  {individual.fitness.value:.4f} ({search.state.facts.val_images:,} images{before})",
+        *finalist_lines(info),
         f"test accuracy        {info.test.accuracy:.4f} ({info.test.images:,} images, on which no choice was based)",
         f"size                 {result.parameters:,} parameters, {result.flops / 1e6:,.1f} MFLOPs an image",
-        f"trainings            {networks} for {total} individuals: {total - networks} spared "
-        f"(elites and known networks); {search.trainings} in this session",
-        f"files                {run.best_model.parent}/, {run.history}, {run.figures}/fitness.png",
+        *front_lines(search),
+        f"trainings            {trainings_in_words(search)}",
+        f"files                {files}",
         f"next                 {command_text('evaluate.py', *evaluate)}",
     ]
+
+
+def finalist_lines(info: ModelInfo) -> list[str]:
+    """What the finalists reached with fresh seeds, the best first."""
+    lines: list[str] = []
+    for finalist in info.finalists:
+        error = finalist.standard_error
+        spread = "" if error is None else f" ± {error:.4f}"
+        title = "with fresh seeds" if not lines else ""
+        lines.append(f"{title:<21}{finalist.mean:.4f}{spread} ({finalist.individual}, n={len(finalist.accuracies)})")
+    return lines
+
+
+def front_lines(search: Search) -> list[str]:
+    """The Pareto front of a run with several objectives, by accuracy."""
+    objectives = search.state.search.objectives[1:]
+    lines: list[str] = []
+    for each in search.front():
+        if each.fitness is not None:
+            costs = ", ".join(quantity(name, each.fitness.objective(name)) for name in objectives)
+            title = "Pareto front" if not lines else ""
+            lines.append(f"{title:<21}{each.fitness.value:.4f}, {costs} ({each.name})")
+    return lines
+
+
+def trainings_in_words(search: Search) -> str:
+    individuals, results = search.individuals(), search.state.results
+    networks = len({each.jobs[-1] for each in individuals})
+    reused = sum(bool(result.cost.reused) for result in results.values())
+    spent, full = search.epochs_spent(), networks * search.state.training.epochs
+    words = f"{networks} networks for {len(individuals)} individuals: {len(individuals) - networks} spared"
+    words += " (elites and known networks)"
+    if search.state.search.early_stopping != "none":
+        words += f"; {spent:,} of {full:,} epochs (early stopping)"
+    if reused:
+        words += f"; {reused} from earlier runs"
+    return f"{words}; {search.trainings} in this session"
 
 
 def main(arguments: Sequence[str]) -> int:
     options = build_parser().parse(arguments)
     check_options(options)
     run, _ = open_run(options)
+    if options.plan:
+        with StopSignals(Limits(**given(options, Limits)).max_hours) as stop:
+            return show_plan(options, stop)
     run.lock()
     try:
         state = open_run(options)[1]  # again, now that no other process can change it

@@ -48,8 +48,8 @@ def make_durable(path: Path) -> None:
     try:
         with open(path, "rb") as file:
             os.fsync(file.fileno())
-        for folder in (path.parent, path.parent.parent, path.parent.parent.parent):
-            sync_folder(folder)  # results/genN/indM: each may be new
+        for folder in list(path.parents)[:4]:
+            sync_folder(folder)  # results/genN/indM/epochs_E: each may be new
     except OSError as error:
         raise SaveError(f"cannot write {path}: {error.strerror}") from error
 
@@ -144,6 +144,7 @@ class RunDirectory:
         self.pruned = self.results / "pruned.json"
         self.best_model = root / "best_model" / "best_model.pt"
         self.best_info = root / "best_model" / "info.json"
+        self.pareto = root / "best_model" / "pareto.json"
         self._lock: int | None = None
         self._made: list[Path] = []
 

@@ -11,7 +11,7 @@ from chromosome import Encoding, check_chromosome
 from records import InputError, ModelInfo, RunState, TrainingResult, from_json
 from run_directory import DamagedFile, RunDirectory, read_sealed, sealed, write_durably
 
-STATE, JOB, INFO, PRUNED = "ga_state", "training_result", "model_info", "pruned_weights"
+STATE, JOB, INFO, PRUNED, PARETO = "ga_state", "training_result", "model_info", "pruned_weights", "pareto_front"
 
 
 def save_state(run: RunDirectory, state: RunState) -> Path:
@@ -38,7 +38,8 @@ def _check_consistency(state: RunState) -> None:
     for number, individuals in enumerate(generations, start=1):
         found = [(individual.generation, individual.index) for individual in individuals]
         expected = [(number, index) for index in range(1, state.search.population + 1)]
-        if found != expected:
+        # A budget may end in the middle of a generation.
+        if found != (expected if state.search.budget is None else expected[: len(found)]):
             raise ValueError(f"generation {number} should hold the individuals {expected}, but holds {found}")
         for individual in individuals:
             check_chromosome(individual.chromosome, encoding.length)
@@ -49,7 +50,10 @@ def _check_consistency(state: RunState) -> None:
     for generation in state.generations:
         for individual in generation.individuals:
             results = [state.results.get(key) for key in individual.jobs]
-            if not results or results[-1] is None or results[-1].fitness != individual.fitness:
+            fitness = None if not results or results[-1] is None else results[-1].fitness
+            if fitness is not None and individual.fitness is not None:
+                fitness = fitness.within(state.search.limits, individual.fitness.latency)
+            if not results or None in results or fitness != individual.fitness:
                 raise ValueError(f"the fitness of {individual.name} is not that of its trainings")
     training = state.training
     names = ("precision", "flip", "cuda_graph", "crop_padding", "micro_batch")

@@ -5,18 +5,21 @@ from __future__ import annotations
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from chromosome import Encoding, architecture_of, decode
+from chromosome import architecture_of, decode
 from console import Console
-from genetic_algorithm import GeneticAlgorithm
+from early_stopping import affordable, median_curve, promoted, rung_sizes, rungs
 from job_queue import Attempt, JobQueue
 from model_cost import model_cost
+from network_space import NetworkSpace
+from objectives import pareto_front, quantity
 from records import VERSION, Individual, Limits, ModelInfo, RunFault, RunState, TrainingJob, TrainingResult
-from run_directory import DamagedFile, RunDirectory, file_sha256, make_durable
+from run_directory import DamagedFile, RunDirectory, file_sha256, make_durable, write_whole
 from run_state import find_result, read_pruned, save_info, save_pruned, save_state, seal_result
+from search_algorithms import new_search
 from training_time import Effort, TrainingTime
 from worker_manager import StopSignals, WorkerManager
 
@@ -56,7 +59,9 @@ class Measured:
 class Search:
     """One run at work: asks the engine, has networks trained, and saves what comes out.
 
-    It observes the workers: results are sealed as they arrive.
+    It observes the workers: results are sealed as they arrive. `reused` are the folders of earlier
+    runs whose results are taken over; `latency` measures the seconds that a network (the text of
+    its architecture) takes to classify one image, where an objective or a limit asks for it.
     """
 
     def __init__(
@@ -67,26 +72,31 @@ class Search:
         console: Console,
         stop: StopSignals,
         limits: Limits,
+        reused: Sequence[RunDirectory] = (),
+        latency: Callable[[str], float] | None = None,
     ) -> None:
         self.run, self.state, self.workers, self.console, self.stop = run, state, workers, console, stop
-        self.limits = limits
-        self.encoding = Encoding(state.facts.input_shape, len(state.facts.class_names))
-        self.engine = GeneticAlgorithm(state.search, self.encoding, state.generations)
+        self.limits, self.reused, self.latency = limits, reused, latency
+        self.space = NetworkSpace.of(state)
+        self.encoding = self.space.encoding
+        self.engine = new_search(state.search, self.space, state.generations)
         self.results = dict(state.results)
         self.pruned = read_pruned(run)
         self.trainings = 0  # ended in this session
         self.busy_seconds = 0.0  # of the devices, in the generation at work
+        self.expected: dict[str, float] = {}  # seconds, by key, of the jobs in the queue, those ended included
+        self.seconds_later = 0.0  # expected of all jobs that follow these
         self.measured: dict[str, Measured] = {}  # by key, of the trainings that succeeded
         for individual in self.individuals():
             for key in individual.jobs:
-                self.measure(self.encoding.phenotype(individual.chromosome), self.results[key])
+                self.measure(self.space.network(individual.chromosome), self.results[key])
         self.training_time = TrainingTime()
 
     def evolve(self) -> None:
-        """Generation after generation, until the last, or until no network is left to train."""
-        self.engine.ask()  # the state's population stands; asking tells whether the space is exhausted
+        """Generation after generation, until the last, the end of the budget, or the last network of the space."""
+        self.ask_first()
         self.write_derived_files(self.individuals())
-        while self.state.generation < self.state.search.generations:
+        while not self.is_over():
             if self.engine.is_exhausted:
                 self.console.say(f"every network of the space is known after generation {self.state.generation}")
                 break
@@ -98,26 +108,84 @@ class Search:
                 version=VERSION,
                 generations=tuple(self.engine.generations),
                 results={key: self.results[key] for each in self.individuals() for key in each.jobs},
-                population=tuple(self.engine.ask()),
             )
+            self.state = replace(self.state, population=tuple(self.engine.ask(self.affordable())))
             save_state(self.run, self.state)
             busy = self.busy_seconds / (seconds * len(self.workers.slots))
             self.console.generation_ended(self.engine.generations[-1], seconds, busy)
+            self.say_what_passes_limits()
             self.prune()
             self.write_derived_files(self.engine.generations[-1].individuals)
 
+    def ask_first(self) -> None:
+        """Asks the engine, which tells whether the space is exhausted.
+
+        What the state says is to be trained next stands, unless the budget it was asked under was
+        too small for a whole generation.
+        """
+        population = tuple(self.engine.ask(self.affordable()))
+        if len(self.state.population) < self.state.search.population:
+            self.state = replace(self.state, population=population)
+
+    def is_over(self) -> bool:
+        affordable = self.affordable()
+        return self.state.generation >= self.state.search.generations if affordable is None else affordable == 0
+
+    def affordable(self) -> int | None:
+        """How many new individuals the budget still allows; None where it is generations that count."""
+        search, epochs = self.state.search, self.state.training.epochs
+        if search.budget is None:
+            return None
+        full = search.budget - search.finalists_trained * search.final_seeds
+        factor = search.reduction_factor
+        left = full * epochs - self.epochs_spent()
+        if search.early_stopping == "halving":
+            return affordable(search.population, left, epochs, factor)
+        return max(0, min(search.population, int(left // epochs)))
+
+    def epochs_spent(self) -> int:
+        """Epochs of all trainings so far, whoever paid for them; a failed one counts as a whole."""
+        return sum(len(result.epochs) or self.state.training.epochs for result in self.state.results.values())
+
     def individuals(self) -> list[Individual]:
         """All evaluated individuals, in order of generation and index."""
-        return [individual for generation in self.engine.generations for individual in generation.individuals]
+        return self.engine.individuals()
 
-    def job(self, individual: Individual) -> TrainingJob:
-        network = self.encoding.phenotype(individual.chromosome)
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """The epochs for which a generation's networks train, one rung after the other."""
+        search, epochs = self.state.search, self.state.training.epochs
+        return rungs(epochs, search.reduction_factor) if search.early_stopping == "halving" else (epochs,)
+
+    def job(self, individual: Individual, epochs: int) -> TrainingJob:
+        """The training of an individual for so many epochs, as the generation that it stands in asks for it."""
+        own = self.space.hyperparameters(individual.chromosome)
+        stops = self.state.search.early_stopping == "median"
         return TrainingJob(
-            phenotype=network, protocol=self.state.training, data_fingerprint=self.state.facts.fingerprint
+            phenotype=self.space.network(individual.chromosome),
+            protocol=replace(self.state.training, epochs=epochs, **own),
+            data_fingerprint=self.state.facts.fingerprint,
+            stop_below=self.median_before(individual.generation) if stops else (),
         )
 
-    def known(self, key: str) -> TrainingResult | None:
-        """The result of a job that has ended before, in this run or the one it resumes."""
+    def median_before(self, generation: int) -> tuple[float, ...]:
+        """The median accuracy at each epoch, of all networks trained in earlier generations."""
+        keys = {
+            each.jobs[-1]: None
+            for earlier in self.engine.generations[: generation - 1]
+            for each in earlier.individuals
+            if each.fitness is not None
+        }
+        return median_curve([[epoch.accuracy or 0.0 for epoch in self.results[key].epochs] for key in keys])
+
+    def job_of(self, individual: Individual) -> TrainingJob:
+        """The last job of an evaluated individual, which another may have been the first to need."""
+        first = next(each for each in self.individuals() if each.jobs == individual.jobs)
+        epochs = self.rungs[len(first.jobs) - 1]
+        return self.job(first, epochs)
+
+    def known(self, key: str, name: str) -> TrainingResult | None:
+        """The result of a job that has ended before: in this run, or in one whose results it reuses."""
         if key not in self.results:
             try:
                 result = find_result(self.run, key)
@@ -127,43 +195,122 @@ class Search:
                     f"warning: {damage}; set aside as {aside.name}, the network is trained again", always=True
                 )
                 return None
+            if result is None:
+                result = self.reuse(key, name)
             if result is not None:
                 self.results[key] = result
         return self.results.get(key)
 
+    def reuse(self, key: str, name: str) -> TrainingResult | None:
+        """Takes the result of a job over from an earlier run, with its weights where they are there and sound."""
+        for source in self.reused:
+            try:
+                result = find_result(source, key)
+            except DamagedFile as damage:
+                self.console.say(f"warning: {damage}; it is not reused", always=True)
+                continue
+            if result is not None and result.status == "done":
+                weights = source.root / result.weights if result.weights else None
+                sound = weights is not None and weights.is_file() and file_sha256(weights) == result.weights_sha256
+                if weights is not None and sound:
+                    write_whole(self.run.weights(name), weights.read_bytes())
+                    make_durable(self.run.weights(name))
+                result = replace(
+                    result,
+                    weights=self.run.relative(self.run.weights(name)) if sound else None,
+                    weights_sha256=result.weights_sha256 if sound else None,
+                    cost=replace(result.cost, reused=str(source.root.resolve())),
+                )
+                seal_result(self.run, result)
+                return result
+        return None
+
     def evaluate(self, population: Sequence[Individual]) -> list[Individual]:
         """The individuals with their fitness; networks whose result is not known are trained.
+
+        With halving the best of those that are new go on to the next rung, a longer training from
+        the beginning.
+        """
+        outcomes = {self.space.phenotype(each.chromosome): each for each in self.individuals()}
+        contenders: dict[str, Individual] = {}
+        for individual in population:
+            if (network := self.space.phenotype(individual.chromosome)) not in outcomes:
+                contenders.setdefault(network, individual)
+        known = [
+            outcomes[network] for each in population if (network := self.space.phenotype(each.chromosome)) in outcomes
+        ]
+        self.console.generation_started(
+            self.state.generation + 1, [each.fitness.value for each in known if each.fitness], len(contenders)
+        )
+        new = list(contenders.values())
+        for rung, epochs in enumerate(self.rungs):
+            if rung > 0:
+                new = sorted((each for each in new if each.fitness), key=lambda individual: individual.rank)
+                new = new[: promoted(len(contenders), self.state.search.reduction_factor**rung)]
+                self.console.say(f"the best {len(new)} go on to {epochs} epochs")
+            new = self.train(new, epochs)
+            outcomes |= {self.space.phenotype(each.chromosome): each for each in new}
+        fresh = [self.with_limits(outcomes[network]) for network in contenders]
+        outcomes |= zip(contenders, fresh, strict=True)
+        return [as_known(each, outcomes[self.space.phenotype(each.chromosome)]) for each in population]
+
+    def with_limits(self, individual: Individual) -> Individual:
+        """An individual with its latency, where that counts, and with what it passes the limits by."""
+        if individual.fitness is None:
+            return individual
+        seconds = None
+        if self.state.search.needs_latency and self.latency is not None:
+            seconds = self.latency(self.space.network(individual.chromosome))
+        return replace(individual, fitness=individual.fitness.within(self.state.search.limits, seconds))
+
+    def train(self, individuals: Sequence[Individual], epochs: int) -> list[Individual]:
+        """Individuals after a training for so many epochs, each network new to this rung."""
+        is_last = epochs == self.rungs[-1]
+        names = {each.name: each.name if is_last else f"{each.name}/epochs_{epochs}" for each in individuals}
+        jobs = {names[each.name]: self.job(each, epochs) for each in individuals}
+        self.foresee(individuals, epochs)
+        results = self.run_jobs(jobs, f"generation {self.state.generation + 1}")
+        return [self.trained_once_more(each, results[names[each.name]]) for each in individuals]
+
+    def run_jobs(self, jobs: Mapping[str, TrainingJob], what: str, again: bool = False) -> dict[str, TrainingResult]:
+        """The results of jobs, by the names under which they keep their weights; those not known yet are trained.
+
+        `again` trains all of them.
 
         Raises `RunFault` if there were several trainings and all failed, which is no network's
         fault; such failures are tried again when the run is resumed.
         """
-        number = self.state.generation + 1
-        keys = [self.job(individual).key for individual in population]
-        distinct: dict[str, Individual] = {}
-        for key, individual in zip(keys, population, strict=True):
-            distinct.setdefault(key, individual)
-        new = [key for key in distinct if key not in self.state.results]
-        known = {key: result for key in distinct if (result := self.known(key)) is not None}
-        if self.all_failed(new):
-            known = {key: result for key, result in known.items() if key not in new}
-        queue = self.new_queue()
-        for key, individual in distinct.items():
-            if key not in known:
-                self.enqueue(queue, self.job(individual), individual.name)
-        search = self.state.search
-        later = (search.generations - number) * (search.population - search.elitism)
-        values = [result.fitness.value for result in known.values() if result.fitness is not None]
-        self.console.generation_started(number, values, queue.waiting, later)
+        keys = {name: job.key for name, job in jobs.items()}
+        known = {name for name, key in keys.items() if self.known(key, name) is not None}
+        if again or self.all_failed(list(keys.values())):
+            known = set()
+        queue, self.expected = self.new_queue(), {}
+        for name, job in jobs.items():
+            if name not in known:
+                self.enqueue(queue, job, name)
+        self.console.expect(queue.waiting)
         self.check_disk()
         self.stop.run(self.workers, queue, self)
-        if self.all_failed(new):
-            reasons = Counter(f"{self.results[key].status}: {self.results[key].reason}" for key in new)
+        results = {name: self.results[key] for name, key in keys.items()}
+        if self.all_failed(list(keys.values())):
+            reasons = Counter(f"{result.status}: {result.reason}" for result in results.values())
             commonest, count = reasons.most_common(1)[0]
             raise RunFault(
-                f"all {len(new)} trainings of generation {number} failed, {count} of them as {commonest}; "
+                f"all {len(jobs)} trainings of {what} failed, {count} of them as {commonest}; "
                 "they are tried again when the run is resumed"
             )
-        return [self.evaluated(individual, key) for individual, key in zip(population, keys, strict=True)]
+        return results
+
+    def trained_once_more(self, individual: Individual, result: TrainingResult) -> Individual:
+        """An individual with the outcome of its next job."""
+        failure = None if result.status == "done" else f"{result.status}: {result.reason}"
+        earlier = individual.earlier if individual.fitness is None else (*individual.earlier, individual.fitness)
+        if self.state.search.early_stopping == "median":
+            curve = [replace(result, epochs=result.epochs[: n + 1]).fitness for n in range(len(result.epochs) - 1)]
+            earlier = tuple(fitness for fitness in curve if fitness is not None)
+        return replace(
+            individual, jobs=(*individual.jobs, result.key), fitness=result.fitness, failure=failure, earlier=earlier
+        )
 
     def all_failed(self, keys: Sequence[str]) -> bool:
         """Whether there are several jobs, all have ended, and none succeeded."""
@@ -179,15 +326,36 @@ class Search:
                 f"--min_free_disk {self.limits.min_free_disk:g}; make room or lower the limit"
             )
 
+    def front(self) -> list[Individual]:
+        """The networks that no other beats in all objectives; none where there is but one objective."""
+        objectives = self.state.search.objectives
+        return pareto_front(self.individuals(), objectives) if len(objectives) > 1 else []
+
+    def say_what_passes_limits(self) -> None:
+        """Where no network keeps the limits, which one comes closest."""
+        limits, generation = self.state.search.limits, self.engine.generations[-1]
+        closest = generation.best.fitness
+        if closest is not None and closest.violation > 0:
+            found = ", ".join(
+                f"{quantity(name, closest.objective(name))} (limit {quantity(name, limit)})"
+                for name, limit in limits.items()
+                if closest.objective(name) > limit
+            )
+            self.console.say(
+                f"no network of generation {generation.number} keeps the limits; "
+                f"{generation.best.name} comes closest with {found}"
+            )
+
     def prune(self) -> None:
         """Removes the weights that `--keep_models` does not keep; the record that says so is written first."""
         keep, best = self.limits.models_kept, self.engine.best
         if keep is None or best is None:
             return
-        kept = set(best.jobs)
+        kept = {best.jobs[-1]}
         for generation in self.engine.generations:
             ranked = sorted(generation.individuals, key=lambda individual: individual.rank)
-            kept.update(key for individual in ranked[:keep] for key in individual.jobs)
+            kept.update(individual.jobs[-1] for individual in ranked[:keep])
+        kept.update(individual.jobs[-1] for individual in self.front())
         results = self.state.results
         paths = {key: self.run.root / result.weights for key, result in results.items() if result.weights is not None}
         gone = {key: path for key, path in paths.items() if key not in kept and path.is_file()}
@@ -211,6 +379,7 @@ class Search:
     def enqueue(self, queue: JobQueue, job: TrainingJob, name: str) -> None:
         """Queues a job, the longest expected first; one that no device has the memory for has failed already."""
         work = self.training_time.seconds(self.effort(job.phenotype, job.protocol.epochs))
+        self.expected[job.key] = work
         need = model_cost(architecture_of(job.phenotype)).memory(2 if job.protocol.precision == "bfloat16" else 4)
         queued = queue.add(job, name=name, work=work, need=need)
         if isinstance(queued, TrainingResult):
@@ -229,10 +398,35 @@ class Search:
             effort = self.effort(phenotype, len(result.epochs))
             self.measured[result.key] = Measured(effort, result.cost.seconds, result.cost.hardware, result.cost.started)
 
-    def evaluated(self, individual: Individual, key: str) -> Individual:
-        result = self.results[key]
-        failure = None if result.status == "done" else f"{result.status}: {result.reason}"
-        return replace(individual, jobs=(key,), fitness=result.fitness, failure=failure)
+    def foresee(self, individuals: Sequence[Individual], epochs: int) -> None:
+        """Notes how much work will follow the trainings of these individuals for so many epochs."""
+        search, full = self.state.search, self.state.training.epochs
+        networks = [self.space.network(each.chromosome) for each in individuals]
+        mean = {length: self.mean_seconds(networks, length) for length in self.rungs}
+        count = search.population - search.elitism
+        sizes = rung_sizes(count, full, search.reduction_factor) if len(self.rungs) > 1 else [(count, full)]
+        generations = search.generations - self.state.generation - 1
+        if search.budget is not None:
+            left = search.budget * full - self.epochs_spent()
+            generations = max(0, round(left / sum(size * length for size, length in sizes)) - 1)
+        self.seconds_later = generations * sum(size * mean[length] for size, length in sizes)
+        self.seconds_later += sum(size * mean[length] for size, length in sizes if length > epochs)
+        self.seconds_later += search.finalists_trained * search.final_seeds * mean[full]
+
+    def mean_seconds(self, networks: Sequence[str], epochs: int) -> float:
+        """The expected seconds of a training of one of these networks."""
+        times = [self.training_time.seconds(self.effort(network, epochs)) for network in networks]
+        return sum(times) / max(1, len(times))
+
+    def remaining(self) -> float | None:
+        """Seconds that the run will still take; None before the first training was measured."""
+        ended = {key: self.measured[key].seconds for key in self.expected if key in self.measured}
+        if not self.measured:
+            return None
+        # Before the first measurements expectations are right in proportion only.
+        scale = sum(ended.values()) / sum(self.expected[key] for key in ended) if ended else 1.0
+        left = sum(seconds for key, seconds in self.expected.items() if key not in self.results)
+        return scale * (left + self.seconds_later) / len(self.workers.slots)
 
     def job_started(self, slot: str, attempt: Attempt) -> None:
         self.console.job_started(slot, attempt)
@@ -248,6 +442,7 @@ class Search:
         self.trainings += 1
         self.busy_seconds += result.cost.seconds
         self.console.job_ended(slot, attempt, result)
+        self.console.foresee(self.remaining())
         self.check_disk()
 
     def end(self, job: TrainingJob, result: TrainingResult) -> None:
@@ -276,12 +471,12 @@ class Search:
             draw_run(self.run, self.engine.generations)
 
     def info(self, individual: Individual) -> ModelInfo:
-        result = self.results[individual.jobs[0]]
+        result = self.results[individual.jobs[-1]]
         return ModelInfo(
             version=VERSION,
             individual=individual,
             description=decode(self.encoding, individual.chromosome).describe(),
-            phenotype=self.encoding.phenotype(individual.chromosome),
+            phenotype=self.space.network(individual.chromosome),
             data=self.state.data,
             facts=self.state.facts,
             precision=self.state.training.precision,
@@ -294,7 +489,7 @@ class Search:
         """The rows of `history.csv`, one for each evaluated individual."""
         seen: set[str] = set()
         for individual in self.individuals():
-            result, fitness = self.results[individual.jobs[0]], individual.fitness
+            result, fitness = self.results[individual.jobs[-1]], individual.fitness
             yield {
                 "generation": individual.generation,
                 "individual": individual.index,
@@ -322,18 +517,23 @@ class Search:
 
         Raises `RunFault` if the training fails.
         """
-        result = self.known(job.key)
-        if result is not None and result.weights is not None:
-            path = self.run.root / result.weights
-            if path.is_file() and file_sha256(path) == result.weights_sha256:
-                return result
-            self.console.say(f"the weights {path} are missing; {name} is trained again")
-        queue = self.new_queue()
-        self.enqueue(queue, job, name)
-        self.console.expect(1)
-        self.stop.run(self.workers, queue, self)
+        result = self.known(job.key, name)
+        if result is not None and not self.has_weights(result):
+            self.console.say(f"the weights of {name} are missing; it is trained again")
+            result = None
+        result = result or self.run_jobs({name: job}, name, again=True)[name]
         self.pruned.discard(job.key)
-        result = self.results[job.key]
         if result.status != "done":
             raise RunFault(f"the training of {name} failed: {result.status} ({result.reason})")
         return result
+
+    def has_weights(self, result: TrainingResult) -> bool:
+        path = None if result.weights is None else self.run.root / result.weights
+        return path is not None and path.is_file() and file_sha256(path) == result.weights_sha256
+
+
+def as_known(individual: Individual, outcome: Individual) -> Individual:
+    """An individual with what came out for its network."""
+    return replace(
+        individual, jobs=outcome.jobs, fitness=outcome.fitness, failure=outcome.failure, earlier=outcome.earlier
+    )

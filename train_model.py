@@ -118,6 +118,8 @@ def _train(
         rate = epoch * loop.images_per_epoch / training_seconds
         if report is not None:
             report({"epoch": epoch, "images_per_second": rate, **asdict(epochs[-1])})
+        if accuracy is not None and epoch <= len(job.stop_below) and accuracy < job.stop_below[epoch - 1]:
+            break
     cost = model_cost(architecture)
     return TrainingResult(
         key=job.key,

@@ -1,0 +1,37 @@
+"""How long a network takes to classify one image, measured."""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+import torch
+
+from chromosome import architecture_of
+from model_generator import build_model
+
+WARM_UP, REPEATS = 10, 50  # batches of one image
+
+
+@torch.inference_mode()
+def measure_latency(network: str, device: torch.device, precision: str, threads: int) -> float:
+    """Seconds from an image on the device to its logits: the median of repeated batches of one.
+
+    Nothing else should run on the device; on a CPU `threads` of them are used. `network` is the text
+    of an architecture; its weights do not matter.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    architecture = architecture_of(network)
+    model = build_model(architecture).eval().to(device).to(memory_format=torch.channels_last)
+    image = torch.zeros(1, *architecture.input_shape, dtype=torch.uint8, device=device)
+    seconds = []
+    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        for _ in range(WARM_UP + REPEATS):
+            clock = time.perf_counter()
+            model(image)
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            seconds.append(time.perf_counter() - clock)
+    torch.set_num_threads(before)
+    return statistics.median(seconds[WARM_UP:])
