@@ -16,7 +16,12 @@ ORDER = (
     "chromosome",
     "model_cost",
     "training_time",
+    "network_space",
+    "objectives",
+    "early_stopping",
     "genetic_algorithm",
+    "surrogate",
+    "search_algorithms",
     "run_directory",
     "run_state",
     "audit",
@@ -24,6 +29,7 @@ ORDER = (
     "image_data",
     "layers",
     "model_generator",
+    "latency",
     "training_loop",
     "train_model",
     "job_queue",
@@ -32,12 +38,25 @@ ORDER = (
     "console",
     "plots",
     "search",
+    "plan",
     "best_model",
     "evolution",
     "evaluate",
 )
 MODULES = sorted(path.stem for path in ROOT.glob("*.py"))
-DECIDES = ("records", "chromosome", "model_cost", "training_time", "genetic_algorithm", "job_queue")
+DECIDES = (
+    "records",
+    "chromosome",
+    "model_cost",
+    "training_time",
+    "network_space",
+    "objectives",
+    "early_stopping",
+    "genetic_algorithm",
+    "surrogate",
+    "search_algorithms",
+    "job_queue",
+)
 ACTS = {"torch", "time", "datetime", "random", "secrets", "os", "pathlib", "shutil", "tempfile", "subprocess"}
 
 
