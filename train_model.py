@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from chromosome import STANDARD_GENES, Encoding, architecture_of, decode, phenotype
+from chromosome import Encoding, architecture_of, decode, phenotype
 from command_line import DONE, ERROR, Parser, add_settings, given, run_command
 from hardware import processor_flags, processor_name, return_free_memory
 from image_data import TrainingData, load_image_data, map_training_data, may_flip, to_device
@@ -254,7 +254,7 @@ def train_one(options: argparse.Namespace, config: TrainingConfig, data_config: 
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"--device {options.device} is not usable here ({str(error).splitlines()[0]})") from error
     image_data = load_image_data(data_config)
-    encoding = Encoding(image_data.input_shape, image_data.classes, STANDARD_GENES)
+    encoding = Encoding(image_data.input_shape, image_data.classes)
     architecture = decode(encoding, options.chromosome)
     protocol = resolve_protocol(config, data_config, image_data.input_shape, gpu=device.type == "cuda")
     prepare_device(str(device), protocol.threads, protocol.deterministic)
