@@ -123,9 +123,15 @@ class EvolutionConfig:
         resume=True,
     )
     seed: int = _setting(0, "seed of the search (splits and trainings do not depend on it)")
+    encoding: str = _setting(
+        "standard",
+        "what the bits of a chromosome mean: standard (19 bits), extended (33 bits: also residual connections, "
+        "learning rate, ...), or a JSON file with a gene table of your own (see docs/encoding.md)",
+    )
 
     def __post_init__(self) -> None:
         _require_choices(self)
+        _require(bool(self.encoding), "encoding", "standard, extended or a JSON file", "empty")
         _require(self.generations >= 1, "generations", "at least 1", self.generations)
         _require(self.population >= 2, "population", "at least 2", self.population)
         _require(0 <= self.crossover_prob <= 1, "crossover_prob", "between 0 and 1", self.crossover_prob)
@@ -465,6 +471,7 @@ class RunState:
     training: TrainingConfig  # with nothing left open
     data: DataConfig
     facts: DataFacts
+    gene_table: str  # canonical JSON, so that a run goes on without the file that it may have come from
     generations: tuple[Generation, ...]
     results: dict[str, TrainingResult]  # by key, of all individuals so far
     population: tuple[Individual, ...]  # asked for, to be trained next

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from chromosome import Encoding, architecture_of, decode
+from chromosome import architecture_of
 from console import Console
+from gene_tables import encoding_of
 from genetic_algorithm import GeneticAlgorithm
 from job_queue import Attempt, JobQueue
 from model_cost import model_cost
@@ -70,7 +71,7 @@ class Search:
     ) -> None:
         self.run, self.state, self.workers, self.console, self.stop = run, state, workers, console, stop
         self.limits = limits
-        self.encoding = Encoding(state.facts.input_shape, len(state.facts.class_names))
+        self.encoding = encoding_of(state.facts, state.gene_table)
         self.engine = GeneticAlgorithm(state.search, self.encoding, state.generations)
         self.results = dict(state.results)
         self.pruned = read_pruned(run)
@@ -79,7 +80,7 @@ class Search:
         self.measured: dict[str, Measured] = {}  # by key, of the trainings that succeeded
         for individual in self.individuals():
             for key in individual.jobs:
-                self.measure(self.encoding.phenotype(individual.chromosome), self.results[key])
+                self.measure(self.encoding.network(individual.chromosome), self.results[key])
         self.training_time = TrainingTime()
 
     def evolve(self) -> None:
@@ -111,10 +112,9 @@ class Search:
         return [individual for generation in self.engine.generations for individual in generation.individuals]
 
     def job(self, individual: Individual) -> TrainingJob:
-        network = self.encoding.phenotype(individual.chromosome)
-        return TrainingJob(
-            phenotype=network, protocol=self.state.training, data_fingerprint=self.state.facts.fingerprint
-        )
+        network = self.encoding.network(individual.chromosome)
+        protocol = replace(self.state.training, **self.encoding.hyperparameters(individual.chromosome))
+        return TrainingJob(phenotype=network, protocol=protocol, data_fingerprint=self.state.facts.fingerprint)
 
     def known(self, key: str) -> TrainingResult | None:
         """The result of a job that has ended before, in this run or the one it resumes."""
@@ -211,7 +211,8 @@ class Search:
     def enqueue(self, queue: JobQueue, job: TrainingJob, name: str) -> None:
         """Queues a job, the longest expected first; one that no device has the memory for has failed already."""
         work = self.training_time.seconds(self.effort(job.phenotype, job.protocol.epochs))
-        need = model_cost(architecture_of(job.phenotype)).memory(2 if job.protocol.precision == "bfloat16" else 4)
+        value = 2 if job.protocol.precision == "bfloat16" else 4
+        need = model_cost(architecture_of(job.phenotype)).memory(value, job.protocol.optimizer)
         queued = queue.add(job, name=name, work=work, need=need)
         if isinstance(queued, TrainingResult):
             self.end(job, queued)
@@ -280,8 +281,8 @@ class Search:
         return ModelInfo(
             version=VERSION,
             individual=individual,
-            description=decode(self.encoding, individual.chromosome).describe(),
-            phenotype=self.encoding.phenotype(individual.chromosome),
+            description=self.encoding.describe(individual.chromosome),
+            phenotype=self.encoding.network(individual.chromosome),
             data=self.state.data,
             facts=self.state.facts,
             precision=self.state.training.precision,
@@ -299,7 +300,7 @@ class Search:
                 "generation": individual.generation,
                 "individual": individual.index,
                 "chromosome": individual.chromosome,
-                "network": decode(self.encoding, individual.chromosome).describe(),
+                "network": self.encoding.describe(individual.chromosome),
                 "origin": individual.origin,
                 "parents": " ".join(individual.parents),
                 "status": individual.failure or "done",

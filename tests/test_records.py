@@ -273,6 +273,7 @@ STATES = st.builds(
     training=TRAININGS,
     data=DATA,
     facts=FACTS,
+    gene_table=TEXT,
     generations=st.lists(GENERATIONS, max_size=2).map(tuple),
     results=st.dictionaries(TEXT, RESULTS, max_size=2),
     population=st.lists(INDIVIDUALS, max_size=2).map(tuple),
