@@ -1,19 +1,70 @@
-"""Gene tables, and the way from a chromosome (a string of 0 and 1) to a network. No torch here."""
+"""Gene tables, and the way from a chromosome (a string of 0 and 1) to a network and its training. No torch here."""
 
 from __future__ import annotations
 
 import functools
 import itertools
 import json
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from records import InputError, canonical_json
+from records import AUGMENTATIONS, OPTIMIZERS, InputError, canonical_json
 
 MINIMUM_SIDE = 8  # pixels: three poolings must leave one
 MAXIMUM_SIDE = 64  # pixels: larger inputs are halved by a stem until they fit
 BLOCKS = 7
+REDUCTION, LEAST_SQUEEZED = 16, 8  # filters for each unit between squeeze and excitation, and its fewest units
+
+
+@dataclass(frozen=True, slots=True)
+class Trait:
+    """Something that a gene can code for: what its values are, and what holds where no gene codes for it."""
+
+    kind: type  # int, float, str or bool
+    expected: str  # the values in words
+    takes: Callable[[Any], bool]
+    default: Any = None  # None: the training's own setting
+
+    def read(self, value: Any) -> Any:
+        """The value as the trait takes it; a whole number may stand for a float. Raises ValueError for others."""
+        if self.kind is float and type(value) in (int, float):
+            value = value + 0.0 if abs(value) <= sys.float_info.max else None
+        if type(value) is not self.kind or not self.takes(value):
+            raise ValueError(self.expected)
+        return value
+
+
+def _one_of(choices: Sequence[str], default: str | None = None) -> Trait:
+    return Trait(str, f"one of {', '.join(choices)}", lambda value: value in choices, default)
+
+
+def _whole(most: int, default: int) -> Trait:
+    return Trait(int, f"a whole number from 1 to {most}", lambda value: 1 <= value <= most, default)
+
+
+# What no gene codes for makes a small, sound network.
+NETWORK_TRAITS = {
+    "filter_multiplier": _whole(64, 1),
+    "kernel": Trait(int, "an odd whole number from 1 to 63", lambda value: 1 <= value <= 63 and value % 2 == 1, 3),
+    "activation": _one_of(("ReLU", "LeakyReLU", "ELU", "GELU"), "ReLU"),
+    "pooling": _one_of(("max", "average"), "max"),
+    "pooling_place": _one_of(("early", "late"), "early"),
+    **{f"block_{block}": _whole(16, 1) for block in range(1, BLOCKS + 1)},  # convolutions
+    "residual": Trait(bool, "true or false", lambda value: True, False),
+    "squeeze_excitation": Trait(bool, "true or false", lambda value: True, False),
+    "dropout": Trait(float, "a number, at least 0 and under 1", lambda value: 0 <= value < 1, 0.0),
+}
+# The names are those of `TrainingConfig`; what no gene codes for is as its flag says.
+TRAINING_TRAITS = {
+    "optimizer": _one_of(OPTIMIZERS),
+    "learning_rate": Trait(float, "a number over 0", lambda value: value > 0),
+    "weight_decay": Trait(float, "a number, 0 or more", lambda value: value >= 0),
+    "label_smoothing": Trait(float, "a number, at least 0 and under 1", lambda value: 0 <= value < 1),
+    "augmentation": _one_of(AUGMENTATIONS),
+}
+TRAITS = NETWORK_TRAITS | TRAINING_TRAITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +85,39 @@ class Gene:
         return self.values[int("".join(chromosome[locus] for locus in self.loci), 2)]
 
 
+@dataclass(frozen=True, slots=True)
+class GeneTable:
+    """The genes of a chromosome of `length` bits. Bits that no gene reads code for nothing.
+
+    Raises `InputError` for loci that overlap or lie outside the chromosome.
+    """
+
+    genes: tuple[Gene, ...]
+    length: int
+
+    def __post_init__(self) -> None:
+        loci = self.coding_loci
+        if len(set(loci)) < len(loci) or not set(loci) <= set(range(self.length)):
+            raise InputError(f"every gene needs loci of its own between 0 and {self.length - 1}, found {loci}")
+
+    @property
+    def coding_loci(self) -> tuple[int, ...]:
+        """The loci that some gene reads, in ascending order."""
+        return tuple(sorted(locus for gene in self.genes for locus in gene.loci))
+
+    @property
+    def hyperparameters(self) -> tuple[str, ...]:
+        """The settings of a training that a gene codes for."""
+        names = {gene.name for gene in self.genes}
+        return tuple(name for name in TRAINING_TRAITS if name in names)
+
+
+def gray(*values: Any) -> tuple[Any, ...]:
+    """Ordered values by their Gray code (Gray 1953): neighbours differ in one bit."""
+    by_code = {place ^ (place >> 1): value for place, value in enumerate(values)}
+    return tuple(by_code[code] for code in range(len(values)))
+
+
 STANDARD_LENGTH = 19
 STANDARD_GENES = (
     Gene("filter_multiplier", (0, 1), (1, 2, 3, 4)),
@@ -43,6 +127,20 @@ STANDARD_GENES = (
     Gene("pooling_place", (10,), ("early", "late")),
     *(Gene(f"block_{block}", (11 + block,), (2, 1)) for block in range(1, BLOCKS + 1)),
 )
+EXTENDED_LENGTH = 33
+EXTENDED_GENES = (
+    *STANDARD_GENES,
+    Gene("residual", (19,), (False, True)),
+    Gene("squeeze_excitation", (20,), (False, True)),
+    Gene("dropout", (21, 22), gray(0.0, 0.1, 0.2, 0.4)),
+    Gene("learning_rate", (23, 24, 25), gray(0.03, 0.05, 0.08, 0.12, 0.2, 0.3, 0.5, 0.8)),
+    Gene("weight_decay", (26, 27), gray(0.0, 1e-4, 5e-4, 2e-3)),
+    Gene("optimizer", (28,), ("sgd", "adamw")),
+    Gene("label_smoothing", (29, 30), gray(0.0, 0.05, 0.1, 0.2)),
+    Gene("augmentation", (31, 32), gray("none", "basic", "cutout", "strong")),
+)
+STANDARD = GeneTable(STANDARD_GENES, STANDARD_LENGTH)
+EXTENDED = GeneTable(EXTENDED_GENES, EXTENDED_LENGTH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +153,19 @@ class Layer:
     stride: int = 1
 
 
+FeatureMap = tuple[Layer, int, int, int]  # a layer, and the channels, height and width of the map that it reads
+
+
 @dataclass(frozen=True, slots=True)
 class Architecture:
     """A resolved network: what is built, layer by layer, for one input shape.
 
-    `blocks` says how many of the last layers each block of the gene table brought. It serves
-    descriptions and drawings; the network does not depend on it.
+    `blocks` says how many of the last layers each block of the gene table brought. A plain network
+    does not depend on it: there it serves descriptions and drawings. With `residual`, the input of
+    each block is added to what its last BatchNorm gives, before the activation (He et al. 2016):
+    pooled where the block pools, by a 1×1 convolution and BatchNorm where the width changes. With
+    `squeeze_excitation`, maps are weighed after that BatchNorm (Hu et al. 2018). `dropout` is the
+    share of features dropped before the last layer.
     """
 
     input_shape: tuple[int, int, int]  # channels, height, width
@@ -69,8 +174,21 @@ class Architecture:
     pooling: str
     layers: tuple[Layer, ...]
     blocks: tuple[int, ...] = ()
+    residual: bool = False
+    squeeze_excitation: bool = False
+    dropout: float = 0.0
 
-    def feature_maps(self) -> Iterator[tuple[Layer, int, int, int]]:
+    def __post_init__(self) -> None:
+        fewest = 1 if self.has_blocks else 0
+        if not fewest <= sum(self.blocks) <= len(self.layers):
+            raise ValueError(f"{len(self.layers)} layers cannot be grouped into blocks of {self.blocks}")
+
+    @property
+    def has_blocks(self) -> bool:
+        """Whether the grouping into blocks is part of the network."""
+        return self.residual or self.squeeze_excitation
+
+    def feature_maps(self) -> Iterator[FeatureMap]:
         """Each layer with the channels, height and width of the map that it reads."""
         channels, height, width = self.input_shape
         for layer in self.layers:
@@ -80,36 +198,48 @@ class Architecture:
             if layer.pool:
                 height, width = height // 2, width // 2
 
+    def stem_and_blocks(self) -> tuple[list[FeatureMap], list[list[FeatureMap]]]:
+        """The feature maps before the first block, and those of each block."""
+        maps = list(self.feature_maps())
+        stem = len(maps) - sum(self.blocks)
+        ends = itertools.accumulate(self.blocks, initial=stem)
+        return maps[:stem], [maps[start:end] for start, end in itertools.pairwise(ends)]
+
     def describe(self) -> str:
         """The network in one line of words."""
         body = self.layers[len(self.layers) - sum(self.blocks) :] or self.layers
         late = self.blocks and not any(layer.pool for layer in body[: self.blocks[0]])
         stem = f"stem of {len(self.layers) - len(body)}, " if len(body) < len(self.layers) else ""
         kernel = f"{body[0].kernel}×{body[0].kernel}"
+        more = [
+            *(["residual"] if self.residual else []),
+            *(["squeeze-and-excitation"] if self.squeeze_excitation else []),
+            *([f"dropout {self.dropout:g}"] if self.dropout else []),
+        ]
         return (
             f"{stem}{len(self.blocks)} blocks, {len(body)} convolutions {kernel}, "
             f"{body[0].filters}→{body[-1].filters} filters, {self.activation}, "
-            f"{'late' if late else 'early'} {self.pooling} pooling"
+            f"{'late' if late else 'early'} {self.pooling} pooling{''.join(f', {each}' for each in more)}"
         )
+
+
+def squeezed(filters: int) -> int:
+    """The units between squeeze and excitation of so many maps."""
+    return max(LEAST_SQUEEZED, filters // REDUCTION)
 
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
     """A gene table bound to the shape of the images and the number of classes.
 
-    Raises `InputError` for loci that overlap or lie outside the chromosome, and for images that
-    no network of the table can read.
+    Raises `InputError` for images that no network of the table can read.
     """
 
     input_shape: tuple[int, int, int]  # channels, height, width
     classes: int
-    genes: tuple[Gene, ...] = STANDARD_GENES
-    length: int = STANDARD_LENGTH
+    table: GeneTable = STANDARD
 
     def __post_init__(self) -> None:
-        loci = self.coding_loci
-        if len(set(loci)) < len(loci) or not set(loci) <= set(range(self.length)):
-            raise InputError(f"every gene needs loci of its own between 0 and {self.length - 1}, found {loci}")
         channels, height, width = self.input_shape
         if min(height, width) < MINIMUM_SIDE or channels not in (1, 3):
             raise InputError(
@@ -120,13 +250,51 @@ class Encoding:
             raise InputError(f"a data set needs at least 2 classes, but has {self.classes}")
 
     @property
+    def length(self) -> int:
+        """Bits of a chromosome."""
+        return self.table.length
+
+    @property
     def coding_loci(self) -> tuple[int, ...]:
         """The loci that some gene reads, in ascending order."""
-        return tuple(sorted(locus for gene in self.genes for locus in gene.loci))
+        return self.table.coding_loci
+
+    def network(self, chromosome: str) -> str:
+        """The canonical text of the network that `chromosome` builds, as jobs carry it; equal texts are one network."""
+        return phenotype(decode(self, chromosome))
+
+    def hyperparameters(self, chromosome: str) -> dict[str, Any]:
+        """The settings of its training that `chromosome` codes for, by their names in `TrainingConfig`."""
+        check_chromosome(chromosome, self.length)
+        traits = {gene.name: gene.value(chromosome) for gene in self.table.genes}
+        return {name: traits[name] for name in self.table.hyperparameters}
 
     def phenotype(self, chromosome: str) -> str:
-        """The canonical text of the network that `chromosome` builds; equal texts are one network."""
-        return phenotype(decode(self, chromosome))
+        """The canonical text of all that `chromosome` codes for: the network, and how it trains if genes say so.
+
+        Equal texts are never trained twice under the same protocol.
+        """
+        network, hyperparameters = self.network(chromosome), self.hyperparameters(chromosome)
+        if not hyperparameters:
+            return network
+        return canonical_json({"network": json.loads(network), "hyperparameters": hyperparameters})
+
+    def describe(self, chromosome: str) -> str:
+        """All that `chromosome` codes for, in one line of words."""
+        words = [decode(self, chromosome).describe(), describe_hyperparameters(self.hyperparameters(chromosome))]
+        return "; ".join(filter(None, words))
+
+
+def describe_hyperparameters(hyperparameters: dict[str, Any]) -> str:
+    """Settings of a training in words: "AdamW, learning rate 0.05, cutout augmentation". Empty for none."""
+    words = {
+        "optimizer": lambda value: {"sgd": "SGD", "adamw": "AdamW"}[value],
+        "augmentation": lambda value: f"{value if value != 'none' else 'no'} augmentation",
+    }
+    return ", ".join(
+        words[name](value) if name in words else f"{name.replace('_', ' ')} {value:g}"
+        for name, value in hyperparameters.items()
+    )
 
 
 def check_chromosome(chromosome: str, length: int) -> None:
@@ -145,7 +313,8 @@ def decode(encoding: Encoding, chromosome: str) -> Architecture:
     multiply padding. Maps that are not square count by their longer side.
     """
     check_chromosome(chromosome, encoding.length)
-    traits = {gene.name: gene.value(chromosome) for gene in encoding.genes}
+    traits = {name: trait.default for name, trait in NETWORK_TRAITS.items()}
+    traits |= {gene.name: gene.value(chromosome) for gene in encoding.table.genes}
     _, height, width = encoding.input_shape
     widths = [traits["filter_multiplier"] * base for base in (16, 32, 64, 128)]
     layers: list[Layer] = []
@@ -163,23 +332,36 @@ def decode(encoding: Encoding, chromosome: str) -> Architecture:
             layers[-1] = replace(layers[-1], pool=True)
             height, width, stage = height // 2, width // 2, stage + 1
     return Architecture(
-        encoding.input_shape, encoding.classes, traits["activation"], traits["pooling"], tuple(layers), tuple(blocks)
+        encoding.input_shape,
+        encoding.classes,
+        traits["activation"],
+        traits["pooling"],
+        tuple(layers),
+        tuple(blocks),
+        traits["residual"],
+        traits["squeeze_excitation"],
+        traits["dropout"],
     )
 
 
 def phenotype(architecture: Architecture) -> str:
-    """The canonical JSON of a network: what is built, without the grouping into blocks."""
+    """The canonical JSON of a network: what is built; the grouping into blocks only where that changes the network."""
     content = asdict(architecture)
-    del content["blocks"]
+    if not architecture.has_blocks:
+        del content["blocks"]
+    for name in ("residual", "squeeze_excitation", "dropout"):
+        if not content[name]:
+            del content[name]
     return canonical_json(content)
 
 
 @functools.lru_cache(maxsize=1024)
 def architecture_of(phenotype: str) -> Architecture:
-    """The inverse of `phenotype`, without blocks. Raises KeyError, TypeError or ValueError for other texts."""
+    """The inverse of `phenotype`. Raises KeyError, TypeError or ValueError for other texts."""
     content = json.loads(phenotype)
     content["input_shape"] = tuple(content["input_shape"])
     content["layers"] = tuple(Layer(**layer) for layer in content["layers"])
+    content["blocks"] = tuple(content.get("blocks", ()))
     return Architecture(**content)
 
 

@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,11 @@ from rich.table import Table
 from rich.text import Text
 from torch import Tensor, nn
 
-from chromosome import STANDARD_LENGTH, Architecture, Encoding, check_chromosome, decode
+from chromosome import Architecture, Encoding, architecture_of, check_chromosome
 from command_line import DONE, Parser, add_settings, given, run_command
 from console import printable
 from devices import gpu_indices
+from gene_tables import gene_table
 from image_data import ImageData, image_tensor, load_image_data
 from model_cost import model_cost
 from model_generator import load_model
@@ -47,6 +48,11 @@ def build_parser() -> Parser:
     parser.add_argument("--model_path", required=True, metavar="FILE", help="the weights, a state_dict")
     parser.add_argument("--info_path", metavar="FILE", help="the info.json that was written with the weights")
     parser.add_argument("--chromosome", metavar="BITS", help="the network, where there is no info.json")
+    parser.add_argument(
+        "--encoding",
+        metavar="NAME",
+        help="what the bits of --chromosome mean: standard, extended, or a JSON file (default: standard)",
+    )
     parser.add_argument("--gpus", type=int, nargs=1, metavar="N", help="GPU to use (default: the first, or the CPU)")
     parser.add_argument(
         "--precision", choices=("auto", "float32", "bfloat16"), help="arithmetic (default: as in training, or auto)"
@@ -61,24 +67,34 @@ def build_parser() -> Parser:
     return parser
 
 
-def load_subject(options: argparse.Namespace) -> tuple[Architecture, ImageData, DataConfig, ModelInfo | None]:
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What is evaluated: a network, in words too, and its data; `info` where there is an `info.json`."""
+
+    architecture: Architecture
+    description: str
+    data: ImageData
+    config: DataConfig
+    info: ModelInfo | None = None
+
+
+def load_subject(options: argparse.Namespace) -> Subject:
     """The network to evaluate and its data. Raises `InputError` where they are missing or do not fit."""
     if (options.info_path is None) == (options.chromosome is None):
         raise InputError("name the network by --info_path or by --chromosome, one of them")
+    if options.info_path is not None and options.encoding is not None:
+        raise InputError("--encoding goes with --chromosome; with --info_path leave it out")
     if not Path(options.model_path).is_file():
         raise InputError(f"no weights file {options.model_path}")
     if options.info_path is None:
-        check_chromosome(options.chromosome, STANDARD_LENGTH)
-        config = DataConfig(**given(options, DataConfig))
-        data = load_image_data(config)
-        return decode(Encoding(data.input_shape, data.classes), options.chromosome), data, config, None
+        return _subject_of_chromosome(options)
     info = read_info(Path(options.info_path))
     config = DataConfig(**{**asdict(info.data), **given(options, DataConfig)})
-    data = load_image_data(config)
     try:
-        architecture = decode(Encoding(info.facts.input_shape, len(info.facts.class_names)), info.individual.chromosome)
-    except InputError as error:
-        raise InputError(f"{options.info_path}: {error}") from error
+        architecture = architecture_of(info.phenotype)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{options.info_path}: its phenotype describes no network; give --chromosome") from error
+    data = load_image_data(config)
     if (data.input_shape, data.classes) != (architecture.input_shape, architecture.classes):
         raise InputError(
             f"the network reads images of shape {architecture.input_shape} in {architecture.classes} classes, "
@@ -89,7 +105,16 @@ def load_subject(options: argparse.Namespace) -> tuple[Architecture, ImageData, 
             f"note: {config.dataset} differs from the data that the model was made with, in images, order or splits",
             file=sys.stderr,
         )
-    return architecture, data, config, info
+    return Subject(architecture, info.description, data, config, info)
+
+
+def _subject_of_chromosome(options: argparse.Namespace) -> Subject:
+    table, config = gene_table(options.encoding or "standard"), DataConfig(**given(options, DataConfig))
+    check_chromosome(options.chromosome, table.length)
+    data = load_image_data(config)
+    encoding = Encoding(data.input_shape, data.classes, table)
+    architecture = architecture_of(encoding.network(options.chromosome))
+    return Subject(architecture, encoding.describe(options.chromosome), data, config)
 
 
 def classification_report(logits: Tensor, labels: Tensor, class_names: Sequence[str]) -> dict[str, Any]:
@@ -175,15 +200,16 @@ def main(arguments: Sequence[str]) -> int:
     device = torch.device("cuda", indices[0]) if indices else torch.device("cpu")
     folder = Path(options.output_dir) if options.output_dir else Path(options.model_path).parent
     check_writable(folder)
-    architecture, data, config, info = load_subject(options)
-    model = load_model(Path(options.model_path), architecture).to(device).to(memory_format=torch.channels_last)
+    subject = load_subject(options)
+    data, config, info = subject.data, subject.config, subject.info
+    model = load_model(Path(options.model_path), subject.architecture).to(device).to(memory_format=torch.channels_last)
     precision = options.precision or (info.precision if info else "auto")
     precision = resolve_protocol(TrainingConfig(precision=precision), config, data.input_shape, bool(indices)).precision
     images = image_tensor(data.test_images, device)
-    cost = model_cost(architecture)
+    cost = model_cost(subject.architecture)
     report: dict[str, Any] = {
         "model": options.model_path,
-        "description": architecture.describe(),
+        "description": subject.description,
         "dataset": config.dataset,
         "precision": precision,
         "device": torch.cuda.get_device_name(device) if indices else f"the CPU ({torch.get_num_threads()} threads)",

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audit import audit
-from chromosome import Encoding
 from command_line import DONE, FAULT, STOPPED, Parser, add_settings, command_text, given, run_command
 from data_sources import NAMED_SETS
 from early_stopping import rungs
+from gene_tables import encoding_of, gene_table, gene_table_text, refuse_coded
 from network_space import NetworkSpace
 from objectives import quantity
 from records import (
@@ -132,6 +132,8 @@ def open_run(options: argparse.Namespace) -> tuple[RunDirectory, RunState | None
             )
         for record in (EvolutionConfig, TrainingConfig, DataConfig):
             record(**given(options, record))  # raises for values without meaning, before anything is touched
+        search = EvolutionConfig(**given(options, EvolutionConfig))
+        refuse_coded(gene_table(search.encoding), given(options, TrainingConfig))
         return run, None
     run, state = load_state(Path(options.resume))
     newest_number = max((number for number, _ in run.states()), default=0)
@@ -150,6 +152,12 @@ def open_run(options: argparse.Namespace) -> tuple[RunDirectory, RunState | None
     wanted = {"dataset": state.data.dataset, **given(options, DataConfig)}["dataset"]
     if wanted != state.data.dataset and {wanted, state.data.dataset} & set(NAMED_SETS):
         raise InputError(f"--dataset is {state.data.dataset} in this run and cannot become {wanted}")
+    named = given(options, EvolutionConfig).get("encoding")
+    if named is not None and gene_table_text(gene_table(named)) != state.gene_table:
+        raise InputError(
+            f"the gene table {named} has changed since this run began; "
+            "start a new run with another --output_dir, or leave the flag out"
+        )
     search = replace(state.search, **given(options, EvolutionConfig))
     data = replace(state.data, **given(options, DataConfig))
     if search.generations < state.generation:
@@ -166,16 +174,17 @@ def new_state(options: argparse.Namespace, data: ImageData, device_type: str) ->
     if Path(config.dataset).exists() and config.dataset not in NAMED_SETS:
         config = replace(config, dataset=str(Path(config.dataset).resolve()))  # a resumed run may stand elsewhere
     training = TrainingConfig(**given(options, TrainingConfig))
-    encoding = Encoding(data.input_shape, data.classes)
+    facts, table = facts_of(data), gene_table_text(gene_table(search.encoding))
     return RunState(
         version=VERSION,
         search=search,
         training=resolve_protocol(training, config, data.input_shape, gpu=device_type == "cuda"),
         data=config,
-        facts=facts_of(data),
+        facts=facts,
+        gene_table=table,
         generations=(),
         results={},
-        population=tuple(new_search(search, NetworkSpace(encoding)).ask()),
+        population=tuple(new_search(search, NetworkSpace(encoding_of(facts, table))).ask()),
     )
 
 

@@ -1,6 +1,6 @@
-"""Layers of the networks that stand in for torch's own where those are slow or lose the memory layout.
+"""Layers of the networks: what torch lacks, and what stands in for its own where those are slow.
 
-Each computes what its counterpart computes, up to rounding. Images are (N, C, H, W) in
+What stands in computes what its counterpart computes, up to rounding. Images are (N, C, H, W) in
 channels_last memory, which lies as (N, H, W, C).
 """
 
@@ -50,6 +50,36 @@ class GlobalAveragePool(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         return maps.permute(0, 2, 3, 1).flatten(1, 2).mean(1)
+
+
+class SqueezeExcitation(nn.Module):
+    """Weighs each feature map by what all of them hold on average (Hu et al. 2018, eq. 2 to 4): (N, C, H, W) → same."""
+
+    def __init__(self, channels: int, squeezed: int) -> None:
+        super().__init__()
+        self.weigh = nn.Sequential(
+            GlobalAveragePool(),
+            nn.Linear(channels, squeezed),
+            nn.ReLU(inplace=True),
+            nn.Linear(squeezed, channels),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, maps: Tensor) -> Tensor:
+        weights: Tensor = self.weigh(maps)  # (N, C)
+        return maps * weights[:, :, None, None]
+
+
+class ResidualBlock(nn.Module):
+    """What a block computes is added to its input; the activation follows (He et al. 2016, fig. 2)."""
+
+    def __init__(self, body: nn.Module, shortcut: nn.Module, activation: nn.Module) -> None:
+        super().__init__()
+        self.body, self.shortcut, self.activation = body, shortcut, activation
+
+    def forward(self, maps: Tensor) -> Tensor:
+        total: Tensor = self.activation(self.body(maps) + self.shortcut(maps))
+        return total
 
 
 class Convolution(nn.Conv2d):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from chromosome import Architecture
+from chromosome import Architecture, FeatureMap, Layer, squeezed
 
 EVALUATION_BATCH = 250  # images in one forward pass of an evaluation
 SMALL_MAP = 25  # pixels; convolutions on maps of at most so many have ways and speeds of their own
@@ -25,7 +26,7 @@ class MemoryNeed:
 class ModelCost:
     """What a network costs: `parameters` exactly, `flops` of one forward pass of one image.
 
-    FLOPs are those of convolutions and of the last layer, two per multiplication and addition, as
+    FLOPs are those of convolutions and of linear layers, two per multiplication and addition, as
     `torch.utils.flop_counter` counts.
     """
 
@@ -35,11 +36,15 @@ class ModelCost:
     activations: int  # values kept for the backward pass of one image
     largest: int  # values that the largest layer reads and writes for one image, not kept
     patches: int  # values that a convolution on small maps, as a matrix product, reads for one image
+    layers: int  # convolutions, and squeezes with their excitations
 
-    def memory(self, bytes_per_value: int = 4) -> MemoryNeed:
+    def memory(self, bytes_per_value: int = 4, optimizer: str = "sgd") -> MemoryNeed:
         """What a training needs, beside the process that it runs in, of the memory of its device."""
         # Weights, gradients and momentum in float32; weights as computed with, and what their gradient is made of.
-        fixed = (12 + 8) * self.parameters + 2 * EVALUATION_BATCH * self.largest * bytes_per_value
+        # AdamW keeps the mean of squared gradients as well.
+        fixed = (
+            12 + 8 + (4 if optimizer == "adamw" else 0)
+        ) * self.parameters + 2 * EVALUATION_BATCH * self.largest * bytes_per_value
         return MemoryNeed(fixed=fixed, image=(self.activations + 2 * self.patches) * bytes_per_value)
 
 
@@ -71,11 +76,67 @@ def model_cost(architecture: Architecture) -> ModelCost:
     features = architecture.layers[-1].filters
     parameters += (features + 1) * architecture.classes
     flops += 2 * features * architecture.classes
-    return ModelCost(
+    plain = ModelCost(
         parameters=parameters,
         flops=flops,
         small_flops=small_flops,
         activations=activations,
         largest=largest,
         patches=patches,
+        layers=len(architecture.layers),
     )
+    return _with_blocks(architecture, plain)
+
+
+def _with_blocks(architecture: Architecture, plain: ModelCost) -> ModelCost:
+    """The cost of a network, of which `plain` is that without shortcuts and squeeze-and-excitation."""
+    cost = plain
+    for block in architecture.stem_and_blocks()[1]:
+        if architecture.squeeze_excitation:
+            cost = _with_squeeze_excitation(cost, block)
+        if architecture.residual:
+            cost = _with_shortcut(cost, block, kept_index=2 if architecture.pooling == "max" else 0)
+    return cost
+
+
+def _with_squeeze_excitation(cost: ModelCost, block: Sequence[FeatureMap]) -> ModelCost:
+    last, _, height, width = block[-1]
+    units = squeezed(last.filters)
+    # The maps that are weighed; their means, the units, and the weights.
+    kept = last.filters * _pooled(last, height, width) + 2 * last.filters + 2 * units
+    return replace(
+        cost,
+        parameters=cost.parameters + 2 * last.filters * units + units + last.filters,
+        flops=cost.flops + 4 * last.filters * units,
+        activations=cost.activations + kept,
+        layers=cost.layers + 1,
+    )
+
+
+def _with_shortcut(cost: ModelCost, block: Sequence[FeatureMap], kept_index: int) -> ModelCost:
+    """`kept_index` is what pooling keeps for each output, beside its input and its output."""
+    (_, channels, height, width), last = block[0], block[-1][0]
+    pixels = _pooled(last, height, width)
+    # The input of the block stays in memory until it is added.
+    within = (channels + max(layer.filters + read for layer, read, *_ in block)) * height * width
+    kept = kept_index * channels if last.pool else 0
+    cost = replace(cost, largest=max(cost.largest, within), activations=cost.activations + kept * pixels)
+    if channels == last.filters:
+        return cost
+    flops = 2 * channels * last.filters * pixels
+    is_small = pixels <= SMALL_MAP
+    kept = last.filters + (channels if last.pool else 0)  # read by the normalisation and by the convolution
+    return replace(
+        cost,
+        parameters=cost.parameters + channels * last.filters + 2 * last.filters,
+        flops=cost.flops + flops,
+        small_flops=cost.small_flops + (flops if is_small else 0),
+        activations=cost.activations + kept * pixels,
+        patches=max(cost.patches, channels * pixels if is_small else 0),
+        layers=cost.layers + 1,
+    )
+
+
+def _pooled(layer: Layer, height: int, width: int) -> int:
+    """Pixels of the maps that a layer of stride 1 gives."""
+    return (height // 2) * (width // 2) if layer.pool else height * width

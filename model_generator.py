@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from chromosome import Architecture
-from layers import Convolution, GlobalAveragePool, Normalize
+from chromosome import Architecture, FeatureMap, Layer, squeezed
+from layers import Convolution, GlobalAveragePool, Normalize, ResidualBlock, SqueezeExcitation
 from records import InputError
 
 # In place where the gradient can be had from the result: a map less to write and to keep.
@@ -30,21 +30,52 @@ def build_model(
 
     `mean` and `std` are the statistics of the training images in pixel values (0 to 255), one per
     channel. They may be left out where a `state_dict` that carries them is loaded afterwards.
-    Weights are drawn from torch's global generator (Kaiming normal, He et al. 2015, eq. 14).
+    Weights are drawn from torch's global generator (Kaiming normal, He et al. 2015, eq. 14). The
+    modules stand in one sequence; with residual connections, those of each block in a module of its own.
     """
     channels = architecture.input_shape[0]
     layers: list[nn.Module] = [Normalize(mean or [0.0] * channels, std or [1.0] * channels)]
-    for layer, in_channels, _, _ in architecture.feature_maps():
-        convolution = Convolution(in_channels, layer.filters, layer.kernel, layer.stride)
-        if convolution.weight.device.type != "meta":
-            nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
-        layers.append(convolution)
-        if layer.pool:
-            layers.append(POOLINGS[architecture.pooling](2))
-        layers += [nn.BatchNorm2d(layer.filters), ACTIVATIONS[architecture.activation]()]
+    stem, blocks = architecture.stem_and_blocks()
+    for layer, in_channels, _, _ in stem:
+        layers += [*_convolve(architecture, layer, in_channels), ACTIVATIONS[architecture.activation]()]
+    for block in blocks:
+        layers += _block(architecture, block)
     features = architecture.layers[-1].filters
-    layers += [GlobalAveragePool(), nn.Linear(features, architecture.classes)]
-    return nn.Sequential(*layers)
+    layers += [GlobalAveragePool(), *([nn.Dropout(architecture.dropout)] if architecture.dropout else [])]
+    return nn.Sequential(*layers, nn.Linear(features, architecture.classes))
+
+
+def _convolve(architecture: Architecture, layer: Layer, in_channels: int) -> list[nn.Module]:
+    """A layer but for its activation."""
+    pooling = [POOLINGS[architecture.pooling](2)] if layer.pool else []
+    convolution = _convolution(in_channels, layer.filters, layer.kernel, layer.stride)
+    return [convolution, *pooling, nn.BatchNorm2d(layer.filters)]
+
+
+def _convolution(channels: int, filters: int, kernel: int, stride: int = 1) -> Convolution:
+    convolution = Convolution(channels, filters, kernel, stride)
+    if convolution.weight.device.type != "meta":
+        nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+    return convolution
+
+
+def _block(architecture: Architecture, block: Sequence[FeatureMap]) -> list[nn.Module]:
+    """The modules of a block: one after the other, or all in one where a shortcut goes round them."""
+    channels, last = block[0][1], block[-1][0]
+    modules: list[nn.Module] = []
+    for layer, in_channels, _, _ in block:
+        if modules:
+            modules.append(ACTIVATIONS[architecture.activation]())
+        modules += _convolve(architecture, layer, in_channels)
+    if architecture.squeeze_excitation:
+        modules.append(SqueezeExcitation(last.filters, squeezed(last.filters)))
+    activation = ACTIVATIONS[architecture.activation]()
+    if not architecture.residual:
+        return [*modules, activation]
+    shortcut: list[nn.Module] = [POOLINGS[architecture.pooling](2)] if last.pool else []
+    if channels != last.filters:
+        shortcut += [_convolution(channels, last.filters, kernel=1), nn.BatchNorm2d(last.filters)]
+    return [ResidualBlock(nn.Sequential(*modules), nn.Sequential(*shortcut), activation)]
 
 
 def load_model(path: Path, architecture: Architecture) -> nn.Sequential:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chromosome import Encoding, architecture_of
+from gene_tables import encoding_of
 from model_cost import ModelCost, model_cost
 from records import Fitness, RunState
 
@@ -27,21 +28,21 @@ class NetworkSpace:
 
     @property
     def alleles(self) -> tuple[tuple[object, ...], ...]:
-        return tuple(gene.values for gene in self.encoding.genes)
+        return tuple(gene.values for gene in self.encoding.table.genes)
 
     def traits(self, chromosome: str) -> tuple[object, ...]:
-        return tuple(gene.value(chromosome) for gene in self.encoding.genes)
+        return tuple(gene.value(chromosome) for gene in self.encoding.table.genes)
 
     def phenotype(self, chromosome: str) -> str:
         return self.encoding.phenotype(chromosome)
 
     def network(self, chromosome: str) -> str:
         """The text of the architecture alone."""
-        return self.encoding.phenotype(chromosome)
+        return self.encoding.network(chromosome)
 
     def hyperparameters(self, chromosome: str) -> dict[str, Any]:
         """The settings of the training that the chromosome decides."""
-        return {}
+        return self.encoding.hyperparameters(chromosome)
 
     def size(self, chromosome: str) -> Fitness:
         cost = cost_of(self.network(chromosome))
@@ -50,7 +51,7 @@ class NetworkSpace:
     @classmethod
     def of(cls, state: RunState) -> NetworkSpace:
         """The space of a run."""
-        return cls(Encoding(state.facts.input_shape, len(state.facts.class_names)))
+        return cls(encoding_of(state.facts, state.gene_table))
 
 
 @functools.lru_cache(maxsize=4096)

@@ -17,6 +17,8 @@ VERSION = "0.1.0"
 T = TypeVar("T")
 
 FAILURES = ("out_of_memory", "diverged", "crashed", "timed_out", "error")
+OPTIMIZERS = ("sgd", "adamw")
+AUGMENTATIONS = ("none", "basic", "cutout", "strong")  # each with all of the one before
 
 
 class InputError(ValueError):
@@ -161,9 +163,15 @@ class EvolutionConfig:
         resume=True,
     )
     seed: int = _setting(0, "seed of the search (splits and trainings do not depend on it)")
+    encoding: str = _setting(
+        "standard",
+        "what the bits of a chromosome mean: standard (19 bits), extended (33 bits: also residual connections, "
+        "learning rate, ...), or a JSON file with a gene table of your own (see docs/encoding.md)",
+    )
 
     def __post_init__(self) -> None:
         _require_choices(self)
+        _require(bool(self.encoding), "encoding", "standard, extended or a JSON file", "empty")
         _require(self.generations >= 1, "generations", "at least 1", self.generations)
         _require(self.population >= 2, "population", "at least 2", self.population)
         _require(0 <= self.crossover_prob <= 1, "crossover_prob", "between 0 and 1", self.crossover_prob)
@@ -230,10 +238,22 @@ class TrainingConfig:
     micro_batch: int | None = _setting(
         None, "images in one forward pass; less than a batch accumulates gradients (default: the batch)"
     )
+    optimizer: str = _setting(
+        "sgd",
+        "Nesterov SGD or AdamW; learning_rate and weight_decay are on the scale of SGD for both: "
+        "AdamW takes a hundredth of the rate and a hundred times the (decoupled) decay",
+        OPTIMIZERS,
+    )
     learning_rate: float = _setting(0.2, "peak of the one-cycle learning rate")
-    momentum: float = _setting(0.9, "Nesterov momentum")
+    momentum: float = _setting(0.9, "Nesterov momentum, or the first beta of AdamW; 0 to under 1")
     weight_decay: float = _setting(5e-4, "weight decay, on weights only")
     label_smoothing: float = _setting(0.1, "label smoothing, 0 to under 1")
+    augmentation: str = _setting(
+        "basic",
+        "how training images are varied: none, basic (flips and crops), cutout (also a random square of half the "
+        "image's side set to 0), strong (also brightness and contrast)",
+        AUGMENTATIONS,
+    )
     flip: str = _setting(
         "auto", "random horizontal flips; auto: not for digits, MNIST-likes and SVHN", ("auto", "on", "off")
     )
@@ -264,13 +284,15 @@ class TrainingConfig:
                 f"between 2 and the batch ({self.batch_size})",
                 self.micro_batch,
             )
-        for name in ("learning_rate", "momentum", "weight_decay"):
+        for name in ("learning_rate", "weight_decay"):
             value = getattr(self, name)
             _require(math.isfinite(value) and value >= 0, name, "a finite number, 0 or more", value)
         for name in ("learning_rate", "momentum", "weight_decay", "label_smoothing"):
             # 1 and 1.0, 0.0 and -0.0 are equal, and so must be their text, of which keys are made.
             object.__setattr__(self, name, getattr(self, name) + 0.0)
-        _require(0 <= self.label_smoothing < 1, "label_smoothing", "at least 0 and under 1", self.label_smoothing)
+        for name in ("momentum", "label_smoothing"):
+            value = getattr(self, name)
+            _require(0 <= value < 1, name, "at least 0 and under 1", value)
         if self.crop_padding is not None:
             _require(self.crop_padding >= 0, "crop_padding", "0 or more", self.crop_padding)
         _require(self.threads >= 1, "threads", "at least 1", self.threads)
@@ -583,6 +605,7 @@ class RunState:
     training: TrainingConfig  # with nothing left open
     data: DataConfig
     facts: DataFacts
+    gene_table: str  # canonical JSON, so that a run goes on without the file that it may have come from
     generations: tuple[Generation, ...]
     results: dict[str, TrainingResult]  # by key, of all individuals so far
     population: tuple[Individual, ...]  # asked for, to be trained next

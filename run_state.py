@@ -7,7 +7,8 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from chromosome import Encoding, check_chromosome
+from chromosome import check_chromosome
+from gene_tables import encoding_of
 from records import InputError, ModelInfo, RunState, TrainingResult, from_json
 from run_directory import DamagedFile, RunDirectory, read_sealed, sealed, write_durably
 
@@ -33,7 +34,7 @@ def read_state(path: Path) -> RunState:
 
 def _check_consistency(state: RunState) -> None:
     """Raises ValueError for parts that are sound by themselves but do not fit together."""
-    encoding = Encoding(state.facts.input_shape, len(state.facts.class_names))
+    encoding = encoding_of(state.facts, state.gene_table)
     generations = [*(generation.individuals for generation in state.generations), state.population]
     for number, individuals in enumerate(generations, start=1):
         found = [(individual.generation, individual.index) for individual in individuals]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from chromosome import architecture_of, decode
+from chromosome import architecture_of
 from console import Console
 from early_stopping import affordable, median_curve, promoted, rung_sizes, rungs
 from job_queue import Attempt, JobQueue
@@ -380,7 +380,8 @@ class Search:
         """Queues a job, the longest expected first; one that no device has the memory for has failed already."""
         work = self.training_time.seconds(self.effort(job.phenotype, job.protocol.epochs))
         self.expected[job.key] = work
-        need = model_cost(architecture_of(job.phenotype)).memory(2 if job.protocol.precision == "bfloat16" else 4)
+        value = 2 if job.protocol.precision == "bfloat16" else 4
+        need = model_cost(architecture_of(job.phenotype)).memory(value, job.protocol.optimizer)
         queued = queue.add(job, name=name, work=work, need=need)
         if isinstance(queued, TrainingResult):
             self.end(job, queued)
@@ -475,7 +476,7 @@ class Search:
         return ModelInfo(
             version=VERSION,
             individual=individual,
-            description=decode(self.encoding, individual.chromosome).describe(),
+            description=self.encoding.describe(individual.chromosome),
             phenotype=self.space.network(individual.chromosome),
             data=self.state.data,
             facts=self.state.facts,
@@ -494,7 +495,7 @@ class Search:
                 "generation": individual.generation,
                 "individual": individual.index,
                 "chromosome": individual.chromosome,
-                "network": decode(self.encoding, individual.chromosome).describe(),
+                "network": self.encoding.describe(individual.chromosome),
                 "origin": individual.origin,
                 "parents": " ".join(individual.parents),
                 "status": individual.failure or "done",

@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from chromosome import STANDARD_GENES, Encoding, architecture_of, decode, phenotype
+from chromosome import Encoding, architecture_of
 from command_line import DONE, ERROR, Parser, add_settings, given, run_command
+from gene_tables import gene_table, refuse_coded
 from hardware import processor_flags, processor_name, return_free_memory
 from image_data import TrainingData, load_image_data, map_training_data, may_flip, to_device
 from model_cost import EVALUATION_BATCH, model_cost
@@ -234,7 +235,13 @@ def main(arguments: Sequence[str]) -> int:
         description="Trains the network of one chromosome and prints its epochs.",
         epilog="example: python train_model.py --chromosome 0110010110110011010 --dataset digits",
     )
-    parser.add_argument("--chromosome", required=True, metavar="BITS", help="19 characters of 0 and 1")
+    parser.add_argument("--chromosome", required=True, metavar="BITS", help="the network, a string of 0 and 1")
+    parser.add_argument(
+        "--encoding",
+        default="standard",
+        metavar="NAME",
+        help="what the bits mean: standard, extended, or a JSON file (default: standard)",
+    )
     parser.add_argument("--model_path", metavar="FILE", help="write the weights to this file (default: nowhere)")
     parser.add_argument(
         "--device", metavar="NAME", help="cpu, cuda, cuda:1, mps (default: the first accelerator, or cpu)"
@@ -242,6 +249,7 @@ def main(arguments: Sequence[str]) -> int:
     add_settings(parser, "training", TrainingConfig)
     add_settings(parser, "data", DataConfig)
     options = parser.parse(arguments)
+    refuse_coded(gene_table(options.encoding), given(options, TrainingConfig))
     data_config = DataConfig(**given(options, DataConfig))
     return train_one(options, TrainingConfig(**given(options, TrainingConfig)), data_config)
 
@@ -256,13 +264,14 @@ def train_one(options: argparse.Namespace, config: TrainingConfig, data_config: 
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"--device {options.device} is not usable here ({str(error).splitlines()[0]})") from error
     image_data = load_image_data(data_config)
-    encoding = Encoding(image_data.input_shape, image_data.classes, STANDARD_GENES)
-    architecture = decode(encoding, options.chromosome)
+    encoding = Encoding(image_data.input_shape, image_data.classes, gene_table(options.encoding))
+    config = replace(config, **encoding.hyperparameters(options.chromosome))
     protocol = resolve_protocol(config, data_config, image_data.input_shape, gpu=device.type == "cuda")
     prepare_device(str(device), protocol.threads, protocol.deterministic)
-    job = TrainingJob(phenotype=phenotype(architecture), protocol=protocol, data_fingerprint=image_data.fingerprint)
-    cost = model_cost(architecture)
-    print(f"{architecture.describe()}: {cost.parameters:,} parameters, {cost.flops / 1e6:,.1f} MFLOPs an image")
+    network = encoding.network(options.chromosome)
+    job = TrainingJob(phenotype=network, protocol=protocol, data_fingerprint=image_data.fingerprint)
+    cost, words = model_cost(architecture_of(network)), encoding.describe(options.chromosome)
+    print(f"{words}: {cost.parameters:,} parameters, {cost.flops / 1e6:,.1f} MFLOPs an image")
     print(f"{len(image_data.train_labels):,} training images on {device}, {protocol.precision}")
 
     def show(progress: Mapping[str, Any]) -> None:

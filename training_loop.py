@@ -16,6 +16,8 @@ from records import TrainingConfig
 
 WARM_UP = 0.3  # share of the steps in which the learning rate rises
 REPORT_SECONDS = 0.5  # between two signs of progress within an epoch
+ADAMW_SCALE = 0.01  # the learning rate of AdamW for one of SGD
+ADAMW_SECOND_BETA = 0.99  # as in the fastai library: trainings are too short for 0.999
 STEPS_BEFORE_CAPTURE = 3  # cuDNN tries its algorithms and the optimizer makes its state in the first ones
 
 Report = Callable[[Mapping[str, Any]], None]
@@ -40,6 +42,28 @@ def capture_cuda_graph(step: Callable[[], None], generator: torch.Generator) -> 
     with torch.cuda.graph(graph, stream=torch.cuda.current_stream(), capture_error_mode="thread_local"):
         step()
     return graph.replay
+
+
+def make_optimizer(protocol: TrainingConfig, model: nn.Module, rate: Tensor) -> torch.optim.Optimizer:
+    """The optimizer of a protocol, of which `rate`, a tensor on the model's device, is the learning rate.
+
+    For AdamW (Loshchilov & Hutter 2019) the decay is scaled against the rate: a step shrinks weights alike.
+    """
+    groups: list[dict[str, Any]] = [
+        {"params": [weight for weight in model.parameters() if weight.ndim > 1]},
+        {"params": [other for other in model.parameters() if other.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if protocol.optimizer == "adamw":
+        decay, betas = protocol.weight_decay / ADAMW_SCALE, (protocol.momentum, ADAMW_SECOND_BETA)
+        return torch.optim.AdamW(groups, lr=rate, betas=betas, weight_decay=decay, fused=True)
+    return torch.optim.SGD(
+        groups,
+        weight_decay=protocol.weight_decay,
+        lr=rate,
+        momentum=protocol.momentum,
+        nesterov=protocol.momentum > 0,
+        fused=True,
+    )
 
 
 class TrainingLoop:
@@ -77,25 +101,15 @@ class TrainingLoop:
         self._steps_done = 0
 
         total = protocol.epochs * self.steps
-        rates = [protocol.learning_rate * one_cycle(step, total) for step in range(total)]
+        peak = protocol.learning_rate * (ADAMW_SCALE if protocol.optimizer == "adamw" else 1)
+        rates = [peak * one_cycle(step, total) for step in range(total)]
         self._rates = torch.tensor(rates, device=device)  # (steps of the training,)
         self._rate = torch.zeros((), device=device)
         self._number = torch.zeros(1, dtype=torch.int64, device=device)  # of the step in the training
         self._place = torch.zeros(1, dtype=torch.int64, device=device)  # of the step in its epoch
         self._order = torch.zeros(self.steps, self.batch, dtype=torch.int64, device=device)
         self._loss = torch.zeros((), device=device)  # sum over the steps of an epoch
-        groups: list[dict[str, Any]] = [
-            {"params": [weight for weight in model.parameters() if weight.ndim > 1]},
-            {"params": [other for other in model.parameters() if other.ndim <= 1], "weight_decay": 0.0},
-        ]
-        self.optimizer = torch.optim.SGD(
-            groups,
-            weight_decay=protocol.weight_decay,
-            lr=self._rate,
-            momentum=protocol.momentum,
-            nesterov=protocol.momentum > 0,
-            fused=True,
-        )
+        self.optimizer = make_optimizer(protocol, model, self._rate)
 
     def run_epoch(self, epoch: int, report: Report | None) -> float:
         """One pass over the training images; returns their mean loss. The device is waited for once."""
@@ -128,6 +142,8 @@ class TrainingLoop:
     def advance(self) -> None:
         """One step: replayed where it has been captured, captured when the time has come, eager otherwise."""
         if self._capture is not None and self._steps_done == STEPS_BEFORE_CAPTURE:
+            for group in self.optimizer.param_groups:
+                group["capturable"] = True  # asked for by AdamW, which warns of it in the steps before
             try:
                 self._replay = self._capture(self._step, self.generator)
             except torch.OutOfMemoryError:
@@ -146,7 +162,8 @@ class TrainingLoop:
         self._rate.copy_(self._rates.index_select(0, self._number).squeeze())
         indices = self._order.index_select(0, self._place).squeeze(0)  # (B,)
         pixels = self._pixels.index_select(0, indices).permute(0, 3, 1, 2)  # (B, C, H, W) uint8
-        images = augment(pixels, protocol.crop_padding or 0, protocol.flip == "on", self.generator)
+        padding, flip = protocol.crop_padding or 0, protocol.flip == "on"
+        images = augment(pixels, padding, flip, self.generator, protocol.augmentation)
         labels = self.labels.index_select(0, indices)
         self.optimizer.zero_grad(set_to_none=True)
         pieces = zip(images.tensor_split(self.pieces), labels.tensor_split(self.pieces), strict=True)

@@ -32,7 +32,7 @@ class Effort:
         cost, steps = model_cost(self.architecture), self.images / self.batch
         # Forward, and twice as much backward.
         work = [3 * (cost.flops - cost.small_flops), 3 * cost.small_flops, cost.activations]
-        launches = [cost.parameters, len(self.architecture.layers)]
+        launches = [cost.parameters, cost.layers]
         return np.array([*(value * self.images for value in work), *(value * steps for value in launches)], float)
 
 

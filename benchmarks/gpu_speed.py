@@ -41,7 +41,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from training_speed import CLASSES, NETWORKS, steps_of
 from usual_script import Training, usual_network
 
-from chromosome import STANDARD_GENES, Encoding, decode, phenotype
+from chromosome import Encoding, decode, phenotype
 from hardware import cores
 from image_data import ImageData, image_tensor, load_image_data, to_device
 from model_cost import model_cost
@@ -340,7 +340,7 @@ def train_to_94(path: str, device: torch.device) -> None:
     """One network on all but the test images, then its accuracy on those."""
     config = DataConfig(dataset=path)
     data: ImageData = load_image_data(config)
-    architecture = decode(Encoding(data.input_shape, data.classes, STANDARD_GENES), GOOD_NETWORK)
+    architecture = decode(Encoding(data.input_shape, data.classes), GOOD_NETWORK)
     wanted = TrainingConfig(epochs=GOOD_EPOCHS, batch_size=512, learning_rate=0.4)
     protocol = resolve_protocol(wanted, config, data.input_shape, gpu=device.type == "cuda")
     network = phenotype(architecture)

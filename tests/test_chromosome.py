@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from chromosome import (
+    EXTENDED,
+    STANDARD,
     STANDARD_GENES,
+    TRAINING_TRAITS,
+    TRAITS,
     Architecture,
     Encoding,
     Gene,
+    GeneTable,
     Layer,
     architecture_of,
     check_chromosome,
     decode,
+    describe_hyperparameters,
     every_chromosome,
+    gray,
     phenotype,
 )
-from records import InputError
+from records import InputError, TrainingConfig
 
 CIFAR = Encoding((3, 32, 32), 10)
 DIGITS = Encoding((1, 8, 8), 10)
@@ -189,7 +198,7 @@ def test_chromosomes_are_one_phenotype_exactly_if_they_build_the_same_layers() -
 
 def test_codes_of_a_custom_table_that_build_the_same_network_are_one_phenotype() -> None:
     genes = tuple(Gene("kernel", (3, 4), (3, 3, 5, 5)) if gene.name == "kernel" else gene for gene in STANDARD_GENES)
-    custom = Encoding((3, 32, 32), 10, genes)
+    custom = Encoding((3, 32, 32), 10, GeneTable(genes, 19))
     assert custom.phenotype(bits(kernel="00")) == custom.phenotype(bits(kernel="01"))
     assert custom.phenotype(bits(kernel="01")) != custom.phenotype(bits(kernel="10"))
 
@@ -397,7 +406,7 @@ def test_the_first_locus_of_a_gene_is_the_most_significant_bit() -> None:
 def test_genes_that_overlap_or_lie_outside_the_chromosome_are_refused(loci: tuple[int, int]) -> None:
     genes = (Gene("filter_multiplier", loci, (1, 2, 3, 4)), *STANDARD_GENES[1:])
     with pytest.raises(InputError, match="loci of its own between 0 and 18"):
-        Encoding((3, 32, 32), 10, genes)
+        GeneTable(genes, 19)
 
 
 @pytest.mark.parametrize("shape", [(3, 7, 32), (3, 32, 7), (1, 0, 0), (2, 32, 32), (4, 32, 32), (0, 32, 32)])
@@ -433,3 +442,200 @@ def test_every_setting_of_the_coding_bits_is_listed_once_in_ascending_order(spac
 def test_an_architecture_can_be_written_down_by_hand() -> None:
     by_hand = Architecture((1, 8, 8), 10, "ReLU", "max", tuple(expected(bits(), 8, 8)[2]))
     assert phenotype(by_hand) == DIGITS.phenotype(bits())
+
+
+# The extended table
+
+EXTENDED_CIFAR = Encoding((3, 32, 32), 10, EXTENDED)
+extended_chromosomes = st.text("01", min_size=33, max_size=33)
+PLAIN = "0" * 14  # no shortcuts, no squeeze-and-excitation, no dropout, and the first value of all settings
+EXTENDED_VALUES: dict[str, tuple[int, dict[str, Any]]] = {
+    "residual": (19, {"0": False, "1": True}),
+    "squeeze_excitation": (20, {"0": False, "1": True}),
+    "dropout": (21, {"00": 0.0, "01": 0.1, "11": 0.2, "10": 0.4}),
+    "learning_rate": (
+        23,
+        {"000": 0.03, "001": 0.05, "011": 0.08, "010": 0.12, "110": 0.2, "111": 0.3, "101": 0.5, "100": 0.8},
+    ),
+    "weight_decay": (26, {"00": 0.0, "01": 1e-4, "11": 5e-4, "10": 2e-3}),
+    "optimizer": (28, {"0": "sgd", "1": "adamw"}),
+    "label_smoothing": (29, {"00": 0.0, "01": 0.05, "11": 0.1, "10": 0.2}),
+    "augmentation": (31, {"00": "none", "01": "basic", "11": "cutout", "10": "strong"}),
+}
+
+
+def with_code(chromosome: str, start: int, code: str) -> str:
+    return chromosome[:start] + code + chromosome[start + len(code) :]
+
+
+@given(chromosomes, st.sampled_from([(1, 8, 8), (3, 32, 32), (3, 224, 224)]))
+@settings(deadline=None)
+def test_the_first_19_bits_of_the_extended_table_are_those_of_the_standard_one(
+    chromosome: str, shape: tuple[int, int, int]
+) -> None:
+    plain = Encoding(shape, 10).phenotype(chromosome)
+    assert Encoding(shape, 10, EXTENDED).network(chromosome + PLAIN) == plain
+
+
+@pytest.mark.parametrize("name", EXTENDED_VALUES)
+def test_each_further_gene_has_its_values_by_code(name: str) -> None:
+    start, values = EXTENDED_VALUES[name]
+    for code, value in values.items():
+        chromosome = with_code(bits() + PLAIN, start, code)
+        settings = EXTENDED_CIFAR.hyperparameters(chromosome)
+        found = settings[name] if name in settings else getattr(decode(EXTENDED_CIFAR, chromosome), name)
+        assert found == value
+        assert type(found) is type(value)
+
+
+def test_the_further_genes_leave_no_bit_and_no_hyperparameter_out() -> None:
+    loci = [start + place for start, values in EXTENDED_VALUES.values() for place in range(len(next(iter(values))))]
+    assert loci == list(range(19, EXTENDED.length))
+    assert EXTENDED.hyperparameters == tuple(TRAINING_TRAITS)
+    assert STANDARD.hyperparameters == ()
+
+
+@pytest.mark.parametrize("count", [2, 4, 8, 16, 64])
+def test_neighbours_in_gray_code_differ_in_one_bit(count: int) -> None:
+    values = gray(*range(count))
+    codes = {value: code for code, value in enumerate(values)}
+    assert sorted(codes) == list(range(count))
+    assert all((codes[value] ^ codes[value + 1]).bit_count() == 1 for value in range(count - 1))
+
+
+@pytest.mark.parametrize("name", ["dropout", "learning_rate", "weight_decay", "label_smoothing", "augmentation"])
+def test_neighbouring_values_of_the_further_ordinal_genes_differ_in_one_bit(name: str) -> None:
+    gene = next(gene for gene in EXTENDED.genes if gene.name == name)
+    ranks = {"none": 0, "basic": 1, "cutout": 2, "strong": 3}
+    by_value = sorted(range(len(gene.values)), key=lambda code: ranks.get(gene.values[code], gene.values[code]))
+    assert all((one ^ other).bit_count() == 1 for one, other in itertools.pairwise(by_value))
+
+
+def test_the_texts_of_standard_networks_are_what_they_have_always_been() -> None:
+    """Jobs are named by them: 526 networks in the text of version 0.1.0."""
+    digest = hashlib.sha256()
+    for number in range(0, 2**19, 997):
+        digest.update(CIFAR.phenotype(f"{number:019b}").encode())
+    assert digest.hexdigest() == "8e529a017383b6dc9b1ebaba072f341bde98b7d07622948f0a2b0cf52cda1d02"
+
+
+@given(chromosomes)
+@settings(deadline=None)
+def test_a_table_without_hyperparameters_has_the_network_as_its_phenotype(chromosome: str) -> None:
+    assert CIFAR.phenotype(chromosome) == CIFAR.network(chromosome)
+    assert CIFAR.hyperparameters(chromosome) == {}
+
+
+@given(extended_chromosomes, st.sampled_from([locus for locus in range(33) if locus not in CODE_FOR_NOTHING]))
+@settings(deadline=None)
+def test_in_a_residual_network_every_coding_bit_makes_another_phenotype(chromosome: str, locus: int) -> None:
+    chromosome = with_code(chromosome, 19, "1")
+    assert EXTENDED_CIFAR.phenotype(chromosome) != EXTENDED_CIFAR.phenotype(other_bit(chromosome, locus))
+
+
+@given(extended_chromosomes, st.integers(23, 32))
+@settings(deadline=None)
+def test_hyperparameters_make_another_phenotype_of_the_same_network(chromosome: str, locus: int) -> None:
+    twin = other_bit(chromosome, locus)
+    assert EXTENDED_CIFAR.network(chromosome) == EXTENDED_CIFAR.network(twin)
+    assert EXTENDED_CIFAR.hyperparameters(chromosome) != EXTENDED_CIFAR.hyperparameters(twin)
+    assert EXTENDED_CIFAR.phenotype(chromosome) != EXTENDED_CIFAR.phenotype(twin)
+
+
+@given(extended_chromosomes)
+@settings(deadline=None)
+def test_hyperparameters_are_settings_of_a_training(chromosome: str) -> None:
+    coded = EXTENDED_CIFAR.hyperparameters(chromosome)
+    protocol = replace(TrainingConfig(), **coded)
+    assert {name: getattr(protocol, name) for name in coded} == coded
+
+
+@pytest.mark.parametrize("tail", ["10", "01", "11"])
+def test_the_grouping_into_blocks_counts_where_blocks_are_built(tail: str) -> None:
+    one_two, two_one = bits(blocks="1101111"), bits(blocks="1011111")
+    assert EXTENDED_CIFAR.network(one_two + PLAIN) == EXTENDED_CIFAR.network(two_one + PLAIN)
+    one, other = (EXTENDED_CIFAR.network(with_code(each + PLAIN, 19, tail)) for each in (one_two, two_one))
+    assert one != other
+
+
+@given(extended_chromosomes, any_sides, any_sides, channels)
+@settings(deadline=None)
+def test_the_text_of_an_extended_network_gives_it_back(chromosome: str, height: int, width: int, depth: int) -> None:
+    encoding = Encoding((depth, height, width), 10, EXTENDED)
+    architecture = decode(encoding, chromosome)
+    text = encoding.network(chromosome)
+    blocks = architecture.blocks if architecture.has_blocks else ()
+    assert architecture_of(text) == replace(architecture, blocks=blocks)
+    assert phenotype(architecture_of(text)) == text
+
+
+@pytest.mark.parametrize("blocks", [(), (3,), (1, 2)])
+def test_layers_that_cannot_be_grouped_into_the_blocks_are_refused(blocks: tuple[int, ...]) -> None:
+    layers = (Layer(8, 3), Layer(8, 3))
+    with pytest.raises(ValueError, match="2 layers cannot be grouped"):
+        Architecture((1, 8, 8), 10, "ReLU", "max", layers, blocks, residual=True)
+
+
+def test_all_that_a_chromosome_codes_for_is_described_in_words() -> None:
+    chromosome = bits() + "11" + "11" + "110" + "11" + "1" + "11" + "11"
+    words = EXTENDED_CIFAR.describe(chromosome)
+    assert words == (
+        "7 blocks, 7 convolutions 3×3, 16→128 filters, ReLU, early max pooling, residual, squeeze-and-excitation, "
+        "dropout 0.2; AdamW, learning rate 0.2, weight decay 0.0005, label smoothing 0.1, cutout augmentation"
+    )
+    assert CIFAR.describe(bits()) == decode(CIFAR, bits()).describe()
+    assert describe_hyperparameters({"augmentation": "none"}) == "no augmentation"
+    assert describe_hyperparameters({}) == ""
+
+
+# Tables of one's own
+
+
+def test_what_no_gene_codes_for_makes_a_small_sound_network() -> None:
+    encoding = Encoding((3, 32, 32), 10, GeneTable((Gene("learning_rate", (0,), (0.1, 0.2)),), 1))
+    assert encoding.network("0") == encoding.network("1") == CIFAR.phenotype(bits())
+    assert encoding.hyperparameters("1") == {"learning_rate": 0.2}
+
+
+@pytest.mark.parametrize("name", TRAITS)
+def test_a_trait_takes_its_values_of_the_extended_table_and_its_default(name: str) -> None:
+    values = next(gene.values for gene in EXTENDED.genes if gene.name == name)
+    default = TRAITS[name].default
+    for value in values if default is None else (*values, default):
+        assert TRAITS[name].read(value) == value
+
+
+@pytest.mark.parametrize("name", TRAITS)
+@pytest.mark.parametrize("value", [None, "", "no", -1, 10**400, float("nan"), float("inf"), [], {}, [1]])
+def test_a_trait_refuses_what_has_no_meaning(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=r"number|one of|true or false"):
+        TRAITS[name].read(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("filter_multiplier", 0),
+        ("filter_multiplier", 65),
+        ("filter_multiplier", 1.0),
+        ("filter_multiplier", True),
+        ("kernel", 2),
+        ("kernel", 65),
+        ("block_1", 0),
+        ("block_7", 17),
+        ("residual", 1),
+        ("dropout", 1.0),
+        ("dropout", False),
+        ("learning_rate", 0.0),
+        ("label_smoothing", 1),
+        ("optimizer", "SGD"),
+    ],
+)
+def test_a_trait_refuses_values_just_beyond_its_own(name: str, value: object) -> None:
+    with pytest.raises(ValueError, match=r"number|one of|true or false"):
+        TRAITS[name].read(value)
+
+
+def test_numbers_are_one_value_however_they_are_written() -> None:
+    read = [TRAITS["weight_decay"].read(value) for value in (0, 0.0, -0.0)]
+    assert [repr(value) for value in read] == ["0.0"] * 3

@@ -21,8 +21,9 @@ from torch import Tensor
 
 import evaluate
 import train_model
-from chromosome import Encoding, decode, phenotype
+from chromosome import EXTENDED, Encoding, decode, phenotype
 from evaluate import classification_report, main, print_report
+from gene_tables import gene_table_text
 from image_data import ImageData, load_image_data
 from model_generator import build_model, load_model
 from records import DataConfig, DataFacts, Individual, InputError, ModelInfo, RunFault
@@ -126,7 +127,6 @@ def test_the_files_are_written_where_asked(report: tuple[dict[str, Any], Path], 
 
 
 def info_of(digits: ImageData, chromosome: str = CHROMOSOME, **facts: Any) -> ModelInfo:
-    architecture = decode(Encoding(digits.input_shape, digits.classes), CHROMOSOME)
     known = DataFacts(
         fingerprint=digits.fingerprint,
         input_shape=digits.input_shape,
@@ -135,13 +135,15 @@ def info_of(digits: ImageData, chromosome: str = CHROMOSOME, **facts: Any) -> Mo
         val_images=len(digits.val_labels),
         test_images=len(digits.test_labels),
     )
+    known = replace(known, **facts)
+    architecture = decode(Encoding(known.input_shape, len(known.class_names)), chromosome)
     return ModelInfo(
         version="0",
         individual=Individual(generation=1, index=1, chromosome=chromosome, origin="random"),
         description=architecture.describe(),
         phenotype=phenotype(architecture),
         data=DataConfig(dataset="digits"),
-        facts=replace(known, **facts),
+        facts=known,
         precision="float32",
         split="train",
         weights=None,
@@ -215,6 +217,37 @@ def test_names_of_classes_are_printed_as_they_are(report: tuple[dict[str, Any], 
     assert all(name in terminal.file.getvalue() for name in names)
 
 
+# Other encodings
+
+
+EXTENDED_CHROMOSOME = CHROMOSOME + "11" + "11" + "0" * 10
+
+
+def test_a_network_of_another_encoding_is_named_by_chromosome_or_by_info_file(
+    digits: ImageData, tmp_path: Path
+) -> None:
+    """The info file is enough by itself: a table of one's own need not be there any more."""
+    encoding = Encoding(digits.input_shape, digits.classes, EXTENDED)
+    weights, table = tmp_path / "weights.pt", tmp_path / "genes.json"
+    weights.write_bytes(
+        train_model.weights_bytes(build_model(decode(encoding, EXTENDED_CHROMOSOME), *digits.statistics()))
+    )
+    named = ["--chromosome", EXTENDED_CHROMOSOME, "--dataset", "digits", "--encoding"]
+    by_name = evaluation(weights, tmp_path / "1", *named, "extended")
+    table.write_text(gene_table_text(EXTENDED))
+    by_file = evaluation(weights, tmp_path / "2", *named, str(table))
+    info = replace(
+        info_of(digits),
+        individual=Individual(generation=1, index=1, chromosome=EXTENDED_CHROMOSOME, origin="random"),
+        description=encoding.describe(EXTENDED_CHROMOSOME),
+        phenotype=encoding.network(EXTENDED_CHROMOSOME),
+    )
+    by_info = evaluation(weights, tmp_path / "3", "--info_path", str(write_info(tmp_path, info)))
+    reports = [{name: value for name, value in each.items() if name != "speed"} for each in (by_name, by_file, by_info)]
+    assert reports[0] == reports[1] == reports[2]
+    assert "residual, squeeze-and-excitation, dropout 0.2; SGD" in by_name["description"]
+
+
 # Refusals
 
 
@@ -236,6 +269,9 @@ def test_the_network_is_named_in_one_way(weights: Path, digits: ImageData, tmp_p
     assert "--info_path or by --chromosome" in refusal(*of_digits(weights), "--info_path", info)
     assert "--info_path or by --chromosome" in refusal("--model_path", weights, "--dataset", "digits")
     assert "--model_path" in refusal("--chromosome", CHROMOSOME)
+    assert "--encoding goes with --chromosome" in refusal(
+        "--model_path", weights, "--info_path", info, "--encoding", "standard"
+    )
 
 
 def test_weights_of_another_network_are_refused(weights: Path) -> None:
@@ -296,6 +332,15 @@ def test_an_info_file_that_was_changed_by_hand_is_refused(weights: Path, digits:
     assert str(path) in refusal("--model_path", weights, "--info_path", path)
 
 
+def test_an_info_file_whose_phenotype_is_no_network_is_refused(
+    weights: Path, digits: ImageData, tmp_path: Path
+) -> None:
+    path = write_info(tmp_path, replace(info_of(digits), phenotype="{}"))
+    message = refusal("--model_path", weights, "--info_path", path)
+    assert str(path) in message
+    assert "--chromosome" in message
+
+
 def test_data_of_another_shape_are_refused(weights: Path, digits: ImageData, tmp_path: Path) -> None:
     info = write_info(tmp_path, info_of(digits, input_shape=(3, 32, 32)))
     message = refusal("--model_path", weights, "--info_path", info)
@@ -309,6 +354,8 @@ def test_data_of_another_shape_are_refused(weights: Path, digits: ImageData, tmp
     ("arguments", "said"),
     [
         (["--chromosome", "0110"], "19 bits"),
+        (["--encoding", "extended"], "33 bits"),
+        (["--encoding", "nowhere.json"], "no gene table 'nowhere.json'"),
         (["--batch_size", "0"], "--batch_size must be at least 1"),
         (["--gpus", "99"], "--gpus 99 is not there"),
         (["--precision", "int8"], "--precision"),

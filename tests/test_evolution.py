@@ -174,6 +174,10 @@ BAD_FLAGS = {
     "--rewind": "--rewind needs the state to go back to",
     "--learning_rate nan": "--learning_rate must be a finite number",
     "--train_limit 5 --dataset digits": "--train_limit must be at least 20",
+    "--encoding extnded": "no gene table 'extnded': expected standard, extended or a JSON file; did you mean extended?",
+    "--encoding pyproject.toml": "pyproject.toml, line 1: this is not JSON",
+    "--encoding extended --optimizer adamw": "--optimizer is a gene of this --encoding",
+    "--optimizer adam": "invalid choice: 'adam'",
     "--val_fraction 1": "--val_fraction must be over 0 and under 1",
 }
 
@@ -239,6 +243,8 @@ def test_overwrite_removes_the_run_that_was_there(born: Path) -> None:
     [
         ("--population 6", "--population is 4 in this run and cannot become 6"),
         ("--epochs 3", "--epochs is 1 in this run and cannot become 3"),
+        ("--encoding extended", "--encoding is standard in this run and cannot become extended"),
+        ("--optimizer adamw", "--optimizer is sgd in this run and cannot become adamw"),
         ("--seed 1", "--seed is 0 in this run and cannot become 1"),
         ("--train_limit 200", "--train_limit is 300 in this run and cannot become 200"),
         ("--dataset missing.npz", "--dataset is digits in this run and cannot become missing.npz"),
@@ -337,3 +343,50 @@ def test_a_new_best_model_takes_its_old_evaluation_away(finished: tuple[Path, st
     assert old.exists()  # the model is the same
     finish(start("--resume", str(tmp_path), "--final_epochs", "1", "--cpu_workers", "1"))
     assert not old.exists()
+
+
+OWN_TABLE = """{"length": 5, "unused": [4], "genes": [
+  {"name": "activation", "loci": [0], "values": ["ReLU", "ELU"]},
+  {"name": "squeeze_excitation", "loci": [1], "values": [false, true]},
+  {"name": "optimizer", "loci": [2], "values": ["sgd", "adamw"]},
+  {"name": "augmentation", "loci": [3], "values": ["none", "strong"]}
+]}"""
+
+
+@pytest.mark.slow
+def test_the_extended_encoding_runs_resumes_and_is_evaluated(tmp_path: Path) -> None:
+    """A run that stops after a generation and goes on ends as one that does not stop."""
+    search = ["--encoding", "extended", "--population", "4", "--cpu_workers", "2"]
+    whole, halved = tmp_path / "whole", tmp_path / "halved"
+    text = finish(start(*SMALL, *search, "--generations", "2", "--output_dir", str(whole)))
+    finish(start(*SMALL, *search, "--generations", "1", "--output_dir", str(halved)))
+    finish(start("--resume", str(halved), "--generations", "2", "--cpu_workers", "1"))
+    assert outcome(halved) == outcome(whole)
+    state = read_state(whole / "checkpoints/generation_2/ga_state.json")
+    assert all(len(individual.chromosome) == 33 for individual in state.population)
+    with open(whole / "results/history.csv", newline="") as file:
+        networks = [row["network"] for row in csv.DictReader(file)]
+    assert all("learning rate" in network and "augmentation" in network for network in networks)
+    command = next(line for line in text.splitlines() if line.startswith("next")).split()[1:]
+    evaluated = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=True)
+    tested = next(line for line in text.splitlines() if line.startswith("test accuracy")).split()[2]
+    assert f"test accuracy    {tested}" in evaluated.stdout
+
+
+@pytest.mark.slow
+def test_a_run_with_a_table_of_ones_own_goes_on_without_its_file(tmp_path: Path) -> None:
+    table, folder = tmp_path / "my_genes.json", tmp_path / "run"
+    table.write_text(OWN_TABLE)
+    search = ["--encoding", str(table), "--population", "4", "--cpu_workers", "2"]
+    finish(start(*SMALL, *search, "--generations", "1", "--output_dir", str(folder)))
+    table.write_text(OWN_TABLE.replace('"ELU"', '"GELU"'))
+    changed = finish(start("--resume", str(folder), "--encoding", str(table)), status=2)
+    assert f"the gene table {table} has changed since this run began" in changed
+    table.unlink()
+    text = finish(start("--resume", str(folder), "--generations", "3", "--cpu_workers", "2"))
+    assert "generation 3/3 done" in text
+    state = read_state(folder / "checkpoints/generation_3/ga_state.json")
+    jobs = {individual.chromosome[:4]: individual.jobs for each in state.generations for individual in each.individuals}
+    # One training for each phenotype: the same network with another optimizer or augmentation is another.
+    assert len(set(jobs.values())) == len(jobs) == len(state.results)
+    assert len(jobs) >= 8

@@ -14,6 +14,7 @@ ORDER = (
     "hardware",
     "command_line",
     "chromosome",
+    "gene_tables",
     "model_cost",
     "training_time",
     "network_space",

@@ -1,4 +1,4 @@
-"""Layers that stand in for torch's own: equal values and gradients, and the memory layout they are for."""
+"""Layers of our own: values and gradients as they should be, and the memory layout they are for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import layers
-from layers import Convolution, GlobalAveragePool, Normalize, SmallMapConvolution
+from layers import (
+    Convolution,
+    GlobalAveragePool,
+    Normalize,
+    ResidualBlock,
+    SmallMapConvolution,
+    SqueezeExcitation,
+)
 
 CHANNELS_LAST = torch.channels_last
 
@@ -98,3 +105,24 @@ def test_matrices_are_multiplied_for_small_maps_in_bfloat16_where_amx_is(monkeyp
     assert not used(monkeypatch, 4, amx, bfloat16=False)
     assert not used(monkeypatch, 4, {"avx512_bf16"}, bfloat16=True)
     assert not used(monkeypatch, 4, amx, bfloat16=True, stride=2)
+
+
+def test_squeeze_and_excitation_weighs_each_map_as_the_paper_says() -> None:
+    torch.manual_seed(0)
+    module, values = SqueezeExcitation(6, 2), maps(4, 6, 3, 5)
+    down, up = (layer for layer in module.weigh if isinstance(layer, nn.Linear))
+    means = values.mean((2, 3))
+    weights = (functional.relu(means @ down.weight.T + down.bias) @ up.weight.T + up.bias).sigmoid()
+    weighed = module(values)
+    assert torch.allclose(weighed, values * weights.view(4, 6, 1, 1), atol=1e-6)
+    assert weighed.is_contiguous(memory_format=CHANNELS_LAST)
+    assert not torch.allclose(weighed, values / 2, atol=1e-3)
+
+
+def test_a_residual_block_adds_its_input_before_the_activation() -> None:
+    values = maps(2, 3, 4, 4)
+    block = ResidualBlock(nn.BatchNorm2d(3).eval(), nn.Sequential(), nn.ReLU(inplace=True))
+    body = functional.batch_norm(values, torch.zeros(3), torch.ones(3))
+    before = values.clone()
+    assert torch.allclose(block(values), (body + values).relu(), atol=1e-6)
+    assert torch.equal(values, before)

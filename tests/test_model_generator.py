@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -17,10 +18,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from chromosome import Architecture, Encoding, Layer, decode
-from layers import Convolution, GlobalAveragePool
+from chromosome import EXTENDED, NETWORK_TRAITS, Architecture, Encoding, Layer, decode
+from layers import Convolution, GlobalAveragePool, ResidualBlock, SqueezeExcitation
 from model_cost import model_cost
-from model_generator import build_model, load_model
+from model_generator import ACTIVATIONS, POOLINGS, build_model, load_model
 from records import InputError
 from train_model import weights_bytes
 
@@ -480,3 +481,146 @@ def test_a_file_of_other_values_is_refused(tmp_path: Path, state: object) -> Non
 def test_weights_files_do_not_depend_on_the_layout_in_memory() -> None:
     model = build_model(decode(Encoding((1, 8, 8), 10), "0" * 19))
     assert weights_bytes(model) == weights_bytes(model.to(memory_format=torch.channels_last))
+
+
+# Networks of the extended table
+
+EXTENDED_SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 224, 224), (3, 200, 120), (1, 9, 31)]
+
+
+def extended(chromosome: str, shape: tuple[int, int, int] = (1, 8, 8), classes: int = 10) -> Architecture:
+    return decode(Encoding(shape, classes, EXTENDED), chromosome)
+
+
+def with_tail(tail: str, chromosome: str = SMALL) -> str:
+    """A chromosome of the extended table: bits 19 to 22 are residual, squeeze-and-excitation and dropout."""
+    return chromosome + tail.ljust(14, "0")
+
+
+@pytest.mark.parametrize("shape", EXTENDED_SHAPES)
+def test_parameters_of_a_hundred_extended_networks_are_those_of_the_modules(shape: tuple[int, int, int]) -> None:
+    for bits in np.random.default_rng(sum(shape)).integers(0, 2, (100, 33)):
+        network = extended("".join(map(str, bits)), shape)
+        assert model_cost(network).parameters == sum(each.numel() for each in on_meta(network).parameters())
+
+
+@pytest.mark.parametrize("shape", EXTENDED_SHAPES)
+@given(st.text("01", min_size=33, max_size=33))
+@settings(relaxed, max_examples=5)
+def test_flops_of_extended_networks_are_those_that_torch_counts(shape: tuple[int, int, int], chromosome: str) -> None:
+    network = extended(chromosome, shape)
+    model = on_meta(network).eval()
+    with FlopCounterMode(display=False) as counter:
+        model(torch.zeros((1, *shape), dtype=torch.uint8, device="meta"))
+    assert model_cost(network).flops == counter.get_total_flops()
+
+
+@pytest.mark.parametrize("tail", ["10", "01", "11"])
+@pytest.mark.parametrize("pooling", ["00", "11"])
+@pytest.mark.parametrize("blocks", ["1111111", "0000000"])
+def test_the_memory_estimate_of_blocks_is_close(tail: str, pooling: str, blocks: str) -> None:
+    network = extended(with_tail(tail, f"0000100{pooling[0]}0{pooling}0{blocks}"), (3, 32, 32))
+    assert model_cost(network).activations == pytest.approx(kept_for_backward(network, 8) / 32, rel=0.25)
+
+
+def test_adamw_needs_a_value_more_for_each_parameter() -> None:
+    cost = model_cost(architecture())
+    assert cost.memory(optimizer="adamw").fixed - cost.memory().fixed == 4 * cost.parameters
+
+
+def test_known_costs_of_a_small_residual_network() -> None:
+    """Counted by hand beside the plain one: 1×1 shortcuts into stages of 16, 32, 64 and 128, one unit of 8 a block."""
+    plain, cost = model_cost(architecture()), model_cost(extended(with_tail("11")))
+    weights, pixels = [16, 16 * 32, 32 * 64, 64 * 128], [16, 16, 4, 1]
+    filters = [16, 32, 32, 64, 64, 128, 128]
+    units = [16 * count + 8 + count for count in filters]
+    assert cost.parameters - plain.parameters == sum(weights) + 2 * (16 + 32 + 64 + 128) + sum(units)
+    squeeze = 4 * 8 * sum(filters)
+    assert cost.flops - plain.flops == 2 * sum(w * p for w, p in zip(weights, pixels, strict=True)) + squeeze
+    assert cost.layers - plain.layers == 4 + 7
+
+
+@pytest.mark.parametrize("shape", EXTENDED_SHAPES)
+@pytest.mark.parametrize("tail", ["10", "01", "1111"])
+@pytest.mark.parametrize("chromosome", ["0000000000001111111", "0001000100100101010", "0001100110011111110"])
+def test_gradients_reach_every_weight_of_extended_networks(
+    shape: tuple[int, int, int], tail: str, chromosome: str
+) -> None:
+    torch.manual_seed(0)
+    model = build_model(extended(with_tail(tail, chromosome), shape), [127.0] * shape[0], [70.0] * shape[0])
+    logits = model.to(memory_format=torch.channels_last).train()(images(shape))
+    assert logits.shape == (4, 10)
+    functional.cross_entropy(logits, torch.arange(4)).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_standard_networks_stay_one_plain_sequence() -> None:
+    model = on_meta(architecture())
+    names = [name for name in model.state_dict() if name.endswith("weight")]
+    places = (1, 3, 5, 6, 8, 10, 12, 13, 15, 17, 19, 20, 22, 23, 26)
+    assert names == [f"{place}.weight" for place in places]
+    assert all(not list(module.children()) for module in model)
+
+
+@pytest.mark.parametrize("blocks", ["1111111", "0101010"])
+@pytest.mark.parametrize("place", ["0", "1"])
+def test_a_shortcut_goes_round_each_block(blocks: str, place: str) -> None:
+    network = extended(with_tail("11", f"000010000{'0'}{place}0{blocks}"), (3, 200, 120))
+    model = on_meta(network)
+    stem, found = network.stem_and_blocks()
+    built = [module for module in model if isinstance(module, ResidualBlock)]
+    assert len(stem) == 2
+    assert len(built) == len(found) == 7
+    for maps, block in zip(found, built, strict=True):
+        assert isinstance(block.body, nn.Sequential)
+        assert isinstance(block.shortcut, nn.Sequential)
+        pool = [nn.MaxPool2d] if maps[-1][0].pool else []
+        expected: list[type] = []
+        for number, _ in enumerate(maps, start=1):
+            is_last = number == len(maps)
+            end = [nn.BatchNorm2d, SqueezeExcitation] if is_last else [nn.BatchNorm2d, nn.ReLU]
+            expected += [Convolution, *(pool if is_last else []), *end]
+        assert [type(module) for module in block.body] == expected
+        widens = maps[0][1] != maps[-1][0].filters
+        assert [type(module) for module in block.shortcut] == pool + ([Convolution, nn.BatchNorm2d] if widens else [])
+        assert isinstance(block.activation, nn.ReLU)
+
+
+def test_squeeze_and_excitation_without_shortcuts_stands_after_the_last_normalisation_of_each_block() -> None:
+    model = on_meta(extended(with_tail("01", "0000100000000101111")))
+    kinds = [type(module) for module in model]
+    places = [place for place, kind in enumerate(kinds) if kind is SqueezeExcitation]
+    assert len(places) == 7
+    assert all(kinds[place - 1 : place + 2] == [nn.BatchNorm2d, SqueezeExcitation, nn.ReLU] for place in places)
+    assert kinds.count(Convolution) == 9
+
+
+@pytest.mark.parametrize(("code", "share"), [("01", 0.1), ("11", 0.2), ("10", 0.4)])
+def test_dropout_stands_before_the_last_layer_and_is_off_when_evaluated(code: str, share: float) -> None:
+    model = build_model(extended(with_tail("00" + code)), [100.0], [50.0])
+    dropout = model[-2]
+    assert isinstance(dropout, nn.Dropout)
+    assert dropout.p == share
+    assert not any(isinstance(module, nn.Dropout) for module in on_meta(architecture()))
+    pixels = images((1, 8, 8))
+    model.eval()
+    assert torch.equal(model(pixels), model(pixels))
+
+
+def test_an_extended_weights_file_gives_back_the_network(tmp_path: Path) -> None:
+    network = extended(with_tail("1101"))
+    model, path = new_model(network), tmp_path / "weights.pt"
+    path.write_bytes(weights_bytes(model))
+    pixels = images((1, 8, 8), seed=5)
+    assert load_model(path, network)(pixels).equal(model(pixels))
+    with pytest.raises(InputError, match="does not fit the chromosome"):
+        load_model(path, extended(with_tail("0101")))
+
+
+def test_there_is_a_module_for_each_activation_and_pooling_that_a_gene_may_name() -> None:
+    for modules, trait in ((ACTIVATIONS, NETWORK_TRAITS["activation"]), (POOLINGS, NETWORK_TRAITS["pooling"])):
+        assert all(trait.read(name) == name for name in modules)
+        assert trait.expected == f"one of {', '.join(modules)}"

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import plots
+from chromosome import STANDARD
+from gene_tables import gene_table_text
 from plots import draw_confusion, draw_fitness, save_figure
 from records import (
     DataConfig,
@@ -154,6 +156,7 @@ def state_of(values: Sequence[Sequence[float | None]]) -> RunState:
             val_images=4,
             test_images=4,
         ),
+        gene_table=gene_table_text(STANDARD),
         generations=tuple(generations),
         results=results,
         population=following,

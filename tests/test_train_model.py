@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import train_model as module
-from chromosome import Architecture, Encoding, Layer, decode, phenotype
+from chromosome import EXTENDED, Architecture, Encoding, Layer, decode, phenotype
 from command_line import run_command
 from image_data import (
     NO_FLIP,
@@ -32,6 +32,8 @@ from image_data import (
 )
 from model_generator import build_model, load_model
 from records import (
+    AUGMENTATIONS,
+    OPTIMIZERS,
     Cost,
     DataConfig,
     InputError,
@@ -105,6 +107,34 @@ def test_the_same_job_gives_the_same_bits(data: TrainingData) -> None:
     train(job(epochs=1, training_seed=5), data)
     torch.manual_seed(99)
     assert train(job(epochs=2), data) == first
+
+
+@pytest.mark.parametrize("augmentation", AUGMENTATIONS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimizer_and_augmentation_learns_and_gives_the_same_bits(
+    data: TrainingData, optimizer: str, augmentation: str
+) -> None:
+    options: dict[str, Any] = {"optimizer": optimizer, "augmentation": augmentation}
+    options |= {"epochs": 3, "batch_size": 16, "learning_rate": 1.0 if optimizer == "adamw" else 0.2}
+    first = train(job(**options), data)
+    torch.manual_seed(99)
+    assert train(job(**options), data) == first
+    losses = [epoch.train_loss for epoch in first[0].epochs]
+    assert losses[-1] < losses[0] - 0.05
+
+
+def test_optimizers_and_augmentations_give_different_networks(data: TrainingData) -> None:
+    jobs = [job(optimizer=optimizer, augmentation=each) for optimizer in OPTIMIZERS for each in AUGMENTATIONS]
+    assert len({train(each, data)[1] for each in jobs}) == len(jobs)
+
+
+@pytest.mark.parametrize("tail", ["10", "01", "1101"])
+def test_networks_with_blocks_and_dropout_give_the_same_bits(data: TrainingData, tail: str) -> None:
+    network = decode(Encoding((1, 8, 8), 10, EXTENDED), CHROMOSOME + tail.ljust(14, "0"))
+    first = train(job(network=network), data)
+    torch.manual_seed(99)
+    assert train(job(network=network), data) == first
+    assert first[0].parameters == sum(weight.numel() for weight in build_model(network).parameters())
 
 
 @pytest.mark.parametrize("other", [{"training_seed": 1}, {"replicate": 1}])
@@ -433,6 +463,12 @@ def test_the_command_writes_the_weights_where_asked(tmp_path: Path, capsys: pyte
     assert all(isinstance(value, Tensor) and bool(value.isfinite().all()) for value in state.values())
 
 
+def test_the_command_trains_what_an_extended_chromosome_codes_for(capsys: pytest.CaptureFixture[str]) -> None:
+    chromosome = CHROMOSOME + "11" + "01" + "000" + "00" + "1" + "11" + "11"
+    assert main(["--encoding", "extended", "--chromosome", chromosome, *SHORT]) == 0
+    assert "residual, squeeze-and-excitation, dropout 0.1; AdamW, learning rate 0.03" in capsys.readouterr().out
+
+
 def test_a_diverged_training_ends_the_command_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--chromosome", CHROMOSOME, *SHORT, "--learning_rate", "1e30"]) == 1
     assert "training failed (diverged): the training loss of epoch 1" in capsys.readouterr().err
@@ -446,6 +482,9 @@ def test_a_diverged_training_ends_the_command_with_its_reason(capsys: pytest.Cap
         (["--chromosome", CHROMOSOME, "--epochs", "0"], "--epochs must be at least 1"),
         (["--chromosome", CHROMOSOME, "--dataset", "nowhere"], "no data set 'nowhere'"),
         ([], "--chromosome"),
+        (["--chromosome", CHROMOSOME, "--encoding", "extended"], "has 33 bits"),
+        (["--chromosome", CHROMOSOME, "--encoding", "extend"], "did you mean extended?"),
+        (["--chromosome", "0" * 33, "--encoding", "extended", "--learning_rate", "1"], "--learning_rate is a gene"),
     ],
 )
 def test_what_is_typed_wrongly_is_refused_in_one_line(arguments: list[str], said: str) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from chromosome import Architecture, Layer
 from model_generator import build_model
 from records import TrainingConfig
-from training_loop import STEPS_BEFORE_CAPTURE, TrainingLoop
+from training_loop import STEPS_BEFORE_CAPTURE, TrainingLoop, make_optimizer
 
 NETWORK = Architecture((1, 8, 8), 10, "ReLU", "max", (Layer(8, 3, pool=True), Layer(16, 3)))
 CALLS = Callable[[], None]
@@ -69,10 +69,14 @@ def assert_same_training(one: TrainingLoop, two: TrainingLoop, epochs: int = 2) 
         assert torch.equal(first, second)
 
 
-def test_a_step_is_captured_once_and_replayed_to_the_same_bits() -> None:
+OPTIONS: list[dict[str, Any]] = [{}, {"optimizer": "adamw"}, {"augmentation": "strong"}, {"augmentation": "none"}]
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_a_step_is_captured_once_and_replayed_to_the_same_bits(options: dict[str, Any]) -> None:
     recorder = Recorder()
-    captured = loop(recorder)
-    assert_same_training(captured, loop())
+    captured = loop(recorder, **options)
+    assert_same_training(captured, loop(**options))
     assert recorder.captures == 1
     assert recorder.replays == 2 * captured.steps - STEPS_BEFORE_CAPTURE
     assert captured.eager_because == ""
@@ -98,8 +102,9 @@ def test_nothing_is_captured_where_the_protocol_says_so() -> None:
     assert recorder.captures == 0
 
 
-def test_a_step_reads_no_value_from_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    trained = loop(momentum=0.9)
+@pytest.mark.parametrize("options", OPTIONS)
+def test_a_step_reads_no_value_from_the_device(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = loop(momentum=0.9, **options)
     trained.run_epoch(1, None)
     monkeypatch.setattr(trained.optimizer, "step", lambda: None)  # on a CPU it reads the learning rate
     trained._place.zero_()
@@ -131,6 +136,49 @@ def test_the_learning_rate_rises_and_falls_to_nothing_by_the_last_step() -> None
     for epoch in range(1, 4):
         trained.run_epoch(epoch, None)
     assert trained._rate.item() == rates[-1]
+
+
+def weights_after(gradients: list[float], **protocol: Any) -> tuple[Tensor, Tensor]:
+    """A matrix of ones and a vector of ones after steps of these gradients, at a rate of 0.2."""
+    model = torch.nn.Linear(3, 1)
+    rate = torch.tensor(0.2 * (0.01 if protocol["optimizer"] == "adamw" else 1))
+    optimizer = make_optimizer(TrainingConfig(**protocol), model, rate)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.fill_(1.0)
+    for gradient in gradients:
+        for weight in model.parameters():
+            weight.grad = torch.full_like(weight, gradient)
+        optimizer.step()
+    return model.weight.detach(), model.bias.detach()
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_step_without_gradient_shrinks_weights_alike_and_nothing_else(optimizer: str) -> None:
+    weight, bias = weights_after([0.0], optimizer=optimizer, weight_decay=0.05, momentum=0.0)
+    torch.testing.assert_close(weight, torch.full((1, 3), 1 - 0.2 * 0.05))
+    assert torch.equal(bias, torch.ones(1))
+
+
+def test_adamw_is_that_of_the_paper_at_a_hundredth_of_the_rate() -> None:
+    """Loshchilov & Hutter 2019, algorithm 2, with betas of 0.8 (the momentum) and 0.99."""
+    gradients = [1.0, -0.5, 2.0]
+    weight, bias = weights_after(gradients, optimizer="adamw", weight_decay=0.1, momentum=0.8)
+    values = [1.0, 1.0]
+    mean = square = 0.0
+    for step, gradient in enumerate(gradients, start=1):
+        mean, square = 0.8 * mean + 0.2 * gradient, 0.99 * square + 0.01 * gradient**2
+        change = 0.002 * (mean / (1 - 0.8**step)) / ((square / (1 - 0.99**step)) ** 0.5 + 1e-8)
+        values = [values[0] * (1 - 0.002 * 10.0) - change, values[1] - change]
+    torch.testing.assert_close(weight, torch.full((1, 3), values[0]))
+    torch.testing.assert_close(bias, torch.full((1,), values[1]))
+
+
+def test_adamw_follows_the_schedule_at_a_hundredth_of_the_rate() -> None:
+    sgd, adamw = loop(learning_rate=0.5), loop(learning_rate=0.5, optimizer="adamw")
+    torch.testing.assert_close(adamw._rates, sgd._rates / 100)
+    adamw.run_epoch(1, None)
+    assert adamw.optimizer.param_groups[0]["lr"].item() == adamw._rates[adamw.steps - 1].item()
 
 
 PRECISION_TOLERANCE = {"bfloat16": 0.03}  # of a loss of about 2.3, after 8 steps: bfloat16 has 8 bits

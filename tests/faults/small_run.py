@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from audit import audit
-from chromosome import Encoding
+from chromosome import STANDARD, Encoding
 from command_line import BAD_INPUT, FAULT, STOPPED
 from console import Console
+from gene_tables import gene_table_text
 from genetic_algorithm import GeneticAlgorithm
 from job_queue import JobQueue
 from records import (
@@ -75,6 +76,7 @@ def birth(seed: int, generations: int = 3, population: int = 4) -> RunState:
         ),
         data=DataConfig(dataset="digits"),
         facts=FACTS,
+        gene_table=gene_table_text(STANDARD),
         generations=(),
         results={},
         population=tuple(engine.ask()),
