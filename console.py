@@ -88,13 +88,13 @@ class Console:
     def generation_ended(self, generation: Generation, seconds: float, busy: float) -> None:
         """`busy` is the share of the devices' time in which they trained."""
         values = [individual.fitness.value for individual in generation.individuals if individual.fitness]
-        if not values:
-            return
         best = generation.best
+        if best.fitness is None:
+            return
         self._best = max(self._best or 0.0, *values)
         self.say(
             f"generation {generation.number}{self._of} done in {duration(seconds)}: "
-            f"best {max(values):.4f} ({best.name}), mean {sum(values) / len(values):.4f}, "
+            f"best {best.fitness.value:.4f} ({best.name}), mean {sum(values) / len(values):.4f}, "
             f"devices {busy:.0%} busy"
         )
 

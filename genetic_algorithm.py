@@ -282,7 +282,7 @@ class SearchAlgorithm:
 
     def _passed(self, chromosome: str) -> float:
         """By what share a network is known to pass the limits, before it is trained."""
-        limits = {name: limit for name, limit in self.config.limits.items() if name != "latency"}
+        limits = self.config.size_limits
         return self.space.size(chromosome).within(limits, None).violation if limits else 0.0
 
     def _list_unseen(self) -> dict[str, str]:

@@ -158,7 +158,7 @@ def plan_lines(
     space, sizes = NetworkSpace.of(state), generation_sizes(state)
     value_bytes = 2 if state.training.precision == "bfloat16" else 4
     batch = state.training.micro_batch or state.training.batch_size
-    memory = [each.cost.memory(value_bytes).bytes(batch) / 1e6 for each in networks]
+    memory = [each.cost.memory(value_bytes, state.training.optimizer).bytes(batch) / 1e6 for each in networks]
     trainings = sum(count for generation in sizes for count, _ in generation)
     epochs = sum(count * length for generation in sizes for count, length in generation)
     finalists = state.search.finalists_trained * state.search.final_seeds

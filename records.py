@@ -203,6 +203,10 @@ class EvolutionConfig:
             most = self.budget or self.generations * self.population
             expected = f"between 0 and the number of individuals ({most})"
             _require(0 <= self.finalists <= most, "finalists", expected, self.finalists)
+        if self.budget is not None:
+            final = self.finalists_trained * self.final_seeds
+            expected = f"more than what the finalists take ({self.finalists_trained} × {self.final_seeds})"
+            _require(self.budget > final, "budget", expected, self.budget)
         _require(self.seed >= 0, "seed", "0 or more", self.seed)
 
     @property
@@ -219,6 +223,11 @@ class EvolutionConfig:
         latency = None if self.max_latency is None else self.max_latency / 1000
         found = {"parameters": self.max_parameters, "flops": self.max_flops, "latency": latency}
         return {name: limit for name, limit in found.items() if limit is not None}
+
+    @property
+    def size_limits(self) -> dict[str, float]:
+        """The limits that a network is known to keep, or not, before it is trained."""
+        return {name: limit for name, limit in self.limits.items() if name != "latency"}
 
     @property
     def needs_latency(self) -> bool:

@@ -15,8 +15,8 @@ from early_stopping import affordable, median_curve, promoted, rung_sizes, rungs
 from job_queue import Attempt, JobQueue
 from model_cost import model_cost
 from network_space import NetworkSpace
-from objectives import pareto_front, quantity
-from records import VERSION, Individual, Limits, ModelInfo, RunFault, RunState, TrainingJob, TrainingResult
+from objectives import pareto_front, quantity, rank
+from records import VERSION, Individual, InputError, Limits, ModelInfo, RunFault, RunState, TrainingJob, TrainingResult
 from run_directory import DamagedFile, RunDirectory, file_sha256, make_durable, write_whole
 from run_state import find_result, read_pruned, save_info, save_pruned, save_state, seal_result
 from search_algorithms import new_search
@@ -35,12 +35,14 @@ HISTORY_COLUMNS = (
     "validation_loss",
     "parameters",
     "flops",
+    "epochs",
     "job",
     "trained",
     # From here on as measured: never the same in two runs.
     "seconds",
     "images_per_second",
     "peak_memory_bytes",
+    "latency_ms",
     "device",
     "attempts",
 )
@@ -126,6 +128,8 @@ class Search:
         population = tuple(self.engine.ask(self.affordable()))
         if len(self.state.population) < self.state.search.population:
             self.state = replace(self.state, population=population)
+        if self.state.generation == 0 and self.is_over():
+            raise InputError(f"--budget {self.state.search.budget} does not pay for one network through all rungs")
 
     def is_over(self) -> bool:
         affordable = self.affordable()
@@ -245,23 +249,12 @@ class Search:
         new = list(contenders.values())
         for rung, epochs in enumerate(self.rungs):
             if rung > 0:
-                new = sorted((each for each in new if each.fitness), key=lambda individual: individual.rank)
-                new = new[: promoted(len(contenders), self.state.search.reduction_factor**rung)]
+                ranked = rank([each for each in new if each.fitness is not None], self.state.search.objectives)
+                new = ranked[: promoted(len(contenders), self.state.search.reduction_factor**rung)]
                 self.console.say(f"the best {len(new)} go on to {epochs} epochs")
             new = self.train(new, epochs)
             outcomes |= {self.space.phenotype(each.chromosome): each for each in new}
-        fresh = [self.with_limits(outcomes[network]) for network in contenders]
-        outcomes |= zip(contenders, fresh, strict=True)
         return [as_known(each, outcomes[self.space.phenotype(each.chromosome)]) for each in population]
-
-    def with_limits(self, individual: Individual) -> Individual:
-        """An individual with its latency, where that counts, and with what it passes the limits by."""
-        if individual.fitness is None:
-            return individual
-        seconds = None
-        if self.state.search.needs_latency and self.latency is not None:
-            seconds = self.latency(self.space.network(individual.chromosome))
-        return replace(individual, fitness=individual.fitness.within(self.state.search.limits, seconds))
 
     def train(self, individuals: Sequence[Individual], epochs: int) -> list[Individual]:
         """Individuals after a training for so many epochs, each network new to this rung."""
@@ -308,9 +301,18 @@ class Search:
         if self.state.search.early_stopping == "median":
             curve = [replace(result, epochs=result.epochs[: n + 1]).fitness for n in range(len(result.epochs) - 1)]
             earlier = tuple(fitness for fitness in curve if fitness is not None)
+        fitness = result.fitness
+        if fitness is not None:
+            fitness = fitness.within(self.state.search.limits, self.seconds_an_image(individual))
         return replace(
-            individual, jobs=(*individual.jobs, result.key), fitness=result.fitness, failure=failure, earlier=earlier
+            individual, jobs=(*individual.jobs, result.key), fitness=fitness, failure=failure, earlier=earlier
         )
+
+    def seconds_an_image(self, individual: Individual) -> float | None:
+        """The latency of an individual's network, measured after its first training, if it counts."""
+        if individual.fitness is not None or not self.state.search.needs_latency or self.latency is None:
+            return None if individual.fitness is None else individual.fitness.latency
+        return self.latency(self.space.network(individual.chromosome))
 
     def all_failed(self, keys: Sequence[str]) -> bool:
         """Whether there are several jobs, all have ended, and none succeeded."""
@@ -364,8 +366,8 @@ class Search:
             save_pruned(self.run, self.pruned)
             for path in gone.values():
                 path.unlink()
-            networks = "1 network" if len(gone) == 1 else f"{len(gone)} networks"
-            self.console.say(f"weights of {networks} removed (--keep_models {keep})")
+            trainings = "1 training" if len(gone) == 1 else f"{len(gone)} trainings"
+            self.console.say(f"weights of {trainings} removed (--keep_models {keep})")
 
     def new_queue(self) -> JobQueue:
         """A queue for the largest of the devices, ordered by all that has been measured so far."""
@@ -503,11 +505,13 @@ class Search:
                 "validation_loss": "" if fitness is None else fitness.loss,
                 "parameters": result.parameters,
                 "flops": result.flops,
+                "epochs": len(result.epochs),
                 "job": result.key,
                 "trained": "no" if result.key in seen else "yes",
                 "seconds": round(result.cost.seconds, 3),
                 "images_per_second": round(result.cost.images_per_second, 1),
                 "peak_memory_bytes": "" if result.cost.peak_memory is None else result.cost.peak_memory,
+                "latency_ms": "" if fitness is None or fitness.latency is None else round(1000 * fitness.latency, 3),
                 "device": result.cost.device,
                 "attempts": result.cost.attempts,
             }
