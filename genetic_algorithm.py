@@ -301,6 +301,12 @@ def _class(fitness: Fitness) -> tuple[bool, int]:
     return fitness.violation > 0, fitness.epochs
 
 
+def _youngest_of_equals(individual: Individual) -> tuple[object, ...]:
+    """Sort key of parents: of equally fit ones an offspring goes before the elite, so that the search drifts on."""
+    fitness = individual.fitness
+    return (fitness is None, *(fitness.rank if fitness is not None else ()), -individual.index)
+
+
 def random_bits(rng: np.random.Generator, length: int) -> Offspring:
     return Offspring(to_chromosome(rng.integers(0, 2, length, dtype=np.uint8)), "random")
 
@@ -316,11 +322,12 @@ class GeneticAlgorithm(SearchAlgorithm):
     def _parents(self) -> list[Individual]:
         """The individuals that may have offspring, best first."""
         if self._ranked[0] != len(self.generations):
-            eligible: Sequence[Individual] = self.generations[-1].individuals
-            if len(self.config.objectives) > 1:
+            if len(self.config.objectives) == 1:
+                ranked = sorted(self.generations[-1].individuals, key=_youngest_of_equals)
+            else:
                 every = reversed(self.individuals())
-                eligible = list({self.space.phenotype(each.chromosome): each for each in every}.values())
-            ranked = rank(eligible, self.config.objectives)[: self.config.population]
+                distinct = {self.space.phenotype(each.chromosome): each for each in every}
+                ranked = rank(list(distinct.values()), self.config.objectives)[: self.config.population]
             self._ranked = (len(self.generations), ranked)
         return self._ranked[1]
 
