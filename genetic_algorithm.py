@@ -26,6 +26,7 @@ Bits = NDArray[np.uint8]  # (length,) of 0 and 1
 Crossover = Callable[[np.random.Generator, Bits, Bits], Bits]
 
 RANDOM_WALK = 64  # mutations in search of a new network before the unseen ones are listed
+LIMITED_WALK = 256  # where it must keep limits, too
 LISTABLE_BITS = 16  # spaces of more coding bits are never listed: a walk always finds something new
 ENOUGH = 8  # results, from which on a model of them screens offspring
 OFFSPRING = 40  # bred for each that is trained, where a model screens them
@@ -265,7 +266,7 @@ class SearchAlgorithm:
         Where none within the limits is found, the new one that passes them by least is taken.
         """
         bits, closest, least = to_bits(offspring.chromosome), None, np.inf
-        for _ in range(RANDOM_WALK):
+        for _ in range(LIMITED_WALK if self.config.size_limits else RANDOM_WALK):
             chromosome = to_chromosome(bits)
             if self.space.phenotype(chromosome) not in taken and (passed := self._passed(chromosome)) < least:
                 closest, least = chromosome, passed
@@ -346,7 +347,9 @@ class GeneticAlgorithm(SearchAlgorithm):
             return super()._offspring(rng, taken, count)
         pool = self._pool(rng, taken, model, count)
         names = [each.chromosome for each in pool]
-        if len(self.config.objectives) == 1:
+        if not pool:
+            chosen = []
+        elif len(self.config.objectives) == 1:
             chosen = [pool[index] for index in model.choose(names, count)]
         else:
             chosen = self._choose_by_dominance(pool, model, count)

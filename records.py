@@ -137,7 +137,7 @@ class EvolutionConfig:
         ("auto", "off"),
     )
     early_stopping: str = _setting(
-        "none",
+        "halving",
         "halving: all train for few epochs, the best go on to more; median: a training under the median ends",
         ("none", "halving", "median"),
     )

@@ -122,11 +122,10 @@ class Search:
     def ask_first(self) -> None:
         """Asks the engine, which tells whether the space is exhausted.
 
-        What the state says is to be trained next stands, unless the budget it was asked under was
-        too small for a whole generation.
+        What the state says is to be trained next stands, unless the budget allows of another number.
         """
         population = tuple(self.engine.ask(self.affordable()))
-        if len(self.state.population) < self.state.search.population:
+        if len(self.state.population) != len(population):
             self.state = replace(self.state, population=population)
         if self.state.generation == 0 and self.is_over():
             raise InputError(f"--budget {self.state.search.budget} does not pay for one network through all rungs")

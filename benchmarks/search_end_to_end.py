@@ -5,8 +5,8 @@
 Each search is `evolution.py` itself, with one flag or two; all train under one protocol and end after
 an equal number of epochs. What counts is the accuracy of the network finally chosen, on test images,
 by weights that were chosen without them. Runs share what they train (`--reuse`), which changes no
-result, so that the benchmark pays for each network once. The space is a table of smaller networks
-(a filter multiplier of 1 or 2), so that a CPU gets through it.
+result, so that the benchmark pays for each network once. The space is that of the standard table with
+16 to 128 filters, so that a CPU gets through it.
 """
 
 from __future__ import annotations
@@ -27,20 +27,21 @@ import torch
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from chromosome import STANDARD, Gene, GeneTable
+from chromosome import STANDARD, GeneTable
 from gene_tables import gene_table_text
 from hardware import processor_name
 
 SEARCHES = {
     "the engine, with its defaults": [],
     "without the predictor": ["--surrogate", "off"],
-    "random search": ["--algorithm", "random"],
+    "the plain genetic algorithm": ["--surrogate", "off", "--early_stopping", "none"],
+    "random search": ["--algorithm", "random", "--early_stopping", "none"],
 }
 
 
 def small_networks() -> GeneTable:
-    """The standard table, with the second bit of the filter multiplier coding for nothing: 1 or 2."""
-    return GeneTable((Gene("filter_multiplier", (0,), (1, 2)), *STANDARD.genes[1:]), STANDARD.length)
+    """The standard table without its first gene, the filter multiplier: networks of 16 to 128 filters."""
+    return GeneTable(STANDARD.genes[1:], STANDARD.length)
 
 
 def run(flags: list[str], folder: Path, reuse: list[Path], options: argparse.Namespace, seed: int) -> tuple[float, ...]:

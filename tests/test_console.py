@@ -60,7 +60,8 @@ def generation(*values: float | None) -> Generation:
 def tell_everything(console: Console) -> None:
     """A generation of three trainings as the workers and the search report it."""
     console.open(DEVICES[:2], generations=20)
-    console.generation_started(3, [0.25], to_train=3, later=0)
+    console.generation_started(3, [0.25], to_train=3)
+    console.expect(3)
     console.job_started("gpu 0", attempt("gen3/ind1"))
     console.job_progress("gpu 0", attempt("gen3/ind1"), {"epoch": 1, "accuracy": 0.4, "images_per_second": 10.0})
     console.job_started("gpu 1", attempt("gen3/ind2"))
@@ -114,7 +115,8 @@ def test_brackets_are_shown_as_they_are(message: str) -> None:
 def test_a_training_without_accuracy_is_only_said_to_be_trained() -> None:
     terminal = screen()
     console = Console(terminal=terminal)
-    console.generation_started(1, [], to_train=1, later=0)
+    console.generation_started(1, [], to_train=1)
+    console.expect(1)
     console.job_ended("gpu 0", attempt("final"), ended(accuracy=None))
     assert "final: trained, 1:15 min" in text_of(terminal)
 
@@ -142,7 +144,8 @@ def picture(console: Console, width: int) -> list[str]:
 def working_console() -> Console:
     console = Console(terminal=screen())
     console.open(DEVICES, generations=20)
-    console.generation_started(3, [0.25], to_train=10, later=60)
+    console.generation_started(3, [0.25], to_train=10)
+    console.expect(10)
     for index, device in enumerate(DEVICES[:-1], 1):
         console.job_started(device, attempt(f"gen3/ind{index}"))
     console.job_progress("gpu 0", attempt("gen3/ind1"), {"epoch": 2, "accuracy": 0.8125, "images_per_second": 123456.0})
@@ -187,26 +190,49 @@ def test_the_header_fits_a_narrow_terminal() -> None:
     assert "…" not in picture(console, 80)[0]
 
 
-def test_the_time_that_is_left_follows_from_the_trainings_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_time_that_is_left_runs_down_between_two_forecasts(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
     console = Console(terminal=screen())
     console.open(["cpu 1"], generations=2)
-    console.generation_started(1, [], to_train=4, later=6)
     assert console.remaining() is None
+    console.foresee(100.0)
     now[0] += 20
-    for name in ("gen1/ind1", "gen1/ind2"):
-        console.job_started("cpu 1", attempt(name))
-        console.job_ended("cpu 1", attempt(name), ended())
-    assert console.remaining() == pytest.approx(10 * (2 + 6))
+    assert console.remaining() == pytest.approx(80)
     assert "ETA 1:20 min" in picture(console, 100)[0]
+    now[0] += 90
+    assert console.remaining() == 0.0  # late, never less than nothing
+    console.foresee(None)
+    assert "ETA –" in picture(console, 100)[0]
+
+
+def test_each_rung_is_counted_anew() -> None:
+    terminal = screen()
+    console = Console(terminal=terminal)
+    console.generation_started(1, [], to_train=3)
+    for count in (3, 1):
+        console.expect(count)
+        for number in range(1, count + 1):
+            console.job_ended("gpu 0", attempt(f"gen1/ind{number}"), ended())
+    counts = [line.rpartition("(")[2] for line in text_of(terminal).splitlines()[1:]]
+    assert counts == ["1/3)", "2/3)", "3/3)", "1/1)"]
+
+
+def test_a_run_that_a_budget_ends_counts_its_generations_without_a_last_one() -> None:
+    terminal = screen()
+    console = Console(terminal=terminal)
+    console.open(DEVICES, generations=None)
+    console.generation_started(3, [], to_train=2)
+    assert text_of(terminal) == "generation 3: 2 to train\n"
+    assert "generation 3 ·" in picture(console, 100)[0]
 
 
 def test_a_terminal_gets_a_live_table_and_is_given_back() -> None:
     terminal = screen(force_terminal=True)
     console = Console(terminal=terminal)
     console.open(DEVICES, generations=20)
-    console.generation_started(3, [], to_train=2, later=0)
+    console.generation_started(3, [], to_train=2)
+    console.expect(2)
     console.job_ended("gpu 0", attempt("gen3/ind1"), ended())
     console.job_ended("gpu 1", attempt("gen3/ind2"), ended("diverged", reason="loss is nan"))
     console.close()

@@ -140,7 +140,7 @@ def state_of(values: Sequence[Sequence[float | None]]) -> RunState:
             value = None if individual.fitness is None else individual.fitness.value
             epochs = () if value is None else (Epoch(train_loss=1.0, accuracy=value, loss=0.0),)
             results[key] = TrainingResult(key=key, status="crashed" if value is None else "done", epochs=epochs)
-            individuals.append(replace(individual, jobs=(key,)))
+            individuals.append(replace(individual, jobs=(key,), fitness=results[key].fitness))
         generations.append(replace(row, individuals=tuple(individuals)))
     following = generation(len(values) + 1, [None] * len(values[0])).individuals
     return RunState(

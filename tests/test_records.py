@@ -23,7 +23,9 @@ from records import (
     DataFacts,
     Epoch,
     EvolutionConfig,
+    Finalist,
     Fitness,
+    Forecast,
     Generation,
     Individual,
     InputError,
@@ -58,6 +60,18 @@ BAD_SETTINGS: list[tuple[type, dict[str, Any], str]] = [
     (EvolutionConfig, {"elitism": -1}, "elitism"),
     (EvolutionConfig, {"elitism": 10}, "elitism"),
     (EvolutionConfig, {"final_epochs": 0}, "final_epochs"),
+    (EvolutionConfig, {"budget": 0}, "budget"),
+    (EvolutionConfig, {"budget": 6, "finalists": 2, "final_seeds": 3}, "budget"),
+    (EvolutionConfig, {"reduction_factor": 1}, "reduction_factor"),
+    (EvolutionConfig, {"max_parameters": 0}, "max_parameters"),
+    (EvolutionConfig, {"max_flops": -5}, "max_flops"),
+    (EvolutionConfig, {"max_latency": 0.0}, "max_latency"),
+    (EvolutionConfig, {"max_latency": INFINITE}, "max_latency"),
+    (EvolutionConfig, {"max_latency": NAN}, "max_latency"),
+    (EvolutionConfig, {"finalists": -1}, "finalists"),
+    (EvolutionConfig, {"finalists": 201}, "finalists"),
+    (EvolutionConfig, {"finalists": 31, "budget": 30}, "finalists"),
+    (EvolutionConfig, {"final_seeds": 0}, "final_seeds"),
     (EvolutionConfig, {"seed": -1}, "seed"),
     (TrainingConfig, {"epochs": 0}, "epochs"),
     (TrainingConfig, {"batch_size": 1}, "batch_size"),
@@ -100,6 +114,11 @@ BOUNDARY_SETTINGS: list[tuple[type, dict[str, Any]]] = [
     (EvolutionConfig, {"crossover_prob": 0.0, "mutation_prob": 0.0}),
     (EvolutionConfig, {"crossover_prob": 1.0, "mutation_prob": 1.0}),
     (EvolutionConfig, {"final_epochs": 1, "seed": 0}),
+    (EvolutionConfig, {"budget": 2, "finalists": 1, "final_seeds": 1}),
+    (EvolutionConfig, {"finalists": 0, "reduction_factor": 2}),
+    (EvolutionConfig, {"finalists": 200}),
+    (EvolutionConfig, {"max_parameters": 1, "max_flops": 1, "max_latency": 1e-9}),
+    (EvolutionConfig, {"objectives": ("accuracy", "latency", "flops", "parameters")}),
     (TrainingConfig, {"epochs": 1, "batch_size": 2, "micro_batch": 2}),
     (TrainingConfig, {"micro_batch": 128}),
     (TrainingConfig, {"learning_rate": 0.0, "momentum": 0.0, "weight_decay": 0.0, "label_smoothing": 0.0}),
@@ -115,7 +134,7 @@ def test_a_setting_without_meaning_is_refused_by_the_name_of_its_flag(
 ) -> None:
     with pytest.raises(InputError, match=f"^--{flag} must be ") as refusal:
         kind(**values)
-    if flag in values and values[flag] != "":
+    if values.get(flag, "") != "":
         assert str(refusal.value).endswith(f"but is {values[flag]}")
 
 
@@ -160,16 +179,28 @@ COUNT = st.integers(0, 2**63)
 TEXT = st.text(max_size=6)
 SHARE = st.floats(0, 1)
 EPOCHS = st.builds(Epoch, train_loss=FINITE, accuracy=st.none() | SHARE, loss=st.none() | FINITE)
+NAMES = st.sampled_from(["accuracy", "parameters", "flops", "latency"])
 COSTS = st.builds(
     Cost,
     seconds=FINITE,
     images_per_second=FINITE,
     peak_memory=st.none() | COUNT,
     device=TEXT,
+    reused=TEXT,
     started=FINITE,
     attempts=COUNT,
 )
-FITNESSES = st.builds(Fitness, value=FINITE, loss=FINITE, parameters=COUNT)
+FITNESSES = st.builds(
+    Fitness,
+    value=FINITE,
+    loss=FINITE,
+    parameters=COUNT,
+    flops=COUNT,
+    latency=st.none() | FINITE,
+    epochs=COUNT,
+    violation=FINITE,
+)
+FORECASTS = st.builds(Forecast, mean=FINITE, deviation=FINITE)
 INDIVIDUALS = st.builds(
     Individual,
     generation=COUNT,
@@ -180,6 +211,8 @@ INDIVIDUALS = st.builds(
     jobs=st.lists(TEXT, max_size=2).map(tuple),
     fitness=st.none() | FITNESSES,
     failure=st.none() | TEXT,
+    earlier=st.lists(FITNESSES, max_size=2).map(tuple),
+    forecast=st.none() | FORECASTS,
 )
 GENERATIONS = st.builds(Generation, number=COUNT, individuals=st.lists(INDIVIDUALS, max_size=2).map(tuple))
 TRAININGS = st.integers(2, 512).flatmap(
@@ -210,12 +243,25 @@ SEARCHES = st.integers(2, 50).flatmap(
     lambda population: st.builds(
         EvolutionConfig,
         generations=st.integers(1, 99),
+        budget=st.none() | st.integers(19, 999),
+        algorithm=st.sampled_from(["genetic", "aging", "random", "local_search"]),
         population=st.just(population),
         crossover=st.sampled_from(["uniform", "one_point", "two_point"]),
         crossover_prob=SHARE,
         mutation_prob=st.none() | SHARE,
         tournament_size=st.integers(1, population),
         elitism=st.integers(0, population - 1),
+        surrogate=st.sampled_from(["auto", "off"]),
+        early_stopping=st.sampled_from(["none", "halving", "median"]),
+        reduction_factor=st.integers(2, 9),
+        objectives=st.lists(NAMES.filter(lambda name: name != "accuracy"), unique=True).map(
+            lambda others: ("accuracy", *others)
+        ),
+        max_parameters=st.none() | st.integers(1, 10**9),
+        max_flops=st.none() | st.integers(1, 10**9),
+        max_latency=st.none() | st.floats(0.001, 1e6),
+        finalists=st.none() | st.integers(0, 2),
+        final_seeds=st.integers(1, 9),
         final_epochs=st.none() | st.integers(1, 99),
         seed=COUNT,
     )
@@ -228,7 +274,15 @@ DATA = st.builds(
     train_limit=st.none() | st.integers(1, 99),
     image_size=st.none() | st.integers(8, 99),
 )
-JOBS = st.builds(TrainingJob, phenotype=TEXT, protocol=TRAININGS, data_fingerprint=TEXT, replicate=COUNT, split=TEXT)
+JOBS = st.builds(
+    TrainingJob,
+    phenotype=TEXT,
+    protocol=TRAININGS,
+    data_fingerprint=TEXT,
+    replicate=COUNT,
+    split=TEXT,
+    stop_below=st.lists(SHARE, max_size=3).map(tuple),
+)
 RESULTS = st.builds(
     TrainingResult,
     key=TEXT,
@@ -252,6 +306,9 @@ FACTS = st.builds(
     test_images=COUNT,
 )
 SCORES = st.builds(records.TestScore, accuracy=SHARE, loss=FINITE, images=COUNT)
+FINALISTS = st.builds(
+    Finalist, individual=TEXT, chromosome=TEXT, accuracies=st.lists(SHARE, min_size=1, max_size=3).map(tuple)
+)
 INFOS = st.builds(
     ModelInfo,
     version=TEXT,
@@ -264,6 +321,7 @@ INFOS = st.builds(
     split=TEXT,
     weights=st.none() | TEXT,
     result=st.none() | RESULTS,
+    finalists=st.lists(FINALISTS, max_size=2).map(tuple),
     test=st.none() | SCORES,
 )
 STATES = st.builds(
@@ -288,6 +346,8 @@ STRATEGIES: dict[type, st.SearchStrategy[Any]] = {
     Cost: COSTS,
     TrainingResult: RESULTS,
     Fitness: FITNESSES,
+    Forecast: FORECASTS,
+    Finalist: FINALISTS,
     Individual: INDIVIDUALS,
     Generation: GENERATIONS,
     DataFacts: FACTS,
@@ -413,7 +473,7 @@ def test_a_value_is_not_bent_into_another_type(kind: type, part: str, value: obj
 
 
 def test_a_whole_number_is_accepted_where_a_share_is_expected() -> None:
-    fitness = from_json(Fitness, {"value": 1, "loss": 0, "parameters": 5})
+    fitness = from_json(Fitness, through_json(Fitness(value=0.5, parameters=5)) | {"value": 1, "loss": 0})
     assert fitness == Fitness(value=1.0, loss=0.0, parameters=5)
     assert type(fitness.value) is float
 
@@ -482,6 +542,7 @@ OTHER_JOB: dict[str, Any] = {
     "data_fingerprint": "other data",
     "replicate": 1,
     "split": "all",
+    "stop_below": (0.5,),
 }
 
 
@@ -532,7 +593,7 @@ def result(*epochs: Epoch, status: str = "done") -> TrainingResult:
 
 def test_the_fitness_is_that_of_the_last_epoch_not_of_the_best() -> None:
     epochs = Epoch(train_loss=2.0, accuracy=0.9, loss=0.3), Epoch(train_loss=1.0, accuracy=0.8, loss=0.6)
-    assert result(*epochs).fitness == Fitness(value=0.8, loss=0.6, parameters=12)
+    assert result(*epochs).fitness == Fitness(value=0.8, loss=0.6, parameters=12, epochs=2)
 
 
 @pytest.mark.parametrize("status", FAILURES)
@@ -645,12 +706,100 @@ def test_a_state_counts_its_evaluated_generations(state: RunState) -> None:
         (TrainingConfig, {"optimizer": "adam"}),
         (TrainingConfig, {"augmentation": "weak"}),
         (EvolutionConfig, {"crossover": "three_point"}),
+        (EvolutionConfig, {"algorithm": "annealing"}),
+        (EvolutionConfig, {"surrogate": "on"}),
+        (EvolutionConfig, {"early_stopping": "patience"}),
     ],
 )
 def test_a_choice_that_does_not_exist_is_refused(record: Any, setting: dict[str, str]) -> None:
     ((name, value),) = setting.items()
     with pytest.raises(InputError, match=rf"--{name} must be one of .*, but is '{value}'"):
         record(**setting)
+
+
+@pytest.mark.parametrize(
+    ("objectives", "message"),
+    [
+        (("accuracy", "speed"), "--objectives must be one of accuracy, parameters, flops, latency, but is 'speed'"),
+        (("parameters",), "--objectives must be accuracy and then any of parameters, flops, latency, each once, "),
+        (("parameters", "accuracy"), "but is parameters accuracy"),
+        (("accuracy", "flops", "flops"), "each once, but is accuracy flops flops"),
+    ],
+)
+def test_objectives_are_accuracy_and_then_others_each_once(objectives: tuple[str, ...], message: str) -> None:
+    with pytest.raises(InputError, match=re.escape(message)):
+        EvolutionConfig(objectives=objectives)
+
+
+@pytest.mark.parametrize(
+    ("values", "trained"),
+    [
+        ({}, 0),
+        ({"generations": 8, "population": 11}, 0),
+        ({"generations": 9}, 3),
+        ({"generations": 20}, 3),
+        ({"generations": 9, "final_seeds": 4}, 0),
+        ({"budget": 89}, 0),
+        ({"budget": 90}, 3),
+        ({"budget": 90, "finalists": 0}, 0),
+        ({"generations": 1, "finalists": 5}, 5),
+    ],
+)
+def test_finalists_are_trained_by_themselves_only_where_they_cost_at_most_a_tenth(
+    values: dict[str, Any], trained: int
+) -> None:
+    assert EvolutionConfig(**{"generations": 1, **values}).finalists_trained == trained
+
+
+def test_limits_are_those_that_are_set_and_latency_is_in_seconds() -> None:
+    assert EvolutionConfig().limits == {}
+    assert EvolutionConfig(max_parameters=5, max_latency=2.5).limits == {"parameters": 5, "latency": 0.0025}
+    assert [EvolutionConfig(**values).needs_latency for values in LATENCIES] == [False, False, True, True]
+
+
+LATENCIES: list[dict[str, Any]] = [
+    {},
+    {"max_flops": 1},
+    {"max_latency": 1.0},
+    {"objectives": ("accuracy", "latency")},
+]
+
+RICH = Fitness(value=0.5, loss=0.1, parameters=300, flops=2000, epochs=3)
+
+
+def test_a_limit_that_is_kept_costs_nothing_and_one_that_is_passed_its_share() -> None:
+    assert RICH.within({"parameters": 300, "flops": 5000}, None) == RICH
+    passed = RICH.within({"parameters": 200, "flops": 1000, "latency": 0.02}, latency=0.01)
+    assert passed.violation == pytest.approx(0.5 + 1.0)
+    assert passed == replace(RICH, latency=0.01, violation=passed.violation)
+
+
+def test_an_objective_that_was_not_measured_is_an_error() -> None:
+    assert [RICH.objective(name) for name in ("accuracy", "parameters", "flops")] == [-0.5, 300, 2000]
+    with pytest.raises(ValueError, match=r"latency of .* was not measured"):
+        RICH.objective("latency")
+    with pytest.raises(ValueError, match=r"latency of .* was not measured"):
+        RICH.within({"latency": 1.0}, None)
+
+
+@pytest.mark.parametrize(
+    ("better", "worse"),
+    [
+        (replace(RICH, value=0.1, epochs=1), replace(RICH, violation=0.01)),  # limits come first
+        (replace(RICH, violation=0.1), replace(RICH, violation=0.2, value=0.9)),
+        (replace(RICH, value=0.1), replace(RICH, epochs=1, value=0.9)),  # then the longer training
+        (replace(RICH, value=0.6, loss=9.0), RICH),
+    ],
+)
+def test_limits_come_before_epochs_and_epochs_before_accuracy(better: Fitness, worse: Fitness) -> None:
+    assert better.rank < worse.rank
+
+
+def test_a_finalists_mean_and_standard_error_are_those_of_its_trainings() -> None:
+    finalist = Finalist(individual="gen1/ind1", chromosome="0", accuracies=(0.5, 0.7, 0.9))
+    assert finalist.mean == pytest.approx(0.7)
+    assert finalist.standard_error == pytest.approx(0.2 / math.sqrt(3))
+    assert replace(finalist, accuracies=(0.5,)).standard_error is None
 
 
 def test_equal_jobs_have_equal_keys_however_their_numbers_are_written() -> None:

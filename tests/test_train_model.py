@@ -244,6 +244,32 @@ def test_a_training_on_all_images_uses_the_validation_images_and_has_no_accuracy
     assert train(task, other_validation_images(data))[1] != weights_bytes(model)
 
 
+def test_a_training_under_what_it_must_reach_ends_after_that_epoch_and_is_done(data: TrainingData) -> None:
+    whole, _ = train(job(epochs=3), data)
+    assert len(whole.epochs) == 3
+    stopped, _ = train(replace(job(epochs=3), stop_below=(0.0, 1.1)), data)
+    assert (stopped.status, len(stopped.epochs)) == ("done", 2)
+    assert stopped.fitness is not None
+    assert (stopped.fitness.epochs, stopped.fitness.value) == (2, stopped.epochs[-1].accuracy)
+
+
+@pytest.mark.parametrize("stop_below", [(0.0, 0.0, 0.0), (0.0,), (0.0, 0.0, 0.0, 1.1)])
+def test_a_training_that_is_never_under_what_it_must_reach_goes_on_to_its_end(
+    data: TrainingData, stop_below: tuple[float, ...]
+) -> None:
+    result, _ = train(replace(job(epochs=3), stop_below=stop_below), data)
+    assert (result.status, len(result.epochs)) == ("done", 3)
+
+
+@pytest.mark.parametrize(("threshold", "epochs"), [(0.5, 2), (0.5000001, 1)])
+def test_an_accuracy_that_is_just_reached_is_enough(
+    data: TrainingData, monkeypatch: pytest.MonkeyPatch, threshold: float, epochs: int
+) -> None:
+    monkeypatch.setattr(module, "accuracy_and_loss", lambda logits, labels: (0.5, 1.0))
+    result, _ = train(replace(job(epochs=2), stop_below=(threshold,)), data)
+    assert len(result.epochs) == epochs
+
+
 def without_normalisation(
     architecture: Architecture, mean: Sequence[float] | None = None, std: Sequence[float] | None = None
 ) -> nn.Sequential:

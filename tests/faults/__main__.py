@@ -1,6 +1,6 @@
 """Runs the full counts of all promises, or a part of them, and adds to one file of results.
 
-    python -m tests.faults [--promise N] [--count N] [--seed N] [--results FILE]
+    python -m tests.faults [--promise N] [--variant plain|rich] [--count N] [--seed N] [--results FILE]
 
 Cases are numbered, and a case's number is its seed: a failure is replayed with --promise, --count 1
 and --seed. Without --seed a part begins where the parts before it ended.
@@ -21,6 +21,7 @@ from typing import Any
 
 from run_directory import write_durably
 from tests.faults.promises import PROMISES, ROOT, Promise
+from tests.faults.small_run import VARIANTS
 
 
 def run_cases(promise: Promise, first: int, count: int) -> dict[str, Any]:
@@ -29,13 +30,13 @@ def run_cases(promise: Promise, first: int, count: int) -> dict[str, Any]:
     for seed in range(first, first + count):
         with tempfile.TemporaryDirectory() as folder:
             try:
-                promise.case(seed, Path(folder, "run"))
+                promise.hold(seed, Path(folder, "run"))
             except Exception:
                 broken.append(seed)
-                print(f"promise {promise.number}, {promise.case.__name__}, seed {seed} is BROKEN:")
+                print(f"promise {promise.number}, {promise.name}, seed {seed} is BROKEN:")
                 traceback.print_exc()
         if sys.stderr.isatty():
-            print(f"\r{promise.case.__name__}: {seed + 1 - first}/{count} ", end="", file=sys.stderr, flush=True)
+            print(f"\r{promise.name}: {seed + 1 - first}/{count} ", end="", file=sys.stderr, flush=True)
     return {"first": first, "count": count, "broken": broken, "seconds": time.monotonic() - clock}
 
 
@@ -62,6 +63,7 @@ BY_PYTEST = {
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--promise", type=int, help="the number of one promise (default: all)")
+    parser.add_argument("--variant", choices=VARIANTS, help="of the run that is disturbed (default: both)")
     parser.add_argument("--count", type=int, help="cases (default: what is missing to the full count)")
     parser.add_argument("--seed", type=int, help="number of the first case")
     parser.add_argument("--results", type=Path, default=ROOT / "fault_results.json")
@@ -70,8 +72,8 @@ def main() -> int:
     if options.results.exists():
         results = json.loads(options.results.read_text())
     for promise in PROMISES:
-        if options.promise in (None, promise.number):
-            parts = results.setdefault(f"{promise.number} {promise.case.__name__}", [])
+        if options.promise in (None, promise.number) and options.variant in (None, promise.variant):
+            parts = results.setdefault(f"{promise.number} {promise.name}", [])
             first = options.seed if options.seed is not None else sum(part["count"] for part in parts)
             count = options.count if options.count is not None else max(0, promise.full_count - first)
             if count:
@@ -87,7 +89,10 @@ def main() -> int:
 
 def summary(results: dict[str, list[dict[str, Any]]]) -> int:
     """One line for each promise of the table; the exit status says whether all were held."""
-    names = {f"{promise.number} {promise.case.__name__}": promise.words for promise in PROMISES}
+    names = {
+        f"{promise.number} {promise.name}": promise.words + (" (rich)" if promise.variant == "rich" else "")
+        for promise in PROMISES
+    }
     failed = 0
     for key in sorted(results, key=lambda key: int(key.split()[0])):
         parts = results[key]
@@ -97,7 +102,7 @@ def summary(results: dict[str, list[dict[str, Any]]]) -> int:
         count, seconds = (sum(part[name] for part in parts) for name in ("count", "seconds"))
         verdict = f"{broken} BROKEN" if broken else "held"
         words = names.get(key, key.partition(" ")[2])
-        print(f"{key.split()[0]:>2}  {words:<52} {count:>6} cases  {verdict}  seeds {seeds}  {seconds:.0f} s")
+        print(f"{key.split()[0]:>2}  {words:<59} {count:>6} cases  {verdict}  seeds {seeds}  {seconds:.0f} s")
     total = sum(part["seconds"] for parts in results.values() for part in parts)
     print(f"total {total:.0f} s")
     return 1 if failed else 0

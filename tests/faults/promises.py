@@ -29,7 +29,7 @@ from records import InputError, Limits, RunFault, TrainingJob, TrainingResult
 from run_directory import RunDirectory
 from run_state import load_state, read_info
 from tests.faults.disk import Countdown, Dead, FullDisk, PowerLossDisk, copy_of, steps_watched
-from tests.faults.small_run import TRAINER, InlineWorkers, NoSignals, fingerprint, go_on, inline
+from tests.faults.small_run import TRAINER, VARIANTS, InlineWorkers, NoSignals, fingerprint, go_on, inline
 from tests.processes import alive_after, children_of, is_alive
 from worker_manager import Slot, WorkerManager
 
@@ -39,19 +39,19 @@ DEAD_STATUS = 77
 
 
 @functools.cache
-def undisturbed(seed: int = 0) -> str:
+def undisturbed(seed: int = 0, variant: str = "plain") -> str:
     """The fingerprint of the small run when nothing goes wrong."""
     with tempfile.TemporaryDirectory() as folder:
-        inline(Path(folder, "run"), seed)
+        inline(Path(folder, "run"), seed, variant)
         return fingerprint(Path(folder, "run"))
 
 
 @functools.cache
-def steps_of_a_run() -> int:
+def steps_of_a_run(variant: str = "plain") -> int:
     """How many steps on the disk the small run takes."""
     counter = Countdown(at=0, fire=lambda name, path: None)
     with tempfile.TemporaryDirectory() as folder, steps_watched(counter):
-        inline(Path(folder, "run"))
+        inline(Path(folder, "run"), variant=variant)
     return counter.seen
 
 
@@ -61,27 +61,28 @@ def fork() -> int:
         return os.fork()
 
 
-def die_at_step(folder: Path, at: int) -> bool:
+def die_at_step(folder: Path, at: int, variant: str = "plain") -> bool:
     """Runs the small run in a forked process that dies at a step of the disk; whether it died."""
     child = fork()
     if child == 0:
         with steps_watched(Countdown(at=at, fire=lambda name, path: os._exit(DEAD_STATUS))):
-            inline(folder)
+            inline(folder, variant=variant)
         os._exit(0)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert status in (0, DEAD_STATUS), f"the run ended with status {status}"
     return status == DEAD_STATUS
 
 
-def no_bad_instant(seed: int, folder: Path) -> None:
+def no_bad_instant(seed: int, folder: Path, variant: str = "plain") -> None:
     """Death at one step of one durable write; resumed, the run ends as if nothing had happened."""
-    died = die_at_step(folder, at=seed + 1)
-    assert died == (seed + 1 <= steps_of_a_run()), f"step {seed + 1} of {steps_of_a_run()}: died is {died}"
-    inline(folder)
-    assert fingerprint(folder) == undisturbed()
+    died = die_at_step(folder, variant=variant, at=seed + 1)
+    steps = steps_of_a_run(variant)
+    assert died == (seed + 1 <= steps), f"step {seed + 1} of {steps}: died is {died}"
+    inline(folder, variant=variant)
+    assert fingerprint(folder) == undisturbed(0, variant)
 
 
-def power_loss(seed: int, folder: Path) -> None:
+def power_loss(seed: int, folder: Path, variant: str = "plain") -> None:
     """Power fails at a random step, up to twice; the disk keeps what was fsynced, the rest by chance."""
     rng = random.Random(seed)
     current = folder / "0"
@@ -93,7 +94,7 @@ def power_loss(seed: int, folder: Path) -> None:
             disk.image(lost, rng)
             raise Dead
 
-        countdown = Countdown(at=rng.randint(1, steps_of_a_run()), fire=fail)
+        countdown = Countdown(at=rng.randint(1, steps_of_a_run(variant)), fire=fail)
 
         def before(
             name: str, path: str, disk: PowerLossDisk = disk, lost: Path = lost, countdown: Countdown = countdown
@@ -106,22 +107,22 @@ def power_loss(seed: int, folder: Path) -> None:
         disk.adopt()
         try:
             with steps_watched(before, disk.after):
-                inline(current)
+                inline(current, variant=variant)
         except Dead:
             current = lost
         except RunFault as fault:  # the second failure may come while the first is audited
             raise AssertionError(str(fault)) from fault
     try:
-        inline(current)
+        inline(current, variant=variant)
     except InputError as refusal:
         raise AssertionError(f"refused to go on: {refusal}") from refusal
-    assert fingerprint(current) == undisturbed()
+    assert fingerprint(current) == undisturbed(0, variant)
 
 
-def damage_is_found(seed: int, folder: Path) -> None:
+def damage_is_found(seed: int, folder: Path, variant: str = "plain") -> None:
     """One file of a run is flipped, cut or zeroed; it is set aside with one warning and made again."""
     rng = random.Random(seed)
-    die_at_step(folder, at=rng.randint(steps_of_a_run() // 8, steps_of_a_run() + 40))
+    die_at_step(folder, variant=variant, at=rng.randint(steps_of_a_run(variant) // 8, steps_of_a_run(variant) + 40))
     files = sorted(
         path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".") and path.stat().st_size
     )
@@ -137,14 +138,14 @@ def damage_is_found(seed: int, folder: Path) -> None:
     only_state = path.name == "ga_state.json" and len(RunDirectory(folder).states()) == 1
     if only_state and not _same_json(whole, damaged):
         try:
-            inline(folder, warn=warnings.append)
+            inline(folder, variant=variant, warn=warnings.append)
         except InputError as refusal:
             assert "--overwrite" in str(refusal)
             assert path.read_bytes() == damaged, "a refused state was touched"
             return
         raise AssertionError("a fresh start in place of a damaged run")
-    inline(folder, warn=warnings.append)
-    assert fingerprint(folder) == undisturbed()
+    inline(folder, variant=variant, warn=warnings.append)
+    assert fingerprint(folder) == undisturbed(0, variant)
     if not is_derived and not _same_json(whole, damaged):
         assert len(warnings) == 1, f"{path}: warnings are {warnings}"
         assert str(path) in warnings[0]
@@ -173,23 +174,23 @@ def _same_json(first: bytes, second: bytes) -> bool:
         return first == second
 
 
-def full_disk(seed: int, folder: Path) -> None:
+def full_disk(seed: int, folder: Path, variant: str = "plain") -> None:
     """No space from one step on; the run stops and names the path, and goes on once there is room."""
     disk = FullDisk(at=seed + 1)
     try:
         with steps_watched(disk):
-            inline(folder)
+            inline(folder, variant=variant)
     except RunFault as fault:
         assert re.search(rf"cannot write {folder}\S*: No space left", str(fault)), str(fault)
     except InputError as refusal:
         assert "No space left" in str(refusal)
     else:
         assert not disk.paths, "the run went on with a full disk"
-    inline(folder)
-    assert fingerprint(folder) == undisturbed()
+    inline(folder, variant=variant)
+    assert fingerprint(folder) == undisturbed(0, variant)
 
 
-def file_size_limit(seed: int, folder: Path) -> None:
+def file_size_limit(seed: int, folder: Path, variant: str = "plain") -> None:
     """The same with the operating system's own limit on the size of files (EFBIG)."""
     limit = random.Random(seed).randrange(64, 60_000)
     child = fork()
@@ -197,13 +198,13 @@ def file_size_limit(seed: int, folder: Path) -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
         try:
-            inline(folder)
+            inline(folder, variant=variant)
         except RunFault as fault:
             os._exit(4 if "File too large" in str(fault) else 1)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) in (0, 4)
-    inline(folder)
-    assert fingerprint(folder) == undisturbed()
+    inline(folder, variant=variant)
+    assert fingerprint(folder) == undisturbed(0, variant)
 
 
 class Watcher:
@@ -240,7 +241,7 @@ def workers_of(run: RunDirectory, count: int, delay: float, **options: Any) -> I
         yield workers
 
 
-def dead_worker(seed: int, folder: Path) -> None:
+def dead_worker(seed: int, folder: Path, variant: str = "plain") -> None:
     """A worker is killed while it starts, receives, trains or sends; the run ends as if it had not been."""
     rng = random.Random(seed)
     run = RunDirectory(folder)
@@ -258,9 +259,9 @@ def dead_worker(seed: int, folder: Path) -> None:
     killer = threading.Thread(target=kill, args=([rng.random() * 0.4 for _ in range(rng.randint(1, 2))],))
     killer.start()
     with workers_of(run, 2, delay=0.05) as workers:
-        go_on(run, workers, NoSignals(), limits=Limits(max_retries=5, min_free_disk=0.0))
+        go_on(run, workers, NoSignals(), variant=variant, limits=Limits(max_retries=5, min_free_disk=0.0))
         killer.join()
-    assert fingerprint(folder) == undisturbed()
+    assert fingerprint(folder) == undisturbed(0, variant)
     starts = len(list((folder / "starts").iterdir()))
     assert starts <= len(list(run.jobs.iterdir())) + len(killed)
 
@@ -292,7 +293,7 @@ def noticed_at_once(seed: int, folder: Path) -> None:
     assert watcher.events[-1][0] - moment[0] < NOTICE_SECONDS
 
 
-def stopped_worker(seed: int, folder: Path) -> None:
+def stopped_worker(seed: int, folder: Path, variant: str = "plain") -> None:
     """A worker that is stopped (SIGSTOP) is ended by --job_timeout, and its job tried again."""
     rng = random.Random(seed)
     run = RunDirectory(folder)
@@ -308,9 +309,9 @@ def stopped_worker(seed: int, folder: Path) -> None:
     stopper = threading.Thread(target=freeze)
     stopper.start()
     with workers_of(run, 2, delay=0.1, job_timeout=0.6) as workers:
-        go_on(run, workers, NoSignals(), limits=Limits(max_retries=5, min_free_disk=0.0))
+        go_on(run, workers, NoSignals(), variant=variant, limits=Limits(max_retries=5, min_free_disk=0.0))
     stopper.join()
-    assert fingerprint(folder) == undisturbed()
+    assert fingerprint(folder) == undisturbed(0, variant)
 
 
 def _marked(mark: str) -> list[int]:
@@ -333,11 +334,11 @@ def start_small_run(folder: Path, *arguments: str, mark: str = "") -> subprocess
     )
 
 
-def no_orphans(seed: int, folder: Path) -> None:
+def no_orphans(seed: int, folder: Path, variant: str = "plain") -> None:
     """The main process ends, in one of five ways, at any time: two seconds later nothing of the run is left."""
     rng = random.Random(seed)
     mark = uuid.uuid4().hex
-    main = start_small_run(folder, "--delay", "5", "--workers", "3", mark=mark)
+    main = start_small_run(folder, "--variant", variant, "--delay", "5", "--workers", "3", mark=mark)
     if rng.random() < 0.7:  # around the moment at which workers are spawned
         while not list(folder.glob("checkpoints/generation_0/ga_state.json")) and main.poll() is None:
             time.sleep(0.002)
@@ -356,25 +357,25 @@ def no_orphans(seed: int, folder: Path) -> None:
     assert not _marked(mark), f"left over after {way}"
 
 
-def order_changes_nothing(seed: int, folder: Path) -> None:
+def order_changes_nothing(seed: int, folder: Path, variant: str = "plain") -> None:
     """1, 2, 3 and 8 workers with random delays: the seed alone decides the outcome."""
     run_seed, count = seed // 4, (1, 2, 3, 8)[seed % 4]
     run = RunDirectory(folder)
     with workers_of(run, count, delay=0.03) as workers:
-        go_on(run, workers, NoSignals(), seed=run_seed)
-    assert fingerprint(folder) == undisturbed(run_seed)
+        go_on(run, workers, NoSignals(), variant=variant, seed=run_seed)
+    assert fingerprint(folder) == undisturbed(run_seed, variant)
 
 
 BAD_WAYS = ("memory", "diverge", "raise", "spin", "exit")
 BAD_PLACES = ("build", "first batch", "validation", "saving")
 
 
-def bad_individual(seed: int, folder: Path) -> None:
+def bad_individual(seed: int, folder: Path, variant: str = "plain") -> None:
     """One network fails in one way at one place; it alone is lost, after the agreed number of tries."""
     way, place = BAD_WAYS[seed % len(BAD_WAYS)], BAD_PLACES[seed // len(BAD_WAYS) % len(BAD_PLACES)]
     retries = random.Random(seed).randint(0, 2)
     run, plain = RunDirectory(folder / "run"), folder / "plain"
-    inline(plain)
+    inline(plain, variant=variant)
     victim = load_state(plain)[1].generations[0].best
     (folder / "run").mkdir(parents=True)
     (folder / "run" / "bad.json").write_text(json.dumps({"key": victim.jobs[0], "way": way, "place": place}))
@@ -385,6 +386,7 @@ def bad_individual(seed: int, folder: Path) -> None:
             run,
             workers,
             NoSignals(),
+            variant=variant,
             limits=Limits(max_retries=retries, min_free_disk=0.0),
             warn=shown.append,
             say=shown.append,
@@ -406,29 +408,31 @@ def bad_individual(seed: int, folder: Path) -> None:
     assert (info.result.status, info.result.cost.attempts) == (status, 1 + retries)
     assert str(failed.failure) in run.history.read_text().replace('""', '"')
     assert any(failed.name in line and status in line for line in shown)
-    others = [each for generation in state.generations for each in generation.individuals if each.jobs != victim.jobs]
+    first = victim.jobs[0]
+    others = [each for generation in state.generations for each in generation.individuals if each.jobs[0] != first]
     assert all(each.fitness is not None for each in others)
-    assert all(generation.best.jobs != victim.jobs for generation in state.generations)
+    assert all(generation.best.jobs[0] != first for generation in state.generations)
     assert len(state.generations) == state.search.generations
 
 
-def failed_generation(seed: int, folder: Path) -> None:
+def failed_generation(seed: int, folder: Path, variant: str = "plain") -> None:
     """All trainings of a generation fail: the run stops with the commonest reason, and can be resumed."""
     run = RunDirectory(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "bad.json").write_text(json.dumps({"key": "", "way": "raise", "place": BAD_PLACES[seed % 4]}))
     try:
         with workers_of(run, 2, delay=0.0) as workers:
-            go_on(run, workers, NoSignals(), limits=Limits(max_retries=seed % 3, min_free_disk=0.0))
+            go_on(run, workers, NoSignals(), variant=variant, limits=Limits(max_retries=seed % 3, min_free_disk=0.0))
     except RunFault as fault:
-        assert "all 4 trainings of generation 1 failed" in str(fault)
+        count = VARIANTS[variant]["population"]
+        assert f"all {count} trainings of generation 1 failed" in str(fault)
         assert "ValueError: this network cannot be trained" in str(fault)
     else:
         raise AssertionError("the run went on after a whole generation had failed")
     (folder / "bad.json").unlink()
     with workers_of(run, 2, delay=0.0) as workers:
-        go_on(run, workers, NoSignals())
-    assert fingerprint(folder) == undisturbed()
+        go_on(run, workers, NoSignals(), variant=variant)
+    assert fingerprint(folder) == undisturbed(0, variant)
 
 
 def one_run_per_folder(seed: int, folder: Path, starts: int = 50) -> None:
@@ -451,22 +455,22 @@ def one_run_per_folder(seed: int, folder: Path, starts: int = 50) -> None:
     run.unlock()
 
 
-def moved_run(seed: int, folder: Path) -> None:
+def moved_run(seed: int, folder: Path, variant: str = "plain") -> None:
     """A run that was cut goes on in a copy of its folder, and from its state file alone."""
     rng = random.Random(seed)
     first = folder / "first"
-    die_at_step(first, at=rng.randint(steps_of_a_run() // 3, steps_of_a_run()))
+    die_at_step(first, variant=variant, at=rng.randint(steps_of_a_run(variant) // 3, steps_of_a_run(variant)))
     copied = copy_of(first, folder / "copied")
-    inline(copied)
-    assert fingerprint(copied) == undisturbed()
+    inline(copied, variant=variant)
+    assert fingerprint(copied) == undisturbed(0, variant)
     _, state_path = RunDirectory(first).states()[0]
     alone = folder / "alone"
     alone.mkdir()
     (alone / "ga_state.json").write_bytes(state_path.read_bytes())
     run, state = load_state(alone / "ga_state.json")
     workers = InlineWorkers(run)
-    go_on(run, workers, NoSignals(), state=state)
-    assert fingerprint(alone) == undisturbed()
+    go_on(run, workers, NoSignals(), variant=variant, state=state)
+    assert fingerprint(alone) == undisturbed(0, variant)
     done = {key for each in state.generations for one in each.individuals for key in one.jobs}
     final = load_state(alone)[1]
     distinct = {key for each in final.generations for one in each.individuals for key in one.jobs}
@@ -562,40 +566,55 @@ def kill_anything(seed: int, folder: Path) -> None:
     assert kept == {f"{key}.json" for key in state.results}
 
 
-def kill_main_or_worker(seed: int, folder: Path) -> None:
+def kill_main_or_worker(seed: int, folder: Path, variant: str = "plain") -> None:
     """The same with trainings that are counted: no finished one is started again."""
     rng = random.Random(seed)
     kills, workers, status = rng.randint(1, 3), rng.choice([1, 2, 3]), None
     for number in range(kills + 1):
-        main = start_small_run(folder, "--workers", str(workers), "--delay", "0.1")
+        main = start_small_run(folder, "--variant", variant, "--workers", str(workers), "--delay", "0.1")
         try:
-            status = main.wait(rng.random() * 2.5 if number < kills else None)
+            status = main.wait(rng.random() * (2.5 if variant == "plain" else 6.0) if number < kills else None)
             break
         except subprocess.TimeoutExpired:
             main.kill()
         finally:
             main.communicate()
     assert status == 0
-    assert fingerprint(folder) == undisturbed()
+    assert fingerprint(folder) == undisturbed(0, variant)
     starts, jobs = len(list((folder / "starts").iterdir())), len(list((folder / "results" / "jobs").iterdir()))
     assert starts <= jobs + workers * kills
 
 
 @dataclass(frozen=True)
 class Promise:
-    """A row of the table: its number, words, test function, and counts."""
+    """A row of the table: its number, words, test function, and counts.
+
+    With `variant` "rich" it is held by a run with halving, the predictor and two objectives.
+    """
 
     number: int
     words: str
-    case: Callable[[int, Path], None]
+    case: Callable[..., None]
     full: int
     quick: int
     in_order: bool = False  # seeds are 0, 1, 2 … in place of random ones
+    variant: str = "plain"
+
+    @property
+    def name(self) -> str:
+        return self.case.__name__ + ("_rich" if self.variant == "rich" else "")
 
     @property
     def full_count(self) -> int:
         """The full count; 0 in the table stands for every step on the disk, and one more."""
-        return self.full or steps_of_a_run() + 1
+        return self.full or steps_of_a_run(self.variant) + 1
+
+    def hold(self, seed: int, folder: Path) -> None:
+        """Runs one case; raises if the promise is broken."""
+        if self.variant == "plain":
+            self.case(seed, folder)
+        else:
+            self.case(seed, folder, variant=self.variant)
 
 
 PROMISES = [
@@ -616,4 +635,14 @@ PROMISES = [
     Promise(12, "one run per folder", one_run_per_folder, 1, 1),
     Promise(15, "moves", moved_run, 3, 3),
     Promise(16, "runs for ever", runs_for_ever, 1, 1),
+    Promise(1, "kill anything, train nothing twice", kill_main_or_worker, 50, 1, variant="rich"),
+    Promise(2, "no bad instant exists", no_bad_instant, 0, 5, in_order=True, variant="rich"),
+    Promise(3, "power loss", power_loss, 200, 4, variant="rich"),
+    Promise(4, "damage is found", damage_is_found, 200, 5, variant="rich"),
+    Promise(5, "a full disk loses nothing", full_disk, 0, 4, in_order=True, variant="rich"),
+    Promise(6, "a dead worker never hangs the run", dead_worker, 50, 2, variant="rich"),
+    Promise(9, "order and number of workers change nothing", order_changes_nothing, 40, 3, True, variant="rich"),
+    Promise(10, "a bad individual costs one individual", bad_individual, 100, 2, in_order=True, variant="rich"),
+    Promise(11, "a whole generation that fails stops the run", failed_generation, 5, 1, True, variant="rich"),
+    Promise(15, "moves", moved_run, 3, 1, variant="rich"),
 ]

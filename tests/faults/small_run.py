@@ -3,7 +3,10 @@
 Fitness is a function of the network alone, so a run that was disturbed must end with the files of
 one that was not. As a program, it goes on with the run of a folder, or begins one:
 
-    python -m tests.faults.small_run FOLDER [--workers N] [--delay SECONDS] [--seed S]
+    python -m tests.faults.small_run FOLDER [--workers N] [--delay SECONDS] [--seed S] [--variant rich]
+
+The plain variant is the genetic algorithm alone; the rich one adds halving, the predictor and a
+second objective.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -26,8 +29,8 @@ from chromosome import STANDARD, Encoding
 from command_line import BAD_INPUT, FAULT, STOPPED
 from console import Console
 from gene_tables import gene_table_text
-from genetic_algorithm import GeneticAlgorithm
 from job_queue import JobQueue
+from network_space import NetworkSpace
 from records import (
     VERSION,
     Cost,
@@ -49,6 +52,7 @@ from records import (
 from run_directory import RunDirectory, file_sha256, write_durably, write_whole
 from run_state import load_state, save_state
 from search import Search
+from search_algorithms import new_search
 from tests.trainers import misbehave
 from worker_manager import Observer, Slot, StopRequested, StopSignals, WorkerManager
 
@@ -64,15 +68,27 @@ TRAINER = "tests.faults.small_run:start_trainer"
 MEASURED = ("seconds", "images_per_second", "peak_memory_bytes", "device", "attempts")
 
 
-def birth(seed: int, generations: int = 3, population: int = 4) -> RunState:
-    """The state of the run before its first generation."""
-    config = EvolutionConfig(generations=generations, population=population, elitism=1, seed=seed)
-    engine = GeneticAlgorithm(config, Encoding(FACTS.input_shape, len(FACTS.class_names)))
+VARIANTS: dict[str, dict[str, Any]] = {
+    "plain": {"population": 4, "surrogate": "off"},
+    "rich": {"generations": 2, "population": 8, "early_stopping": "halving", "objectives": ("accuracy", "parameters")},
+}
+EPOCHS = {"plain": 1, "rich": 9}  # 1, 3 and 9, where halving is on
+
+
+def birth(seed: int, variant: str = "plain", epochs: int | None = None, **settings: Any) -> RunState:
+    """The state of the run before its first generation; `settings` are of the search, beside those of the variant."""
+    config = EvolutionConfig(**{"generations": 3, "elitism": 1, "seed": seed, **VARIANTS[variant], **settings})
+    engine = new_search(config, NetworkSpace(Encoding(FACTS.input_shape, len(FACTS.class_names))))
     return RunState(
         version=VERSION,
         search=config,
         training=TrainingConfig(
-            epochs=1, precision="float32", flip="off", crop_padding=1, micro_batch=128, cuda_graph="off"
+            epochs=epochs or EPOCHS[variant],
+            precision="float32",
+            flip="off",
+            crop_padding=1,
+            micro_batch=128,
+            cuda_graph="off",
         ),
         data=DataConfig(dataset="digits"),
         facts=FACTS,
@@ -84,21 +100,32 @@ def birth(seed: int, generations: int = 3, population: int = 4) -> RunState:
 
 
 def train(root: Path, task: Mapping[str, Any]) -> TrainingResult:
-    """What training a job comes to: numbers drawn from its seed, and weights of some bytes, not durable yet."""
+    """What training a job comes to: numbers drawn from its seed, and weights of some bytes, not durable yet.
+
+    It ends after the first epoch that is under what the job must reach.
+    """
     job = from_json(TrainingJob, task["job"])
     rng = random.Random(job.seed)
     weights = rng.randbytes(256)
     write_whole(root / task["weights"], weights)
+    epochs = [Epoch(train_loss=rng.random(), accuracy=rng.random(), loss=rng.random())]
+    while len(epochs) < job.protocol.epochs and not _is_stopped(job, epochs):
+        epochs.append(Epoch(train_loss=rng.random(), accuracy=rng.random(), loss=rng.random()))
     return TrainingResult(
         key=job.key,
         status="done",
-        epochs=(Epoch(train_loss=rng.random(), accuracy=rng.random(), loss=rng.random()),),
+        epochs=tuple(epochs),
         parameters=rng.randrange(10**6),
         flops=rng.randrange(10**6),
         micro_batch=task["micro_batch"],
         weights=task["weights"],
         weights_sha256=hashlib.sha256(weights).hexdigest(),
     )
+
+
+def _is_stopped(job: TrainingJob, epochs: list[Epoch]) -> bool:
+    needed = job.stop_below[len(epochs) - 1 : len(epochs)]
+    return bool(needed) and (epochs[-1].accuracy or 0.0) < needed[0]
 
 
 def start_trainer(setup: Mapping[str, Any]) -> Callable[..., dict[str, Any]]:
@@ -139,11 +166,15 @@ class InlineWorkers:
 
     def __init__(self, run: RunDirectory) -> None:
         self.directory = run
-        self.starts = 0
+        self.started: list[TrainingJob] = []
+
+    @property
+    def starts(self) -> int:
+        return len(self.started)
 
     def run(self, jobs: JobQueue, observer: Observer, stop: int | None = None) -> None:
         while (attempt := jobs.start()) is not None:
-            self.starts += 1
+            self.started.append(attempt.job)
             weights = self.directory.relative(self.directory.weights(attempt.name))
             task = {"job": asdict(attempt.job), "micro_batch": attempt.micro_batch, "weights": weights}
             result = train(self.directory.root, {**task, "job": _through_json(task["job"])})
@@ -178,34 +209,38 @@ def go_on(
     stop: StopSignals,
     *,
     seed: int = 0,
+    variant: str = "plain",
     limits: Limits | None = None,
     state: RunState | None = None,
+    reused: Sequence[RunDirectory] = (),
     warn: Callable[[str], None] = print,
     say: Callable[[str], None] = lambda message: None,
 ) -> RunState:
     """Resumes the run of a folder, or begins one, and takes it to its end: as `evolution.py` does."""
     limits = limits or Limits(min_free_disk=0.0)
     console = Told(say)
-    state = state or (load_state(run.root)[1] if run.states() else birth(seed))
+    state = state or (load_state(run.root)[1] if run.states() else birth(seed, variant))
     audit(run, state.results, warn)
     run.drop_states_after(state.generation)
     save_state(run, state)
-    search = SearchWithoutFigures(run, state, workers, console, stop, limits)
+    search = SearchWithoutFigures(run, state, workers, console, stop, limits, reused)
     search.evolve()
     best = search.engine.best
     if best is None:
         raise RunFault("there is no best network")
-    result = search.trained(search.job(best), best.name)
+    result = search.trained(search.job_of(best), best.name)
     write_durably(run.best_model, (run.root / str(result.weights)).read_bytes())
     return search.state
 
 
-def inline(folder: Path, seed: int = 0, warn: Callable[[str], None] = lambda warning: None) -> RunState:
+def inline(
+    folder: Path, seed: int = 0, variant: str = "plain", warn: Callable[[str], None] = lambda warning: None
+) -> RunState:
     """`go_on` without worker processes, with the folder locked."""
     run = RunDirectory(folder)
     run.lock()
     try:
-        return go_on(run, InlineWorkers(run), NoSignals(), seed=seed, warn=warn)
+        return go_on(run, InlineWorkers(run), NoSignals(), seed=seed, variant=variant, warn=warn)
     finally:
         run.unlock()
 
@@ -236,6 +271,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--delay", type=float, default=0.02)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--variant", choices=VARIANTS, default="plain")
     options = parser.parse_args(arguments)
     run = RunDirectory(options.folder)
     try:
@@ -257,7 +293,7 @@ def main(arguments: list[str]) -> int:
                 },
             )
             with manager:
-                go_on(run, manager, stop, seed=options.seed)
+                go_on(run, manager, stop, seed=options.seed, variant=options.variant)
     except StopRequested:
         return STOPPED
     except RunFault as fault:

@@ -56,6 +56,7 @@ def test_removing_a_safeguard_turns_a_fault_test_red(safeguard: str, tmp_path: P
     assert text.count(lines) == 1, f"{safeguard} is not where this test expects it, in {module}"
     (tmp_path / module).write_text(text.replace(lines, replacement))
     command = [sys.executable, "-m", "tests.faults", "--promise", str(promise), "--count", str(count), "--seed", "0"]
+    command += ["--variant", "plain"]
     # A session of its own, so that nothing of a program without a safeguard is left over.
     tests = subprocess.Popen(
         [*command, "--results", "results.json"],

@@ -13,14 +13,14 @@ from tests.faults.promises import PROMISES, Promise, one_run_per_folder, runs_fo
 def seeds(promise: Promise) -> list[int]:
     """Evenly spread where every seed is a place of its own, else random but the same in every session."""
     if promise.case.__name__ in ("no_bad_instant", "full_disk"):
-        return [round(index * steps_of_a_run() / promise.quick) for index in range(promise.quick)]
+        return [round(index * steps_of_a_run(promise.variant) / promise.quick) for index in range(promise.quick)]
     if promise.in_order:
         return list(range(promise.quick))
     rng = random.Random(promise.number)
     return [rng.randrange(10**6) for _ in range(promise.quick)]
 
 
-@pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.case.__name__)
+@pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.name)
 def test_a_promise_is_held(promise: Promise, tmp_path: Path) -> None:
     if promise.case is runs_for_ever:
         runs_for_ever(0, tmp_path, jobs=1000)
@@ -29,4 +29,4 @@ def test_a_promise_is_held(promise: Promise, tmp_path: Path) -> None:
         one_run_per_folder(0, tmp_path, starts=10)
         return
     for seed in seeds(promise):
-        promise.case(seed, tmp_path / str(seed))
+        promise.hold(seed, tmp_path / str(seed))

@@ -70,12 +70,33 @@ def changed(content: dict[str, Any], data: st.DataObject) -> dict[str, Any]:
     return content
 
 
+@pytest.fixture(scope="module")
+def finished_rich(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    """With halving, the predictor and two objectives."""
+    folder = tmp_path_factory.mktemp("finished_rich") / "run"
+    inline(folder, variant="rich")
+    return RunDirectory(folder)
+
+
 @many
 @given(data=st.data())
 def test_a_changed_state_is_accepted_and_equal_or_refused(
     data: st.DataObject, finished: RunDirectory, tmp_path: Path
 ) -> None:
-    number, path = finished.states()[data.draw(st.integers(0, 3))]
+    check_a_changed_state(data, finished, tmp_path)
+
+
+@settings(many, max_examples=max(1, many.max_examples // 5))
+@given(data=st.data())
+def test_a_changed_rich_state_is_accepted_and_equal_or_refused(
+    data: st.DataObject, finished_rich: RunDirectory, tmp_path: Path
+) -> None:
+    check_a_changed_state(data, finished_rich, tmp_path)
+
+
+def check_a_changed_state(data: st.DataObject, finished: RunDirectory, tmp_path: Path) -> None:
+    states = finished.states()
+    number, path = states[data.draw(st.integers(0, len(states) - 1))]
     content = changed(json.loads(path.read_text())["content"], data)
     copied = tmp_path / f"state_{number}.json"
     copied.write_bytes(sealed(STATE, content))

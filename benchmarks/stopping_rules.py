@@ -1,0 +1,406 @@
+"""Which rule of early stopping finds better networks for an equal number of epochs: searches replayed on a table.
+
+usage: python benchmarks/stopping_rules.py train --dataset NAME --out FILE.json [--data_dir DIR] [--networks N]
+       python benchmarks/stopping_rules.py replay FILE.json [--searches N] [--draw]
+
+`train` fills a table of learning curves: all networks of a subspace of the standard encoding (digits: 128, batch 32;
+fashion_mnist: 64 on 4,500 images, multiplier 1), each trained for 1, 3 and 9 epochs with a complete schedule of its
+own (replicate 0, what a search sees), and twice more for 9 epochs (replicates 1 and 2, whose mean accuracy is the
+truth). Networks come in a seeded random order; the file is whole at any time, and a second call goes on from it.
+
+`replay` runs the real GeneticAlgorithm (its defaults, without a predictor) over the subspace, N searches (default 50,
+seeds 0 to N-1) for each rule, and reads trainings from the table. What is counted is epochs trained, each training
+once:
+
+- none: 9 epochs each.
+- halving: successive halving within each generation (Jamieson and Talwalkar 2016): all new networks 1 epoch, the
+  best third 3 epochs from scratch, the best third of those 9.
+- median: 9 epochs each, ended after an epoch in which the validation accuracy is under the median of the trainings of
+  earlier generations that came as far (after Golovin et al. 2017).
+- short: 3 epochs each, and 9 once for the network handed over (whose seconds are not in the table).
+
+More epochs rank above fewer, whatever the accuracy. Searches end within a generation when the budget is spent. Errors
+are standard errors over searches, differences are paired by seed. All searches share one table, and the luck of its
+trainings is in no error: it can be several times as large. With --draw each search draws, for each network, which of
+the three trainings of 9 epochs it sees, and the mean of the other two is its truth; 1 and 3 epochs were trained once.
+Rows marked * have seen over half of the subspace: what they lack is no longer networks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from accuracy import kendall
+
+from chromosome import STANDARD_LENGTH, Encoding, decode, phenotype
+from genetic_algorithm import BitStrings, GeneticAlgorithm
+from hardware import processor_name
+from image_data import ImageData, TrainingData, load_image_data, to_device
+from records import (
+    DataConfig,
+    EvolutionConfig,
+    Fitness,
+    Individual,
+    TrainingConfig,
+    TrainingJob,
+    canonical_json,
+    from_json,
+)
+from run_directory import write_durably
+from train_model import prepare_device, resolve_protocol, train_model
+
+EPOCHS, FACTOR, SHORT = 9, 3, 3
+TRUTH = (1, 2)  # replicates that no search sees
+BUDGETS = tuple(EPOCHS * trainings for trainings in (5, 10, 15, 20, 30, 45))
+FIXED = "0000000000011111111"  # multiplier 1, kernel 1, ReLU, early max pooling, one convolution in each block
+LOCI = {  # multiplier 1 or 2, kernel 1 or 3, ReLU or ELU, kind and place of pooling, blocks 1 and 5
+    "digits": (1, 4, 6, 9, 10, 12, 16),
+    "fashion_mnist": (4, 6, 9, 10, 12, 16),
+}
+TASKS = {
+    "digits": (DataConfig(dataset="digits"), TrainingConfig(epochs=EPOCHS, batch_size=32)),
+    "fashion_mnist": (DataConfig(dataset="fashion_mnist", train_limit=5000), TrainingConfig(epochs=EPOCHS)),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Curve:
+    """One training, epoch by epoch: validation accuracies (0 to 1) and losses (nats)."""
+
+    accuracies: tuple[float, ...]
+    losses: tuple[float, ...]
+    seconds: float
+    parameters: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """Learning curves of a subspace, by `place`: the free bits, the epochs of the schedule, the replicate."""
+
+    dataset: str
+    loci: tuple[int, ...]  # the free ones; the others are those of FIXED
+    protocol: str  # JSON, as it was then: a table outlives the settings of later versions
+    fingerprint: str
+    made_with: str
+    curves: dict[str, Curve]
+
+    @property
+    def networks(self) -> list[str]:
+        """The free bits of each network whose trainings are all there, in ascending order."""
+        return sorted({key.split("/")[0] for key in self.curves if key.endswith(f"/{EPOCHS}/{TRUTH[-1]}")})
+
+    def curve(self, bits: str, epochs: int) -> Curve:
+        """What a search sees of a training."""
+        return self.curves[place(bits, epochs, 0)]
+
+    def truth(self, bits: str) -> float:
+        """Mean accuracy of the replicates that no search sees."""
+        return statistics.mean(self.curves[place(bits, EPOCHS, replicate)].accuracies[-1] for replicate in TRUTH)
+
+
+def drawn(table: Table, seed: int) -> Table:
+    """The table with the replicates of 9 epochs of each network in an order drawn anew."""
+    rng, curves = np.random.default_rng([seed, EPOCHS]), dict(table.curves)
+    for bits in table.networks:
+        for replicate, source in enumerate(rng.permutation(1 + len(TRUTH)).tolist()):
+            curves[place(bits, EPOCHS, replicate)] = table.curves[place(bits, EPOCHS, source)]
+    return replace(table, curves=curves)
+
+
+def place(bits: str, epochs: int, replicate: int) -> str:
+    return f"{bits}/{epochs}/{replicate}"
+
+
+def every_network(length: int) -> list[str]:
+    return [f"{number:0{length}b}" for number in range(2**length)]
+
+
+def chromosome_of(bits: str, loci: Sequence[int]) -> str:
+    """The chromosome with the free bits at their loci."""
+    chromosome = list(FIXED)
+    for locus, bit in zip(loci, bits, strict=True):
+        chromosome[locus] = bit
+    return "".join(chromosome)
+
+
+def rungs(epochs: int, factor: int) -> tuple[int, ...]:
+    """Epochs of each rung of successive halving, ascending; the last are all epochs."""
+    return (*(rungs(epochs // factor, factor) if epochs >= factor else ()), epochs)
+
+
+def promoted(count: int, factor: int) -> int:
+    """How many of `count` trainings of a rung go on to the next."""
+    return -(-count // factor)
+
+
+def thresholds(curves: Sequence[Sequence[float]], epochs: int) -> tuple[float, ...]:
+    """For each epoch the median accuracy of the curves that came as far; -inf where there is none."""
+    reached = ([curve[epoch] for curve in curves if len(curve) > epoch] for epoch in range(epochs))
+    return tuple(statistics.median(values) if values else -math.inf for values in reached)
+
+
+def epochs_until_stopped(accuracies: Sequence[float], least: Sequence[float]) -> int:
+    """Epochs that are trained: up to the first whose accuracy is under the least, or all."""
+    pairs = zip(accuracies, least, strict=True)
+    return next((epoch for epoch, (found, bar) in enumerate(pairs, start=1) if found < bar), len(accuracies))
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A training as a rule made it: `epochs` of a schedule of `schedule` epochs."""
+
+    individual: Individual
+    schedule: int
+    epochs: int
+
+    @property
+    def bits(self) -> str:
+        return self.individual.chromosome
+
+
+def evaluated(individual: Individual, trial: Trial, table: Table) -> Individual:
+    """The individual with the fitness of a trial: more epochs rank above fewer, then accuracy counts."""
+    curve, last = table.curve(trial.bits, trial.schedule), trial.epochs - 1
+    fitness = Fitness(
+        value=curve.accuracies[last], loss=curve.losses[last], parameters=curve.parameters, epochs=trial.epochs
+    )
+    return replace(individual, fitness=fitness)
+
+
+Rule = Callable[[Sequence[Individual], Sequence[Trial], Table], Iterator[Trial]]
+
+
+def train_all(epochs: int) -> Rule:
+    def rule(new: Sequence[Individual], earlier: Sequence[Trial], table: Table) -> Iterator[Trial]:
+        yield from (Trial(individual, epochs, epochs) for individual in new)
+
+    return rule
+
+
+def halve(new: Sequence[Individual], earlier: Sequence[Trial], table: Table) -> Iterator[Trial]:
+    contenders = list(new)
+    for epochs in rungs(EPOCHS, FACTOR):
+        trials = [Trial(individual, epochs, epochs) for individual in contenders]
+        yield from trials
+        trials.sort(key=lambda trial: evaluated(trial.individual, trial, table).rank)
+        contenders = [trial.individual for trial in trials[: promoted(len(trials), FACTOR)]]
+
+
+def stop_under_median(new: Sequence[Individual], earlier: Sequence[Trial], table: Table) -> Iterator[Trial]:
+    past = [table.curve(trial.bits, EPOCHS).accuracies[: trial.epochs] for trial in earlier]
+    least = thresholds(past, EPOCHS)
+    for individual in new:
+        accuracies = table.curve(individual.chromosome, EPOCHS).accuracies
+        yield Trial(individual, EPOCHS, epochs_until_stopped(accuracies, least))
+
+
+RULES: dict[str, Rule] = {
+    "none": train_all(EPOCHS),
+    "halving": halve,
+    "median": stop_under_median,
+    "short": train_all(SHORT),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Where a search stands after a training: what it has spent, what it would hand over."""
+
+    epochs: int
+    seconds: float
+    seen: int  # networks
+    best: str
+
+
+def search(table: Table, rule: Rule, seed: int, budget: int) -> list[Step]:
+    """One search, up to the generation in which `budget` epochs are spent or the subspace is exhausted."""
+    engine = GeneticAlgorithm(EvolutionConfig(seed=seed), BitStrings(len(table.loci)))
+    known: dict[str, Trial] = {}
+    steps: list[Step] = []
+    best: Individual | None = None
+    epochs, seconds = 0, 0.0
+    while epochs < budget and len(known) < len(table.networks):
+        individuals = engine.ask()
+        new = [individual for individual in individuals if individual.chromosome not in known]
+        for trial in rule(new, list(known.values()), table):
+            known[trial.bits] = trial
+            found = evaluated(trial.individual, trial, table)
+            best = found if best is None or found.rank < best.rank else best
+            epochs += trial.epochs
+            seconds += table.curve(trial.bits, trial.schedule).seconds * trial.epochs / trial.schedule
+            steps.append(Step(epochs, seconds, len(known), best.chromosome))
+        engine.tell([evaluated(individual, known[individual.chromosome], table) for individual in individuals])
+    return steps
+
+
+def at_budget(steps: Sequence[Step], name: str, budget: int) -> Step:
+    """The last step of a search within the budget."""
+    left = budget - (EPOCHS if name == "short" else 0)  # for the network handed over
+    return [step for step in steps if step.epochs <= left][-1]
+
+
+def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
+    return statistics.mean(values), statistics.stdev(values) / math.sqrt(len(values))
+
+
+def print_rules(tables: Sequence[Table]) -> None:
+    """The rules at each budget; the search of seed n sees the table at n."""
+    top = statistics.mean(max(table.truth(bits) for bits in table.networks) for table in tables)
+    half = len(tables[0].networks) / 2
+    traces = {
+        name: [search(table, rule, seed, BUDGETS[-1]) for seed, table in enumerate(tables)]
+        for name, rule in RULES.items()
+    }
+    print(f"\n{'epochs':>6}  {'rule':8}{'true accuracy':>17}{'regret':>9}{'minus none':>19}{'in errors':>11}"
+          f"{'networks':>10}{'seconds':>9}")  # fmt: skip
+    for budget in BUDGETS:
+        plain: list[float] = []
+        for name, runs in traces.items():
+            steps = [at_budget(steps, name, budget) for steps in runs]
+            values = [table.truth(step.best) for table, step in zip(tables, steps, strict=True)]
+            plain = plain or values
+            mean, error = mean_and_error(values)
+            seen = statistics.mean(step.seen for step in steps)
+            gap, gap_error = mean_and_error([value - base for value, base in zip(values, plain, strict=True)])
+            cells = (f"{gap:+.4f} ± {gap_error:.4f}", f"{gap / gap_error:+.1f}") if gap_error else ("", "")
+            print(f"{budget:6}  {name:8}{f'{mean:.4f} ± {error:.4f}':>17}{top - mean:9.4f}{cells[0]:>19}{cells[1]:>11}"
+                  f"{seen:10.1f}{statistics.mean(step.seconds for step in steps):9.0f}"
+                  f"{' *' if seen > half else ''}")  # fmt: skip
+
+
+def print_correlations(table: Table) -> None:
+    """How well short trainings foretell the truth, over all networks and over the better half."""
+    order = sorted(table.networks, key=table.truth, reverse=True)
+    print(f"\n{'Kendall τ with the truth':32}{'all':>8}{'better half':>13}")
+    rows: dict[str, Callable[[str], float]] = {
+        f"{epochs} of {schedule} epochs": lambda bits, epochs=epochs, schedule=schedule: (  # type: ignore[misc]
+            table.curve(bits, schedule).accuracies[epochs - 1]
+        )
+        for epochs, schedule in ((1, 1), (3, 3), (9, 9), (1, 9), (3, 9))
+    }
+    for name, value in rows.items():
+        taus = [
+            kendall([value(bits) for bits in group], [table.truth(bits) for bits in group])
+            for group in (order, order[: len(order) // 2])
+        ]
+        print(f"{name:32}{taus[0]:8.3f}{taus[1]:13.3f}")
+
+
+def replay(file: Path, searches: int, draw: bool) -> None:
+    table = from_json(Table, json.loads(file.read_text()))
+    if len(table.networks) < 2 ** len(table.loci):
+        sys.exit(f"{file} has {len(table.networks)} of {2 ** len(table.loci)} networks; go on with train")
+    truths = sorted((table.truth(bits) for bits in table.networks), reverse=True)
+    print(f"{table.dataset}, table made with: {table.made_with}")
+    print(f"replayed on {processor_name()}, Python {platform.python_version()}, numpy {np.__version__}; "
+          f"{searches} searches, seeds 0 to {searches - 1}, {time.strftime('%Y-%m-%d')}")  # fmt: skip
+    print(f"{len(truths)} networks; true accuracy: best {truths[0]:.4f}, tenth {truths[9]:.4f}, "
+          f"median {statistics.median(truths):.4f}, worst {truths[-1]:.4f}")  # fmt: skip
+    print_correlations(table)
+    if draw:
+        print("\neach search draws the training of 9 epochs that it sees of a network:", end="")
+    print_rules([drawn(table, seed) if draw else table for seed in range(searches)])
+
+
+def empty_table(dataset: str, protocol: TrainingConfig, images: ImageData) -> Table:
+    return Table(
+        dataset=dataset,
+        loci=LOCI[dataset],
+        protocol=canonical_json(asdict(protocol)),
+        fingerprint=images.fingerprint,
+        made_with=f"{processor_name()}, one thread; Python {platform.python_version()}, torch {torch.__version__}",
+        curves={},
+    )
+
+
+def phenotypes(table: Table, images: ImageData) -> dict[str, str]:
+    """The phenotype of each network of the subspace. Raises ValueError if two are the same."""
+    encoding = Encoding(images.input_shape, images.classes)
+    if len(FIXED) != STANDARD_LENGTH:
+        raise ValueError(f"FIXED must have {STANDARD_LENGTH} bits, but has {len(FIXED)}")
+    texts = {
+        bits: phenotype(decode(encoding, chromosome_of(bits, table.loci))) for bits in every_network(len(table.loci))
+    }
+    if len(set(texts.values())) < len(texts):
+        raise ValueError(f"loci {table.loci} give {len(set(texts.values()))} different networks, not {len(texts)}")
+    return texts
+
+
+def train_one(job: TrainingJob, data: TrainingData, device: torch.device) -> Curve:
+    result, _ = train_model(job, data, device)
+    return Curve(
+        accuracies=tuple(epoch.accuracy for epoch in result.epochs if epoch.accuracy is not None),
+        losses=tuple(epoch.loss for epoch in result.epochs if epoch.loss is not None),
+        seconds=round(result.cost.seconds, 3),
+        parameters=result.parameters,
+    )
+
+
+def train(dataset: str, file: Path, data_dir: str, most: int | None) -> None:
+    """Goes on with the table in `file`, or begins it."""
+    config = replace(TASKS[dataset][0], data_dir=data_dir)
+    images = load_image_data(config)
+    protocol = resolve_protocol(TASKS[dataset][1], config, images.input_shape, gpu=False)
+    table = empty_table(dataset, protocol, images)
+    if file.exists():
+        found = from_json(Table, json.loads(file.read_text()))
+        if replace(found, curves={}) != table:
+            sys.exit(f"{file} was made with other settings, data, versions or hardware: {replace(found, curves={})}")
+        table = found
+    device = prepare_device("cpu", 1, deterministic=False)
+    data, texts, curves = to_device(images, device), phenotypes(table, images), dict(table.curves)
+    order = [list(texts)[index] for index in np.random.default_rng(0).permutation(len(texts))][:most]
+    plan = [(epochs, 0) for epochs in rungs(EPOCHS, FACTOR)] + [(EPOCHS, replicate) for replicate in TRUTH]
+    clock = time.perf_counter()
+    for number, bits in enumerate(order, start=1):
+        for epochs, replicate in plan:
+            if place(bits, epochs, replicate) not in curves:
+                job = TrainingJob(
+                    phenotype=texts[bits],
+                    protocol=replace(protocol, epochs=epochs),
+                    data_fingerprint=table.fingerprint,
+                    replicate=replicate,
+                )
+                curves[place(bits, epochs, replicate)] = train_one(job, data, device)
+        table = replace(table, curves=curves)
+        write_durably(file, json.dumps(asdict(table)).encode())
+        ends = [f"{table.curve(bits, epochs).accuracies[-1]:.3f}" for epochs in rungs(EPOCHS, FACTOR)]
+        print(f"{number}/{len(order)} {bits}: {' '.join(ends)}, truth {table.truth(bits):.3f}, "
+              f"{time.perf_counter() - clock:.0f} s", flush=True)  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    training = commands.add_parser("train", help="fill a table of learning curves")
+    training.add_argument("--dataset", choices=TASKS, required=True)
+    training.add_argument("--out", type=Path, required=True)
+    training.add_argument("--data_dir", default="data", help="where torchvision's data sets are")
+    training.add_argument("--networks", type=int, help="stop after so many (default: all)")
+    replaying = commands.add_parser("replay", help="replay searches on a table")
+    replaying.add_argument("file", type=Path)
+    replaying.add_argument("--searches", type=int, default=50)
+    replaying.add_argument("--draw", action="store_true", help="each search draws which training it sees")
+    options = parser.parse_args()
+    if options.command == "train":
+        train(options.dataset, options.out, options.data_dir, options.networks)
+    else:
+        replay(options.file, options.searches, options.draw)
+
+
+if __name__ == "__main__":
+    main()
