@@ -11,7 +11,7 @@ import numpy as np
 
 from chromosome import architecture_of, every_chromosome
 from console import duration
-from early_stopping import rung_sizes
+from foresight import generation_sizes
 from genetic_algorithm import LISTABLE_BITS, random_bits
 from image_data import ImageData
 from model_cost import ModelCost
@@ -80,11 +80,11 @@ def measure(search: Search, networks: Sequence[Sampled]) -> tuple[TrainingTime, 
 
     # The first training of a worker is slower than all others.
     search.run_jobs(jobs([networks[0]] * slots, 0), "the first measurement")
-    search.measured.clear()
+    search.foresight.measured.clear()
     results = search.run_jobs(jobs(chosen, slots), "the measurement")
-    search.new_queue()
+    search.foresight.new_queue()
     rates = [result.cost.images_per_second for result in results.values()]
-    return search.training_time, list(zip(chosen, rates, strict=True))
+    return search.foresight.time, list(zip(chosen, rates, strict=True))
 
 
 def run_seconds(state: RunState, networks: Sequence[Sampled], time: TrainingTime, devices: int) -> float:
@@ -98,21 +98,20 @@ def run_seconds(state: RunState, networks: Sequence[Sampled], time: TrainingTime
         return makespan([time.seconds(effort) for effort in efforts], devices)
 
     total = START_SECONDS
-    for sizes in generation_sizes(state):
+    for sizes in all_sizes(state):
         total += sum(generation(count, length) for count, length in sizes) + GENERATION_SECONDS
     finalists = state.search.finalists_trained * state.search.final_seeds
     return total + (generation(finalists, epochs) if finalists else 0.0)
 
 
-def generation_sizes(state: RunState) -> list[list[tuple[int, int]]]:
+def all_sizes(state: RunState) -> list[list[tuple[int, int]]]:
     """For each generation: how many networks train for how many epochs, one rung after the other."""
     search, epochs = state.search, state.training.epochs
-    halving = search.early_stopping == "halving"
     left = None if search.budget is None else (search.budget - search.finalists_trained * search.final_seeds) * epochs
     generations: list[list[tuple[int, int]]] = []
     while len(generations) < search.generations if left is None else left > 0:
-        count = search.population - (search.elitism if generations and search.algorithm == "genetic" else 0)
-        sizes = rung_sizes(count, epochs, search.reduction_factor) if halving else [(count, epochs)]
+        carried = search.elitism if generations and search.algorithm == "genetic" else 0
+        sizes = generation_sizes(state, search.population - carried)
         generations.append(sizes)
         left = None if left is None else left - sum(size * length for size, length in sizes)
     return generations
@@ -128,7 +127,7 @@ def makespan(seconds: Sequence[float], devices: int) -> float:
 
 def disk_bytes(state: RunState, networks: Sequence[Sampled], kept: int | None) -> float:
     """What the files of a whole run take: the weights that are kept, and the rest."""
-    sizes = generation_sizes(state)
+    sizes = all_sizes(state)
     weights = 4 * statistics.fmean(each.cost.parameters for each in networks)
     finalists = state.search.finalists_trained * state.search.final_seeds
     most = [sum(count for count, _ in generation) for generation in sizes]
@@ -155,7 +154,7 @@ def plan_lines(
     kept: int | None,
 ) -> list[str]:
     """The plan in words."""
-    space, sizes = NetworkSpace.of(state), generation_sizes(state)
+    space, sizes = NetworkSpace.of(state), all_sizes(state)
     value_bytes = 2 if state.training.precision == "bfloat16" else 4
     batch = state.training.micro_batch or state.training.batch_size
     memory = [each.cost.memory(value_bytes, state.training.optimizer).bytes(batch) / 1e6 for each in networks]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 from chromosome import check_chromosome
 from gene_tables import encoding_of
 from records import InputError, ModelInfo, RunState, TrainingResult, from_json
-from run_directory import DamagedFile, RunDirectory, read_sealed, sealed, write_durably
+from run_directory import DamagedFile, RunDirectory, file_sha256, read_sealed, sealed, write_durably
 
 STATE, JOB, INFO, PRUNED, PARETO = "ga_state", "training_result", "model_info", "pruned_weights", "pareto_front"
 
@@ -124,6 +124,28 @@ def find_result(run: RunDirectory, key: str) -> TrainingResult | None:
         raise DamagedFile(f"{path}: not a result of this version ({error})") from error
     if result.key != key:
         raise DamagedFile(f"{path}: holds the result of another job, {result.key}")
+    return result
+
+
+def take_over(source: RunDirectory, run: RunDirectory, key: str, weights: Path) -> TrainingResult | None:
+    """Copies a job that succeeded in another run, and its weights where they are there and sound, to `weights`.
+
+    None if that run has no such job. Raises DamagedFile if its result is not sound.
+    """
+    result = find_result(source, key)
+    if result is None or result.status != "done":
+        return None
+    origin = source.root / result.weights if result.weights else None
+    is_sound = origin is not None and origin.is_file() and file_sha256(origin) == result.weights_sha256
+    if origin is not None and is_sound:
+        write_durably(weights, origin.read_bytes())
+    result = replace(
+        result,
+        weights=run.relative(weights) if is_sound else None,
+        weights_sha256=result.weights_sha256 if is_sound else None,
+        cost=replace(result.cost, reused=str(source.root.resolve())),
+    )
+    seal_result(run, result)
     return result
 
 

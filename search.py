@@ -6,21 +6,21 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from chromosome import architecture_of
 from console import Console
-from early_stopping import affordable, median_curve, promoted, rung_sizes, rungs
+from early_stopping import affordable, median_curve, promoted, rungs
+from foresight import Foresight
 from job_queue import Attempt, JobQueue
 from model_cost import model_cost
 from network_space import NetworkSpace
 from objectives import pareto_front, quantity, rank
 from records import VERSION, Individual, InputError, Limits, ModelInfo, RunFault, RunState, TrainingJob, TrainingResult
-from run_directory import DamagedFile, RunDirectory, file_sha256, make_durable, write_whole
-from run_state import find_result, read_pruned, save_info, save_pruned, save_state, seal_result
+from run_directory import DamagedFile, RunDirectory, file_sha256, make_durable
+from run_state import find_result, read_pruned, save_info, save_pruned, save_state, seal_result, take_over
 from search_algorithms import new_search
-from training_time import Effort, TrainingTime
 from worker_manager import StopSignals, WorkerManager
 
 HISTORY_COLUMNS = (
@@ -46,16 +46,6 @@ HISTORY_COLUMNS = (
     "device",
     "attempts",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """How long a training took, on what, and when it began (seconds since 1970)."""
-
-    effort: Effort
-    seconds: float
-    hardware: str
-    started: float
 
 
 class Search:
@@ -86,13 +76,10 @@ class Search:
         self.pruned = read_pruned(run)
         self.trainings = 0  # ended in this session
         self.busy_seconds = 0.0  # of the devices, in the generation at work
-        self.expected: dict[str, float] = {}  # seconds, by key, of the jobs in the queue, those ended included
-        self.seconds_later = 0.0  # expected of all jobs that follow these
-        self.measured: dict[str, Measured] = {}  # by key, of the trainings that succeeded
+        self.foresight = Foresight(state)
         for individual in self.individuals():
             for key in individual.jobs:
-                self.measure(self.space.network(individual.chromosome), self.results[key])
-        self.training_time = TrainingTime()
+                self.foresight.measure(self.space.network(individual.chromosome), self.results[key])
 
     def evolve(self) -> None:
         """Generation after generation, until the last, the end of the budget, or the last network of the space."""
@@ -205,26 +192,14 @@ class Search:
         return self.results.get(key)
 
     def reuse(self, key: str, name: str) -> TrainingResult | None:
-        """Takes the result of a job over from an earlier run, with its weights where they are there and sound."""
+        """The result of a job that an earlier run has paid for, taken over into this run."""
         for source in self.reused:
             try:
-                result = find_result(source, key)
+                result = take_over(source, self.run, key, self.run.weights(name))
             except DamagedFile as damage:
                 self.console.say(f"warning: {damage}; it is not reused", always=True)
                 continue
-            if result is not None and result.status == "done":
-                weights = source.root / result.weights if result.weights else None
-                sound = weights is not None and weights.is_file() and file_sha256(weights) == result.weights_sha256
-                if weights is not None and sound:
-                    write_whole(self.run.weights(name), weights.read_bytes())
-                    make_durable(self.run.weights(name))
-                result = replace(
-                    result,
-                    weights=self.run.relative(self.run.weights(name)) if sound else None,
-                    weights_sha256=result.weights_sha256 if sound else None,
-                    cost=replace(result.cost, reused=str(source.root.resolve())),
-                )
-                seal_result(self.run, result)
+            if result is not None:
                 return result
         return None
 
@@ -260,7 +235,8 @@ class Search:
         is_last = epochs == self.rungs[-1]
         names = {each.name: each.name if is_last else f"{each.name}/epochs_{epochs}" for each in individuals}
         jobs = {names[each.name]: self.job(each, epochs) for each in individuals}
-        self.foresee(individuals, epochs)
+        networks = [self.space.network(each.chromosome) for each in individuals]
+        self.foresight.look_ahead(self.state, networks, epochs, self.epochs_spent())
         results = self.run_jobs(jobs, f"generation {self.state.generation + 1}")
         return [self.trained_once_more(each, results[names[each.name]]) for each in individuals]
 
@@ -276,7 +252,8 @@ class Search:
         known = {name for name, key in keys.items() if self.known(key, name) is not None}
         if again or self.all_failed(list(keys.values())):
             known = set()
-        queue, self.expected = self.new_queue(), {}
+        self.foresight.new_queue()
+        queue = JobQueue(self.limits.max_retries, max(slot.memory for slot in self.workers.slots))
         for name, job in jobs.items():
             if name not in known:
                 self.enqueue(queue, job, name)
@@ -368,19 +345,9 @@ class Search:
             trainings = "1 training" if len(gone) == 1 else f"{len(gone)} trainings"
             self.console.say(f"weights of {trainings} removed (--keep_models {keep})")
 
-    def new_queue(self) -> JobQueue:
-        """A queue for the largest of the devices, ordered by all that has been measured so far."""
-        measured = [self.measured[key] for key in sorted(self.measured)]
-        newest = max(measured, key=lambda each: each.started, default=None)
-        # Prices of another kind of device say nothing about this one.
-        alike = [(each.effort, each.seconds) for each in measured if newest and each.hardware == newest.hardware]
-        self.training_time = TrainingTime(alike)
-        return JobQueue(self.limits.max_retries, max(slot.memory for slot in self.workers.slots))
-
     def enqueue(self, queue: JobQueue, job: TrainingJob, name: str) -> None:
         """Queues a job, the longest expected first; one that no device has the memory for has failed already."""
-        work = self.training_time.seconds(self.effort(job.phenotype, job.protocol.epochs))
-        self.expected[job.key] = work
+        work = self.foresight.queued[job.key] = self.foresight.seconds(job.phenotype, job.protocol.epochs)
         value = 2 if job.protocol.precision == "bfloat16" else 4
         need = model_cost(architecture_of(job.phenotype)).memory(value, job.protocol.optimizer)
         queued = queue.add(job, name=name, work=work, need=need)
@@ -389,46 +356,6 @@ class Search:
             self.console.say(f"{name}: not trained, {queued.reason}")
         elif queued.micro_batch < (job.protocol.micro_batch or 0):
             self.console.say(f"{name}: too large for the memory; trained in pieces of {queued.micro_batch} images")
-
-    def effort(self, phenotype: str, epochs: int) -> Effort:
-        images = self.state.facts.train_images * epochs
-        return Effort(architecture_of(phenotype), images, self.state.training.batch_size)
-
-    def measure(self, phenotype: str, result: TrainingResult) -> None:
-        """Notes how long a training took, for the expectations of those to come."""
-        if result.status == "done":
-            effort = self.effort(phenotype, len(result.epochs))
-            self.measured[result.key] = Measured(effort, result.cost.seconds, result.cost.hardware, result.cost.started)
-
-    def foresee(self, individuals: Sequence[Individual], epochs: int) -> None:
-        """Notes how much work will follow the trainings of these individuals for so many epochs."""
-        search, full = self.state.search, self.state.training.epochs
-        networks = [self.space.network(each.chromosome) for each in individuals]
-        mean = {length: self.mean_seconds(networks, length) for length in self.rungs}
-        count = search.population - search.elitism
-        sizes = rung_sizes(count, full, search.reduction_factor) if len(self.rungs) > 1 else [(count, full)]
-        generations = search.generations - self.state.generation - 1
-        if search.budget is not None:
-            left = search.budget * full - self.epochs_spent()
-            generations = max(0, round(left / sum(size * length for size, length in sizes)) - 1)
-        self.seconds_later = generations * sum(size * mean[length] for size, length in sizes)
-        self.seconds_later += sum(size * mean[length] for size, length in sizes if length > epochs)
-        self.seconds_later += search.finalists_trained * search.final_seeds * mean[full]
-
-    def mean_seconds(self, networks: Sequence[str], epochs: int) -> float:
-        """The expected seconds of a training of one of these networks."""
-        times = [self.training_time.seconds(self.effort(network, epochs)) for network in networks]
-        return sum(times) / max(1, len(times))
-
-    def remaining(self) -> float | None:
-        """Seconds that the run will still take; None before the first training was measured."""
-        ended = {key: self.measured[key].seconds for key in self.expected if key in self.measured}
-        if not self.measured:
-            return None
-        # Before the first measurements expectations are right in proportion only.
-        scale = sum(ended.values()) / sum(self.expected[key] for key in ended) if ended else 1.0
-        left = sum(seconds for key, seconds in self.expected.items() if key not in self.results)
-        return scale * (left + self.seconds_later) / len(self.workers.slots)
 
     def job_started(self, slot: str, attempt: Attempt) -> None:
         self.console.job_started(slot, attempt)
@@ -444,7 +371,8 @@ class Search:
         self.trainings += 1
         self.busy_seconds += result.cost.seconds
         self.console.job_ended(slot, attempt, result)
-        self.console.foresee(self.remaining())
+        work = self.foresight.remaining(set(self.results))
+        self.console.foresee(None if work is None else work / len(self.workers.slots))
         self.check_disk()
 
     def end(self, job: TrainingJob, result: TrainingResult) -> None:
@@ -456,7 +384,7 @@ class Search:
             make_durable(self.run.root / result.weights)
         seal_result(self.run, result)
         self.results[result.key] = result
-        self.measure(job.phenotype, result)
+        self.foresight.measure(job.phenotype, result)
 
     def write_derived_files(self, individuals: Iterable[Individual]) -> None:
         """`info.json` of these individuals, the history and the figures; all can be made again from the state."""

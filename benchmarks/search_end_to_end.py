@@ -65,6 +65,7 @@ def run(flags: list[str], folder: Path, reuse: list[Path], options: argparse.Nam
         "--keep_models",
         "none",
     ]
+    command += ["--batch_size", str(options.batch_size)]
     if options.train_limit:
         command += ["--train_limit", str(options.train_limit)]
     if reuse:
@@ -87,10 +88,12 @@ def main() -> None:
     parser.add_argument("--dataset", default="digits")
     parser.add_argument("--data_dir", default="data")
     parser.add_argument("--train_limit", type=int)
+    parser.add_argument("--batch_size", type=int, default=128)
     parser.add_argument("--flags", nargs=argparse.REMAINDER, default=[], help="more flags for the engine's row")
     options = parser.parse_args()
     print(
-        f"{options.dataset}, {options.seeds} seeds, {options.budget} trainings of {options.epochs} epochs; "
+        f"{options.dataset}, {options.seeds} seeds, {options.budget} trainings of {options.epochs} epochs, "
+        f"batch {options.batch_size}; "
         f"{processor_name()}, Python {platform.python_version()}, torch {torch.__version__}"
     )
     searches = {name: [*flags, *(options.flags if not flags else [])] for name, flags in SEARCHES.items()}
