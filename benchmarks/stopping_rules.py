@@ -47,6 +47,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from accuracy import kendall
 
 from chromosome import STANDARD_LENGTH, Encoding, decode, phenotype
+from early_stopping import median_curve, promoted, rungs
 from genetic_algorithm import BitStrings, GeneticAlgorithm
 from hardware import processor_name
 from image_data import ImageData, TrainingData, load_image_data, to_device
@@ -137,25 +138,9 @@ def chromosome_of(bits: str, loci: Sequence[int]) -> str:
     return "".join(chromosome)
 
 
-def rungs(epochs: int, factor: int) -> tuple[int, ...]:
-    """Epochs of each rung of successive halving, ascending; the last are all epochs."""
-    return (*(rungs(epochs // factor, factor) if epochs >= factor else ()), epochs)
-
-
-def promoted(count: int, factor: int) -> int:
-    """How many of `count` trainings of a rung go on to the next."""
-    return -(-count // factor)
-
-
-def thresholds(curves: Sequence[Sequence[float]], epochs: int) -> tuple[float, ...]:
-    """For each epoch the median accuracy of the curves that came as far; -inf where there is none."""
-    reached = ([curve[epoch] for curve in curves if len(curve) > epoch] for epoch in range(epochs))
-    return tuple(statistics.median(values) if values else -math.inf for values in reached)
-
-
 def epochs_until_stopped(accuracies: Sequence[float], least: Sequence[float]) -> int:
     """Epochs that are trained: up to the first whose accuracy is under the least, or all."""
-    pairs = zip(accuracies, least, strict=True)
+    pairs = zip(accuracies, least, strict=False)  # no training came further than the shorter of the two
     return next((epoch for epoch, (found, bar) in enumerate(pairs, start=1) if found < bar), len(accuracies))
 
 
@@ -202,7 +187,7 @@ def halve(new: Sequence[Individual], earlier: Sequence[Trial], table: Table) -> 
 
 def stop_under_median(new: Sequence[Individual], earlier: Sequence[Trial], table: Table) -> Iterator[Trial]:
     past = [table.curve(trial.bits, EPOCHS).accuracies[: trial.epochs] for trial in earlier]
-    least = thresholds(past, EPOCHS)
+    least = median_curve(past)
     for individual in new:
         accuracies = table.curve(individual.chromosome, EPOCHS).accuracies
         yield Trial(individual, EPOCHS, epochs_until_stopped(accuracies, least))
