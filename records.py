@@ -145,15 +145,17 @@ class EvolutionConfig:
     objectives: tuple[str, ...] = _setting(
         ("accuracy",), "what to optimise: accuracy, and any of the others", OBJECTIVES
     )
-    max_parameters: int | None = _setting(None, "networks of more parameters lose to all within (default: no limit)")
-    max_flops: int | None = _setting(None, "the same for FLOPs of one image (default: no limit)")
+    max_parameters: int | None = _setting(
+        None, "a limit: networks of more parameters lose to all that keep it (default: none)"
+    )
+    max_flops: int | None = _setting(None, "the same for FLOPs of one image (default: none)")
     max_latency: float | None = _setting(
-        None, "the same for milliseconds to classify one image, as measured (default: no limit)"
+        None, "the same for milliseconds to classify one image, as measured (default: none)"
     )
     finalists: int | None = _setting(
         None,
-        f"train so many of the best again with fresh seeds, and pick by the mean "
-        f"(default: {AUTO_FINALISTS} where that costs at most a tenth of the run)",
+        f"train so many of the best again with fresh seeds, and pick by the mean (default: {AUTO_FINALISTS}, "
+        "where their trainings are at most a tenth of the run's individuals)",
         resume=True,
     )
     final_seeds: int = _setting(3, "fresh seeds for each finalist", resume=True)
@@ -211,7 +213,7 @@ class EvolutionConfig:
 
     @property
     def finalists_trained(self) -> int:
-        """How many finalists there are; where nobody said, as many as cost at most a tenth of the run."""
+        """How many finalists there are; where nobody said, none in a run of few individuals."""
         if self.finalists is not None:
             return self.finalists
         run = self.budget or self.generations * self.population
