@@ -181,7 +181,7 @@ def test_halving_says_how_many_epochs_it_spared(two_objectives: tuple[Path, str]
 def test_a_limit_that_no_network_keeps_is_said_with_the_one_that_comes_closest(tmp_path: Path) -> None:
     text = finish(start(*TINY, "--max_parameters", "100", "--max_latency", "1000", "--output_dir", str(tmp_path)))
     _, state = load_state(tmp_path)
-    closest = min(state.generations[0].individuals, key=lambda each: each.fitness.parameters if each.fitness else 1e99)
+    closest = min(state.generations[0].individuals, key=lambda each: each.rank)
     assert closest.fitness is not None
     assert closest.fitness.latency is not None
     said = f"{closest.name} comes closest with {closest.fitness.parameters:,} parameters (limit 100 parameters)"
@@ -208,7 +208,7 @@ def test_a_second_run_takes_over_what_the_first_trained(finished: tuple[Path, st
 
 
 REFUSED_REUSE = {
-    "--epochs 2": "its --epochs is 1, here it is 2",
+    "--epochs 2 --early_stopping none": "its --epochs is 1, here it is 2",
     "--batch_size 16": "its --batch_size is 32, here it is 16",
     "--learning_rate 0.3": "its --learning_rate is 0.2, here it is 0.3",
     "--train_limit 200": "its data is another (digits, fingerprint ",
@@ -270,7 +270,7 @@ def test_settings_of_the_search_stay_those_of_the_run(finished: tuple[Path, str]
     for flags, said in (
         ("--objectives accuracy flops", "--objectives is "),
         ("--max_parameters 5", "--max_parameters is None in this run and cannot become 5"),
-        ("--early_stopping median", "--early_stopping is none in this run and cannot become median"),
+        ("--early_stopping median", "--early_stopping is halving in this run and cannot become median"),
         ("--algorithm random", "--algorithm is genetic in this run and cannot become random"),
     ):
         with pytest.raises(InputError, match=re.escape(said)):
