@@ -85,16 +85,18 @@ def _write_front(search: Search) -> None:
     objectives = search.state.search.objectives
     if len(objectives) == 1:
         return
-    front = [
-        {
-            "individual": each.name,
-            "chromosome": each.chromosome,
-            "network": search.info(each).description,
-            "objectives": {name: abs(each.fitness.objective(name)) for name in objectives if each.fitness},
-            "weights": search.info(each).weights,
-        }
-        for each in search.front()
-    ]
+    front = []
+    for each in search.front():
+        info = search.info(each)
+        front.append(
+            {
+                "individual": each.name,
+                "chromosome": each.chromosome,
+                "network": info.description,
+                "objectives": {name: abs(each.fitness.objective(name)) for name in objectives if each.fitness},
+                "weights": info.weights,
+            }
+        )
     write_durably(search.run.pareto, sealed(PARETO, {"objectives": list(objectives), "front": front}))
 
 

@@ -6,6 +6,8 @@ import statistics
 from collections.abc import Sequence
 from itertools import zip_longest
 
+from records import RunState
+
 RUNGS = 3
 
 
@@ -17,6 +19,12 @@ def rungs(epochs: int, factor: int) -> tuple[int, ...]:
     """
     shares = (epochs / factor**power for power in reversed(range(RUNGS)))
     return tuple(sorted({max(1, round(share)) for share in shares}))
+
+
+def rungs_of(state: RunState) -> tuple[int, ...]:
+    """The epochs for which the networks of a run train, one rung after the other; without halving there is one."""
+    search, epochs = state.search, state.training.epochs
+    return rungs(epochs, search.reduction_factor) if search.early_stopping == "halving" else (epochs,)
 
 
 def promoted(count: int, factor: int) -> int:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from audit import audit
 from command_line import DONE, FAULT, STOPPED, Parser, add_settings, command_text, given, run_command
 from data_sources import NAMED_SETS
-from early_stopping import rungs
+from early_stopping import rungs_of
 from gene_tables import encoding_of, gene_table, gene_table_text, refuse_coded
 from network_space import NetworkSpace
 from objectives import quantity
@@ -200,18 +200,12 @@ def earlier_runs(folders: Sequence[str], state: RunState) -> list[RunDirectory]:
             )
         for item in fields(TrainingConfig):
             theirs, ours = getattr(other.training, item.name), getattr(state.training, item.name)
-            if item.name == "epochs" and set(lengths(other)) & set(lengths(state)):
+            if item.name == "epochs" and set(rungs_of(other)) & set(rungs_of(state)):
                 continue
             if theirs != ours:
                 raise InputError(f"--reuse {folder}: its --{item.name} is {theirs}, here it is {ours}")
         found.append(run)
     return found
-
-
-def lengths(state: RunState) -> tuple[int, ...]:
-    """The epochs of the trainings of a run."""
-    halving = state.search.early_stopping == "halving"
-    return rungs(state.training.epochs, state.search.reduction_factor) if halving else (state.training.epochs,)
 
 
 def facts_of(data: ImageData) -> DataFacts:

@@ -70,7 +70,7 @@ class Foresight:
             generations = max(0, round((search.budget * full - spent) / cost) - 1)
         self.later = generations * sum(size * mean[length] for size, length in sizes)
         self.later += sum(size * mean[length] for size, length in sizes if length > epochs)
-        self.later += search.finalists_trained * search.final_seeds * mean[full]
+        self.later += search.final_trainings * mean[full]
 
     def remaining(self, ended: set[str]) -> float | None:
         """Seconds of work that are left, on one device; None before the first measurement.

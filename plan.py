@@ -9,16 +9,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from chromosome import architecture_of, every_chromosome
+from chromosome import every_chromosome
 from console import duration
-from foresight import generation_sizes
+from foresight import Foresight, generation_sizes
 from genetic_algorithm import LISTABLE_BITS, random_bits
 from image_data import ImageData
 from model_cost import ModelCost
 from network_space import NetworkSpace, cost_of
 from records import RunState, TrainingJob
 from search import Search
-from training_time import Effort, TrainingTime
+from training_time import TrainingTime
 
 SAMPLE = 500  # networks drawn at random, that stand for those of a run
 IMAGES = 2048  # training images of a measurement
@@ -90,11 +90,11 @@ def measure(search: Search, networks: Sequence[Sampled]) -> tuple[TrainingTime, 
 def run_seconds(state: RunState, networks: Sequence[Sampled], time: TrainingTime, devices: int) -> float:
     """The expected seconds of a whole run, by drawing its networks at random and handing them to devices."""
     rng = np.random.default_rng(state.search.seed)
-    images, batch, epochs = state.facts.train_images, state.training.batch_size, state.training.epochs
+    foresight = Foresight(state)
+    foresight.time = time
 
     def seconds(those: Sequence[str], length: int) -> float:
-        efforts = [Effort(architecture_of(network), images * length, batch) for network in those]
-        return makespan([time.seconds(effort) for effort in efforts], devices)
+        return makespan([foresight.seconds(network, length) for network in those], devices)
 
     def generation(count: int, length: int) -> float:
         return seconds([networks[index].network for index in rng.integers(len(networks), size=count)], length)
@@ -106,14 +106,13 @@ def run_seconds(state: RunState, networks: Sequence[Sampled], time: TrainingTime
     total += sum(seconds(first[:count], length) for count, length in sizes[0]) + GENERATION_SECONDS
     for later in sizes[1:]:
         total += sum(generation(count, length) for count, length in later) + GENERATION_SECONDS
-    finalists = state.search.finalists_trained * state.search.final_seeds
-    return total + (generation(finalists, epochs) if finalists else 0.0)
+    return total + generation(state.search.final_trainings, state.training.epochs)
 
 
 def all_sizes(state: RunState) -> list[list[tuple[int, int]]]:
     """For each generation: how many networks train for how many epochs, one rung after the other."""
     search, epochs = state.search, state.training.epochs
-    left = None if search.budget is None else (search.budget - search.finalists_trained * search.final_seeds) * epochs
+    left = None if search.budget is None else (search.budget - search.final_trainings) * epochs
     generations: list[list[tuple[int, int]]] = []
     while len(generations) < search.generations if left is None else left > 0:
         carried = search.elitism if generations and search.algorithm == "genetic" else 0
@@ -135,9 +134,13 @@ def disk_bytes(state: RunState, networks: Sequence[Sampled], kept: int | None) -
     """What the files of a whole run take: the weights that are kept, and the rest."""
     sizes = all_sizes(state)
     weights = 4 * statistics.fmean(each.cost.parameters for each in networks)
-    finalists = state.search.finalists_trained * state.search.final_seeds
     most = [sum(count for count, _ in generation) for generation in sizes]
-    files = sum(most if kept is None else [min(kept, count) for count in most]) + max(most) + finalists + 1
+    files = (
+        sum(most if kept is None else [min(kept, count) for count in most])
+        + max(most)
+        + state.search.final_trainings
+        + 1
+    )
     return files * weights + BYTES_PER_INDIVIDUAL * state.search.population * len(sizes)
 
 
@@ -166,7 +169,7 @@ def plan_lines(
     memory = [each.cost.memory(value_bytes, state.training.optimizer).bytes(batch) / 1e6 for each in networks]
     trainings = sum(count for generation in sizes for count, _ in generation)
     epochs = sum(count * length for generation in sizes for count, length in generation)
-    finalists = state.search.finalists_trained * state.search.final_seeds
+    finalists = state.search.final_trainings
     speeds = ", ".join(f"{rate:,.0f} ({each.cost.flops / 1e6:,.1f} MFLOPs)" for each, rate in rates)
     last = f", and {finalists} of finalists" if finalists else ""
     return [

@@ -206,9 +206,8 @@ class EvolutionConfig:
             expected = f"between 0 and the number of individuals ({most})"
             _require(0 <= self.finalists <= most, "finalists", expected, self.finalists)
         if self.budget is not None:
-            final = self.finalists_trained * self.final_seeds
             expected = f"more than what the finalists take ({self.finalists_trained} × {self.final_seeds})"
-            _require(self.budget > final, "budget", expected, self.budget)
+            _require(self.budget > self.final_trainings, "budget", expected, self.budget)
         _require(self.seed >= 0, "seed", "0 or more", self.seed)
 
     @property
@@ -218,6 +217,11 @@ class EvolutionConfig:
             return self.finalists
         run = self.budget or self.generations * self.population
         return AUTO_FINALISTS if 10 * AUTO_FINALISTS * self.final_seeds <= run else 0
+
+    @property
+    def final_trainings(self) -> int:
+        """How many trainings the finalists take together."""
+        return self.finalists_trained * self.final_seeds
 
     @property
     def limits(self) -> dict[str, float]:

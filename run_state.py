@@ -127,6 +127,12 @@ def find_result(run: RunDirectory, key: str) -> TrainingResult | None:
     return result
 
 
+def sound_weights(run: RunDirectory, result: TrainingResult) -> Path | None:
+    """The file of a result's weights, if it is there and what was sealed."""
+    path = None if result.weights is None else run.root / result.weights
+    return path if path is not None and path.is_file() and file_sha256(path) == result.weights_sha256 else None
+
+
 def take_over(source: RunDirectory, run: RunDirectory, key: str, weights: Path) -> TrainingResult | None:
     """Copies a job that succeeded in another run, and its weights where they are there and sound, to `weights`.
 
@@ -135,14 +141,12 @@ def take_over(source: RunDirectory, run: RunDirectory, key: str, weights: Path) 
     result = find_result(source, key)
     if result is None or result.status != "done":
         return None
-    origin = source.root / result.weights if result.weights else None
-    is_sound = origin is not None and origin.is_file() and file_sha256(origin) == result.weights_sha256
-    if origin is not None and is_sound:
+    if (origin := sound_weights(source, result)) is not None:
         write_durably(weights, origin.read_bytes())
     result = replace(
         result,
-        weights=run.relative(weights) if is_sound else None,
-        weights_sha256=result.weights_sha256 if is_sound else None,
+        weights=None if origin is None else run.relative(weights),
+        weights_sha256=None if origin is None else result.weights_sha256,
         cost=replace(result.cost, reused=str(source.root.resolve())),
     )
     seal_result(run, result)

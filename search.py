@@ -9,17 +9,24 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from chromosome import architecture_of
 from console import Console
-from early_stopping import affordable, median_curve, promoted, rungs
+from early_stopping import affordable, median_curve, promoted, rungs_of
 from foresight import Foresight
 from job_queue import Attempt, JobQueue
-from model_cost import model_cost
-from network_space import NetworkSpace
+from network_space import NetworkSpace, cost_of
 from objectives import pareto_front, quantity, rank
 from records import VERSION, Individual, InputError, Limits, ModelInfo, RunFault, RunState, TrainingJob, TrainingResult
-from run_directory import DamagedFile, RunDirectory, file_sha256, make_durable
-from run_state import find_result, read_pruned, save_info, save_pruned, save_state, seal_result, take_over
+from run_directory import DamagedFile, RunDirectory, make_durable
+from run_state import (
+    find_result,
+    read_pruned,
+    save_info,
+    save_pruned,
+    save_state,
+    seal_result,
+    sound_weights,
+    take_over,
+)
 from search_algorithms import new_search
 from worker_manager import StopSignals, WorkerManager
 
@@ -126,7 +133,7 @@ class Search:
         search, epochs = self.state.search, self.state.training.epochs
         if search.budget is None:
             return None
-        full = search.budget - search.finalists_trained * search.final_seeds
+        full = search.budget - search.final_trainings
         factor = search.reduction_factor
         left = full * epochs - self.epochs_spent()
         if search.early_stopping == "halving":
@@ -144,8 +151,7 @@ class Search:
     @property
     def rungs(self) -> tuple[int, ...]:
         """The epochs for which a generation's networks train, one rung after the other."""
-        search, epochs = self.state.search, self.state.training.epochs
-        return rungs(epochs, search.reduction_factor) if search.early_stopping == "halving" else (epochs,)
+        return rungs_of(self.state)
 
     def job(self, individual: Individual, epochs: int) -> TrainingJob:
         """The training of an individual for so many epochs, as the generation that it stands in asks for it."""
@@ -349,7 +355,7 @@ class Search:
         """Queues a job, the longest expected first; one that no device has the memory for has failed already."""
         work = self.foresight.queued[job.key] = self.foresight.seconds(job.phenotype, job.protocol.epochs)
         value = 2 if job.protocol.precision == "bfloat16" else 4
-        need = model_cost(architecture_of(job.phenotype)).memory(value, job.protocol.optimizer)
+        need = cost_of(job.phenotype).memory(value, job.protocol.optimizer)
         queued = queue.add(job, name=name, work=work, need=need)
         if isinstance(queued, TrainingResult):
             self.end(job, queued)
@@ -378,7 +384,7 @@ class Search:
     def end(self, job: TrainingJob, result: TrainingResult) -> None:
         """Seals the result of a job, and remembers it."""
         if result.status != "done":
-            cost = model_cost(architecture_of(job.phenotype))
+            cost = cost_of(job.phenotype)
             result = replace(result, parameters=cost.parameters, flops=cost.flops)
         if result.weights is not None:
             make_durable(self.run.root / result.weights)
@@ -460,8 +466,7 @@ class Search:
         return result
 
     def has_weights(self, result: TrainingResult) -> bool:
-        path = None if result.weights is None else self.run.root / result.weights
-        return path is not None and path.is_file() and file_sha256(path) == result.weights_sha256
+        return sound_weights(self.run, result) is not None
 
 
 def as_known(individual: Individual, outcome: Individual) -> Individual:
