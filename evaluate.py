@@ -26,10 +26,11 @@ from gene_tables import gene_table
 from image_data import ImageData, image_tensor, load_image_data
 from model_cost import model_cost
 from model_generator import load_model
-from plots import draw_confusion, save_figure
+from plots import draw_confusion
 from records import DataConfig, InputError, ModelInfo, TrainingConfig
 from run_directory import check_writable, write_durably
 from run_state import read_info
+from theme import save_figure
 from train_model import accuracy_and_loss, predict, resolve_protocol
 
 LATENCY_WARM_UPS, LATENCY_REPEATS = 5, 30

@@ -2,58 +2,18 @@
 
 from __future__ import annotations
 
-import io
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from command_line import DONE, Parser, run_command
 from records import Generation
-from run_directory import RunDirectory, write_durably
+from run_directory import RunDirectory
 from run_state import load_state
-
-# Okabe & Ito's palette, told apart with any colour vision.
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#7F7F7F"
-THEME: Any = {
-    "font.size": 11,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "svg.hashsalt": "evolution",  # equal figures are equal files
-    "svg.fonttype": "path",
-}
-
-
-@contextmanager
-def theme(changes: Any = None) -> Iterator[None]:
-    """The look of all figures, with changes for one; drawing and saving both need it."""
-    settings: Any = {**THEME, **(changes or {})}
-    with rc_context(settings), warnings.catch_warnings():
-        # A name in a script that the font lacks is drawn as boxes, which is no reason to bother a person.
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        yield
-
-
-def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """Writes a figure as `name`.svg and `name`.png; returns both paths."""
-    paths = []
-    FigureCanvasAgg(figure)
-    for kind, metadata in (("svg", {"Date": None}), ("png", {"Software": None})):
-        content = io.BytesIO()
-        with theme():
-            figure.savefig(content, format=kind, dpi=120, metadata=metadata)
-        paths.append(folder / f"{name}.{kind}")
-        write_durably(paths[-1], content.getvalue())
-    return paths
+from theme import BLUE, GREY, ORANGE, label, save_figure, theme
 
 
 def draw_fitness(generations: Sequence[Generation]) -> Figure:
@@ -96,9 +56,7 @@ def draw_confusion(matrix: Sequence[Sequence[int]], class_names: Sequence[str]) 
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(16.0, max(4.5, 0.55 * len(class_names) + 1.8))
     few = len(class_names) <= 20
-    # Names are shortened, and a dollar sign must not begin a formula.
-    names = [name if len(name) <= 20 else f"{name[:19]}…" for name in class_names]
-    names = [name.replace("$", r"\$") for name in names]
+    names = [label(name, 20) for name in class_names]
     with theme({"axes.grid": False, "font.size": 10}):
         figure = Figure(figsize=(side + 1.2, side), layout="constrained")
         axes = figure.subplots()

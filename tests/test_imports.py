@@ -38,6 +38,8 @@ ORDER = (
     "worker_manager",
     "devices",
     "console",
+    "theme",
+    "pages",
     "plots",
     "search",
     "plan",

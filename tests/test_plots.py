@@ -17,7 +17,7 @@ from PIL import Image
 import plots
 from chromosome import STANDARD
 from gene_tables import gene_table_text
-from plots import draw_confusion, draw_fitness, save_figure
+from plots import draw_confusion, draw_fitness
 from records import (
     DataConfig,
     DataFacts,
@@ -33,6 +33,7 @@ from records import (
 )
 from run_directory import RunDirectory
 from run_state import save_state
+from theme import save_figure
 
 
 def generation(number: int, values: Sequence[float | None]) -> Generation:

@@ -1,0 +1,115 @@
+"""The look of all figures and pages: one palette, in light and in dark, and the way figures become files or HTML."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from run_directory import write_durably
+
+# Okabe & Ito's palette (2008), told apart with any colour vision; in the dark some are lighter.
+BLUE, ORANGE, GREEN, PURPLE, AMBER = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"
+GREY, INK, PAPER = "#7F7F7F", "#1F2328", "#FFFFFF"
+COLOURS = {  # name: on paper, on a dark screen
+    "blue": (BLUE, "#4DA9E8"),
+    "orange": (ORANGE, "#F08A4B"),
+    "green": (GREEN, "#2FC79A"),
+    "purple": (PURPLE, "#DE9DC2"),
+    "amber": (AMBER, "#F0B83F"),
+    "grey": (GREY, "#8F959C"),
+    "ink": (INK, "#E3E6E9"),
+    "paper": (PAPER, "#15181C"),
+}
+SEQUENTIAL, DIVERGING = "cividis", "PuOr"  # even in lightness, and readable with any colour vision
+THEME: Any = {
+    "font.size": 10,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 10,
+    "axes.grid": True,
+    "grid.alpha": 0.35,
+    "grid.color": GREY,
+    "grid.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.facecolor": "none",
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "savefig.facecolor": PAPER,
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
+    "svg.hashsalt": "evolution",  # equal figures are equal files
+    "svg.fonttype": "path",
+}
+RESOLUTION = 120  # dots per inch of a PNG
+LONG_NUMBER = re.compile(r"(\.\d\d)\d{3,}")  # coordinates; a label never has five decimals
+UNSEEN = re.compile(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>|<!--.*?-->", re.DOTALL)
+
+
+@contextmanager
+def theme(changes: Any = None) -> Iterator[None]:
+    """The look of all figures, with changes for one; drawing and saving both need it."""
+    settings: Any = {**THEME, **(changes or {})}
+    with rc_context(settings), warnings.catch_warnings():
+        # A name in a script that the font lacks is drawn as boxes, which is no reason to bother a person.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        yield
+
+
+def new_figure(width: float = 5.6, height: float = 3.5) -> Figure:
+    """An empty figure, inches wide and high; to be called, and drawn in, within `theme`."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def label(text: str, most: int = 24) -> str:
+    """Text from data as a figure may show it: shortened, and no dollar sign begins a formula."""
+    return (text if len(text) <= most else f"{text[: most - 1]}…").replace("$", r"\$")
+
+
+def figure_bytes(figure: Figure, kind: str) -> bytes:
+    """A figure as the content of a file of this kind: svg, png or pdf. Equal figures give equal bytes."""
+    metadata = {"svg": {"Date": None}, "png": {"Software": None}, "pdf": {"CreationDate": None}}[kind]
+    content = io.BytesIO()
+    FigureCanvasAgg(figure)
+    with theme():
+        figure.savefig(content, format=kind, dpi=RESOLUTION, metadata=metadata)
+    return content.getvalue()
+
+
+def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
+    """Writes a figure as `name`.svg and `name`.png; returns both paths."""
+    paths = [folder / f"{name}.{kind}" for kind in ("svg", "png")]
+    for path in paths:
+        write_durably(path, figure_bytes(figure, path.suffix[1:]))
+    return paths
+
+
+def inline_svg(figure: Figure, name: str) -> str:
+    """A figure as an SVG element for a page, where its colours follow the page's from light to dark.
+
+    `name` must be unique on the page: what the parts of a figure are called begins with it.
+    """
+    content = io.StringIO()
+    FigureCanvasAgg(figure)
+    with theme({"svg.fonttype": "none", "svg.hashsalt": name}):
+        figure.savefig(content, format="svg", metadata={"Date": None}, transparent=True)
+    svg = UNSEEN.sub("", content.getvalue())
+    used = set(re.findall(r"#([\w-]+)[\")]", svg))
+    svg = re.sub(r' id="([^"]*)"', lambda match: f' id="{name}-{match[1]}"' if match[1] in used else "", svg)
+    svg = re.sub(r"(href=\"#|url\(#)", rf"\g<1>{name}-", svg)
+    svg = LONG_NUMBER.sub(r"\1", svg)
+    svg = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font: \1 var(--figure-font)", svg)
+    for colour, (on_paper, _) in COLOURS.items():
+        svg = re.sub(on_paper, f"var(--{colour})", svg, flags=re.IGNORECASE)
+    width, height = figure.get_size_inches()
+    size = f'style="width:{96 * width:.0f}px" viewBox="0 0 {72 * width:g} {72 * height:g}"'
+    svg = re.sub(r"<svg [^>]*>", f'<svg class="figure" role="img" {size}>', svg, count=1).replace("xlink:href", "href")
+    return re.sub(r">\s*\n\s*<", "><", svg).strip()
