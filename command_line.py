@@ -105,6 +105,20 @@ def given(namespace: argparse.Namespace, record: type) -> dict[str, Any]:
     return {name: value for name, value in vars(namespace).items() if name in names}
 
 
+def settings_arguments(*records: Any) -> list[str]:
+    """The flags that make settings records what they are, for all that differs from its default."""
+    arguments: list[str] = []
+    for record in records:
+        for item in dataclasses.fields(record):
+            value = getattr(record, item.name)
+            if value in (item.default, None):
+                continue
+            arguments.append(f"--{item.name}")
+            if value is not True:
+                arguments += map(str, value) if isinstance(value, tuple) else [str(value)]
+    return arguments
+
+
 def command_text(script: str, *arguments: str) -> str:
     """A command line for a person to copy: this interpreter, a program beside the one that runs, arguments."""
     python = "python" if shutil.which("python") == sys.executable else os.path.relpath(sys.executable)

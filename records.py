@@ -573,6 +573,14 @@ class TestScore:
     loss: float
     images: int
 
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95% interval of the accuracy on all such images (Wilson 1927)."""
+        spread = 1.959964**2 / self.images
+        centre = self.accuracy + spread / 2
+        half = math.sqrt(spread * (self.accuracy * (1 - self.accuracy) + spread / 4))
+        return (centre - half) / (1 + spread), (centre + half) / (1 + spread)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finalist:

@@ -141,10 +141,12 @@ class RunDirectory:
         self.jobs = self.results / "jobs"
         self.history = self.results / "history.csv"
         self.figures = self.results / "figures"
+        self.report = self.results / "report.html"
         self.pruned = self.results / "pruned.json"
         self.best_model = root / "best_model" / "best_model.pt"
         self.best_info = root / "best_model" / "info.json"
         self.pareto = root / "best_model" / "pareto.json"
+        self.evaluation = root / "best_model" / "evaluation.html"
         self._lock: int | None = None
         self._made: list[Path] = []
 
@@ -184,7 +186,7 @@ class RunDirectory:
         ]:
             if folder.exists():
                 shutil.rmtree(folder)
-        for path in (self.history, self.pruned):
+        for path in (self.history, self.report, self.pruned):
             path.unlink(missing_ok=True)
 
     def drop_states_after(self, generation: int) -> None:

@@ -17,10 +17,11 @@ from matplotlib.figure import Figure
 from run_directory import write_durably
 
 # Okabe & Ito's palette (2008), told apart with any colour vision; in the dark some are lighter.
-BLUE, ORANGE, GREEN, PURPLE, AMBER = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"
+BLUE, SKY, ORANGE, GREEN, PURPLE, AMBER = "#0072B2", "#56B4E9", "#D55E00", "#009E73", "#CC79A7", "#E69F00"
 GREY, INK, PAPER = "#7F7F7F", "#1F2328", "#FFFFFF"
 COLOURS = {  # name: on paper, on a dark screen
     "blue": (BLUE, "#4DA9E8"),
+    "sky": (SKY, "#86CBF2"),
     "orange": (ORANGE, "#F08A4B"),
     "green": (GREEN, "#2FC79A"),
     "purple": (PURPLE, "#DE9DC2"),

@@ -24,6 +24,7 @@ ORDER = (
     "genetic_algorithm",
     "surrogate",
     "search_algorithms",
+    "run_analysis",
     "run_directory",
     "run_state",
     "audit",
@@ -60,6 +61,7 @@ DECIDES = (
     "genetic_algorithm",
     "surrogate",
     "search_algorithms",
+    "run_analysis",
     "job_queue",
 )
 ACTS = {"torch", "time", "datetime", "random", "secrets", "os", "pathlib", "shutil", "tempfile", "subprocess"}

@@ -17,12 +17,13 @@ from PIL import Image
 import plots
 from chromosome import STANDARD
 from gene_tables import gene_table_text
-from plots import draw_confusion, draw_fitness
+from plots import draw_confusion, draw_progress
 from records import (
     DataConfig,
     DataFacts,
     Epoch,
     EvolutionConfig,
+    Fitness,
     Generation,
     Individual,
     InputError,
@@ -41,7 +42,13 @@ def generation(number: int, values: Sequence[float | None]) -> Generation:
     return Generation(
         number=number,
         individuals=tuple(
-            Individual(generation=number, index=index, chromosome="0" * 19, origin="random").evaluated(value)
+            Individual(
+                generation=number,
+                index=index,
+                chromosome="0" * 19,
+                origin="random",
+                fitness=None if value is None else Fitness(value=value, epochs=1),
+            )
             for index, value in enumerate(values, 1)
         ),
     )
@@ -69,26 +76,26 @@ def check_files(paths: Sequence[Path], folder: Path, name: str) -> None:
     assert root.tag.endswith("svg")
     with Image.open(io.BytesIO(paths[1].read_bytes())) as picture:
         assert picture.format == "PNG"
-        assert min(picture.size) > 300
+        assert min(picture.size) > 100
         assert np.asarray(picture.convert("L")).min() < 128
 
 
 @pytest.mark.parametrize("name", RUNS)
 def test_the_fitness_of_any_run_can_be_drawn(name: str, tmp_path: Path) -> None:
-    check_files(save_figure(draw_fitness(RUNS[name]), tmp_path, "fitness"), tmp_path, "fitness")
+    check_files(save_figure(draw_progress(RUNS[name]), tmp_path, "fitness"), tmp_path, "fitness")
     assert {path.name for path in tmp_path.iterdir()} == {"fitness.svg", "fitness.png"}
 
 
 @given(values=st.lists(st.lists(st.none() | st.floats(0, 1), min_size=1, max_size=6), min_size=1, max_size=8))
 @settings(max_examples=15, deadline=None)
 def test_every_fitness_is_a_dot_and_the_best_so_far_never_falls(values: list[list[float | None]]) -> None:
-    figure = draw_fitness(generation_rows(values))
+    figure = draw_progress(generation_rows(values))
     (axes,) = figure.axes
     lines = {str(line.get_label()): line for line in axes.lines}
     dots = [
         (float(x), float(y))
         for label, line in lines.items()
-        if label.startswith("_")
+        if label == "after 1 epoch"
         for x, y in np.asarray(line.get_xydata(), dtype=float)
     ]
     found = [(float(number), value) for number, row in enumerate(values, 1) for value in row if value is not None]
@@ -102,7 +109,7 @@ def test_every_fitness_is_a_dot_and_the_best_so_far_never_falls(values: list[lis
 
 def test_equal_data_are_equal_pictures(tmp_path: Path) -> None:
     one, two, other = (
-        save_figure(draw_fitness(RUNS[name]), tmp_path / folder, "fitness")[1].read_bytes()
+        save_figure(draw_progress(RUNS[name]), tmp_path / folder, "fitness")[1].read_bytes()
         for folder, name in (("a", "some failures"), ("b", "some failures"), ("c", "one generation"))
     )
     assert one == two != other
@@ -171,7 +178,7 @@ def test_the_command_draws_the_figures_of_a_run_again(tmp_path: Path, capsys: py
     assert plots.main(["--resume", str(run.root)]) == 0
     printed = [Path(line) for line in capsys.readouterr().out.splitlines()]
     check_files(printed, run.figures, "fitness")
-    expected = save_figure(draw_fitness(generation_rows(values)), tmp_path, "expected")
+    expected = save_figure(draw_progress(generation_rows(values)), tmp_path, "expected")
     assert printed[1].read_bytes() == expected[1].read_bytes()
     assert plots.main(["--resume", str(run.state(2))]) == 0
     assert [Path(line) for line in capsys.readouterr().out.splitlines()] == printed
@@ -195,9 +202,9 @@ def test_names_of_classes_that_are_foreign_or_long_are_drawn_without_a_warning(n
 
 
 def test_equal_generations_are_equal_files(tmp_path: Path) -> None:
-    one, two = (save_figure(draw_fitness(RUNS["some failures"]), tmp_path / name, "fitness") for name in "ab")
+    one, two = (save_figure(draw_progress(RUNS["some failures"]), tmp_path / name, "fitness") for name in "ab")
     assert [path.read_bytes() for path in one] == [path.read_bytes() for path in two]
-    other = save_figure(draw_fitness(RUNS["one generation"]), tmp_path / "c", "fitness")
+    other = save_figure(draw_progress(RUNS["one generation"]), tmp_path / "c", "fitness")
     assert other[0].read_bytes() != one[0].read_bytes()
     assert other[1].read_bytes() != one[1].read_bytes()
 
