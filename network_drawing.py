@@ -132,7 +132,7 @@ def _draw(axes: Axes, drawing: Drawing) -> None:
     for x, y in drawing.sums:
         plus = [(x - RING, y), (x + RING, y), (x, y - RING), (x, y + RING)]
         axes.add_patch(Circle((x, y), RING, facecolor=PAPER, edgecolor=INK))
-        axes.add_patch(PathPatch(Path(plus, [MOVE, STRAIGHT] * 2), edgecolor=INK))
+        axes.add_patch(PathPatch(Path(plus, [MOVE, STRAIGHT] * 2), facecolor="none", edgecolor=INK))
     for text in drawing.texts:
         axes.text(
             text.x,
