@@ -377,7 +377,7 @@ def _legend(architecture: Architecture, brief: bool) -> Iterator[tuple[str, str]
         yield "excitation", "squeeze-and-excitation"
     if architecture.residual:
         yield "shortcut", "residual shortcut"
-        yield "projection", "1×1 convolution on it"
+        yield "projection", f"1×1 {'' if brief else 'convolution '}on the shortcut"
     yield ALIKE[0]
     if architecture.dropout:
         yield "dropout", f"dropout {architecture.dropout:g}"
