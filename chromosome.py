@@ -15,6 +15,7 @@ from records import AUGMENTATIONS, OPTIMIZERS, InputError, canonical_json
 MINIMUM_SIDE = 8  # pixels: three poolings must leave one
 MAXIMUM_SIDE = 64  # pixels: larger inputs are halved by a stem until they fit
 BLOCKS = 7
+POOLED_BLOCKS = {"early": (1, 3, 5), "late": (2, 4, 6)}  # by the place of pooling
 REDUCTION, LEAST_SQUEEZED = 16, 8  # filters for each unit between squeeze and excitation, and its fewest units
 
 
@@ -285,6 +286,52 @@ class Encoding:
         return "; ".join(filter(None, words))
 
 
+@dataclass(frozen=True, slots=True)
+class BitMeaning:
+    """What one bit of a chromosome is for: its gene, the whole code of that gene, and the value that this stands for.
+
+    A bit that no gene reads codes for nothing: `gene` is None, `code` empty and `value` None.
+    """
+
+    locus: int
+    bit: str
+    gene: str | None = None
+    code: str = ""
+    value: Any = None
+
+    @property
+    def words(self) -> str:
+        """The value in words."""
+        if self.gene is None:
+            return "codes for nothing"
+        if self.gene.startswith("block_"):
+            return f"{self.value} convolution{'s' if self.value > 1 else ''}"
+        if isinstance(self.value, bool):
+            return "yes" if self.value else "no"
+        if self.gene == "filter_multiplier":
+            return f"{', '.join(map(str, _stage_filters(self.value)))} filters"
+        if self.gene == "kernel":
+            return f"{self.value}×{self.value}"
+        if self.gene == "pooling_place":
+            return f"{self.value}: after blocks {', '.join(map(str, POOLED_BLOCKS[self.value]))}"
+        return f"{self.value:g}" if isinstance(self.value, float) else str(self.value)
+
+
+def explain(encoding: Encoding, chromosome: str) -> tuple[BitMeaning, ...]:
+    """What each bit of a chromosome is for, in their order. Raises `InputError` for a wrong length or characters."""
+    check_chromosome(chromosome, encoding.length)
+    owners = {locus: gene for gene in encoding.table.genes for locus in gene.loci}
+    meanings = []
+    for locus, bit in enumerate(chromosome):
+        gene = owners.get(locus)
+        if gene is None:
+            meanings.append(BitMeaning(locus, bit))
+        else:
+            code = "".join(chromosome[each] for each in gene.loci)
+            meanings.append(BitMeaning(locus, bit, gene.name, code, gene.value(chromosome)))
+    return tuple(meanings)
+
+
 def describe_hyperparameters(hyperparameters: dict[str, Any]) -> str:
     """Settings of a training in words: "AdamW, learning rate 0.05, cutout augmentation". Empty for none."""
     words = {
@@ -306,6 +353,10 @@ def check_chromosome(chromosome: str, length: int) -> None:
         raise InputError(f"a chromosome is made of 0 and 1, but {chromosome!r} holds {', '.join(map(repr, strange))}")
 
 
+def _stage_filters(multiplier: int) -> list[int]:
+    return [multiplier * base for base in (16, 32, 64, 128)]
+
+
 def decode(encoding: Encoding, chromosome: str) -> Architecture:
     """The network that a chromosome builds. Raises `InputError` for a wrong length or characters.
 
@@ -316,12 +367,12 @@ def decode(encoding: Encoding, chromosome: str) -> Architecture:
     traits = {name: trait.default for name, trait in NETWORK_TRAITS.items()}
     traits |= {gene.name: gene.value(chromosome) for gene in encoding.table.genes}
     _, height, width = encoding.input_shape
-    widths = [traits["filter_multiplier"] * base for base in (16, 32, 64, 128)]
+    widths = _stage_filters(traits["filter_multiplier"])
     layers: list[Layer] = []
     while max(height, width) > MAXIMUM_SIDE and min(height, width) >= 2 * MINIMUM_SIDE:
         layers.append(Layer(filters=widths[0], kernel=3, stride=2))
         height, width = -(-height // 2), -(-width // 2)
-    pooled_blocks = (1, 3, 5) if traits["pooling_place"] == "early" else (2, 4, 6)
+    pooled_blocks = POOLED_BLOCKS[traits["pooling_place"]]
     blocks, stage = [], 0
     for block in range(1, BLOCKS + 1):
         convolutions = traits[f"block_{block}"]

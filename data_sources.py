@@ -30,6 +30,15 @@ TORCHVISION_SETS = {
     "svhn": "SVHN",
 }
 NAMED_SETS = ("digits", *TORCHVISION_SETS)
+SHAPES = {  # channels, height, width and classes of the named sets, for what needs no images
+    "digits": ((1, 8, 8), 10),
+    "cifar10": ((3, 32, 32), 10),
+    "cifar100": ((3, 32, 32), 100),
+    "mnist": ((1, 28, 28), 10),
+    "fashion_mnist": ((1, 28, 28), 10),
+    "kmnist": ((1, 28, 28), 10),
+    "svhn": ((3, 32, 32), 10),
+}
 FOLDER_SIDE = 64  # pixels, for folders whose pictures differ in size
 
 

@@ -16,11 +16,26 @@ from matplotlib.patches import Circle, PathPatch, Polygon
 from matplotlib.path import Path
 
 from chromosome import Architecture
-from network_shapes import MARGIN, RING, TEXT, TITLE, Drawing, Line, Shape, Text, network_shapes
+from network_shapes import (
+    ALIKE,
+    MARGIN,
+    RING,
+    SCALES,
+    TEXT,
+    TITLE,
+    Drawing,
+    Line,
+    Shape,
+    Text,
+    legend_shapes,
+    network_shapes,
+)
 from theme import COLOURS, theme
 
 ROUNDING = 5.0  # radius of a corner of a shortcut
-BETWEEN = 16.0  # drawings of a figure
+BETWEEN = 14.0  # drawings of a figure
+POINTS = 72  # in an inch
+TITLE_ROW = 1.35 * TITLE
 ARROW = 5.0  # length of its head
 MOVE, STRAIGHT, BEND = Path.MOVETO, Path.LINETO, Path.CURVE3
 SHADE = 0.16  # of a block behind its boxes
@@ -40,32 +55,41 @@ Point = tuple[float, float]
 
 
 def draw_network(architecture: Architecture, title: str = "") -> Figure:
-    """A figure of a network, one point for a unit, with its legend."""
-    return _figure([_titled(network_shapes(architecture), title)], columns=1)
+    """A figure of a network with its legend. The first line of the title is larger than the others."""
+    return _figure([(0, 0, _titled(network_shapes(architecture), title))])
 
 
 def draw_networks(networks: Sequence[tuple[str, Architecture]], columns: int = 1) -> Figure:
     """A figure of networks with their titles, in so many columns, all on one scale."""
-    drawings = [network_shapes(architecture, brief=True) for _, architecture in networks]
-    return _figure([_titled(each, title) for each, (title, _) in zip(drawings, networks, strict=True)], columns)
+    drawings = [_titled(network_shapes(architecture, brief=True), title) for title, architecture in networks]
+    rows = [drawings[start : start + columns] for start in range(0, len(drawings), columns)]
+    widths = [max(each.width for each in drawings[column::columns]) for column in range(min(columns, len(drawings)))]
+    lefts = list(accumulate((width + BETWEEN for width in widths), initial=0.0))
+    tops = list(accumulate((max(each.height for each in row) + BETWEEN for row in rows), initial=0.0))
+    placed = [
+        (left, top, drawing)
+        for top, row in zip(tops, rows, strict=False)
+        for left, drawing in zip(lefts, row, strict=False)
+    ]
+    return _figure([*placed, (0, tops[-1], legend_shapes())])
 
 
 def _titled(drawing: Drawing, title: str) -> Drawing:
     """The drawing with a title above, in as many lines as it takes."""
-    lines = [
-        part
-        for line in title.splitlines()
-        for part in textwrap.wrap(line, max(12, int((drawing.width - 2 * MARGIN) / (0.62 * TITLE))))
-    ]
+    room = drawing.width - 2 * MARGIN
+    lines = []
+    for number, line in enumerate(title.splitlines()):
+        role, size = ("value", TEXT) if number else ("title", TITLE)
+        lines += [(part, role) for part in textwrap.wrap(line, max(12, int(room / (0.68 * size))))]
     if not lines:
         return drawing
-    height = 1.35 * TITLE
     texts = [
-        Text(MARGIN, MARGIN + TITLE + height * number, line, "start", "title") for number, line in enumerate(lines)
+        Text(MARGIN, MARGIN + TITLE + TITLE_ROW * number, line, "start", role)
+        for number, (line, role) in enumerate(lines)
     ]
-    moved = _moved(drawing, 0, height * len(lines) + 6)
+    moved = _moved(drawing, 0, TITLE_ROW * len(lines) + MARGIN)
     width = max(drawing.width, *(text.span[1] + MARGIN for text in texts))
-    return replace(moved, width=width, height=moved.height, texts=(*texts, *moved.texts))
+    return replace(moved, width=width, texts=(*texts, *moved.texts))
 
 
 def _moved(drawing: Drawing, right: float, down: float) -> Drawing:
@@ -81,26 +105,18 @@ def _moved(drawing: Drawing, right: float, down: float) -> Drawing:
     )
 
 
-def _figure(drawings: Sequence[Drawing], columns: int) -> Figure:
-    """Drawings in rows and columns on one scale."""
-    rows = [drawings[start : start + columns] for start in range(0, len(drawings), columns)]
-    lefts = list(
-        accumulate(
-            (max(each.width for each in drawings[n::columns]) + 14 for n in range(min(columns, len(drawings)))),
-            initial=0.0,
-        )
-    )
-    tops = list(accumulate((max(each.height for each in row) + 10 for row in rows), initial=0.0))
-    width, height = lefts[-1] - 14, tops[-1] - 10
+def _figure(placed: Sequence[tuple[float, float, Drawing]]) -> Figure:
+    """Drawings, each with its place from the left and from the top, in one figure."""
+    moved = [_moved(drawing, left, top) for left, top, drawing in placed]
+    width, height = max(each.width for each in moved), max(each.height for each in moved)
     with theme():
-        figure = Figure(figsize=(width / 72, height / 72))
+        figure = Figure(figsize=(width / POINTS, height / POINTS))
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set_xlim(0, width)
         axes.set_ylim(height, 0)
         axes.axis("off")
-        for top, row in zip(tops, rows, strict=False):
-            for left, drawing in zip(lefts, row, strict=False):
-                _draw(axes, _moved(drawing, left, top))
+        for drawing in moved:
+            _draw(axes, drawing)
     return figure
 
 
@@ -116,7 +132,7 @@ def _draw(axes: Axes, drawing: Drawing) -> None:
     for x, y in drawing.sums:
         plus = [(x - RING, y), (x + RING, y), (x, y - RING), (x, y + RING)]
         axes.add_patch(Circle((x, y), RING, facecolor=PAPER, edgecolor=INK))
-        axes.add_patch(PathPatch(Path(plus, [MOVE, STRAIGHT] * 2), edgecolor=INK))
+        axes.add_patch(PathPatch(Path(plus, [MOVE, STRAIGHT] * 2), facecolor="none", edgecolor=INK))
     for text in drawing.texts:
         axes.text(
             text.x,
@@ -166,9 +182,19 @@ def network_svg(architecture: Architecture) -> str:
     """The drawing of a network as an SVG element for a page, where its colours are those of the page.
 
     It names no part of itself, so that a page may hold any number of them. What is alike in all
-    networks (amber: global average pooling; green: the linear layer) is for the page to say.
+    networks its legend leaves to `legend_svg`, once on the page.
     """
-    drawing = network_shapes(architecture, brief=True)
+    channels, height, width = architecture.input_shape
+    words = f"{channels}×{height}×{width} images, {architecture.describe()}, {architecture.classes} classes"
+    return _svg(network_shapes(architecture, brief=True), words)
+
+
+def legend_svg() -> str:
+    """What the legends of all small SVGs leave out, as an SVG element."""
+    return _svg(legend_shapes(), "; ".join([*(f"{FILLS[role]}: {words}" for role, words in ALIKE), SCALES]))
+
+
+def _svg(drawing: Drawing, words: str) -> str:
     paths: dict[str, str] = {}  # by style, in the order of drawing
     for line in drawing.lines:
         style = _svg_stroke(line)
@@ -176,11 +202,8 @@ def network_svg(architecture: Architecture) -> str:
     for shape in (*drawing.shapes, *drawing.marks):
         style = _svg_fill(shape)
         paths[style] = paths.get(style, "") + _closed(shape.corners)
-    if drawing.sums:
-        paths[OUTLINE] = "".join(map(_svg_sum, drawing.sums))
+    paths[OUTLINE] = paths.get(OUTLINE, "") + "".join(map(_svg_sum, drawing.sums))
     parts = [f'<path d="{path}" style="{style}"/>' for style, path in paths.items()]
-    channels, height, width = architecture.input_shape
-    words = f"{channels}×{height}×{width} images, {architecture.describe()}, {architecture.classes} classes"
     size = f'width="{drawing.width:.0f}" viewBox="0 0 {drawing.width:.0f} {drawing.height:.0f}"'
     look = f"max-width:100%;height:auto;fill:var(--ink);font:{TEXT:g}px var(--figure-font,sans-serif)"
     head = f'<svg class="network" role="img" aria-label="{escape(words)}" {size} style="{look}">'

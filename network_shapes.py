@@ -13,7 +13,7 @@ from chromosome import Architecture, FeatureMap, Layer
 SIDE = 15.0  # height of a map of one pixel
 MARGIN, PADDING = 4.0, 3.0  # around the drawing; around the boxes of a block
 GAP, WIDE_GAP = 7.0, 19.0  # between blocks; where shortcuts leave and end
-SQUEEZED_LAYERS = 26  # networks of more have narrower boxes
+SQUEEZED_LAYERS = 20  # networks of more have narrower boxes
 POOLING_WIDTH, EXCITATION_WIDTH, MARK = 9.0, 9.0, 8.0
 AVERAGE_WIDTH, DROPOUT_WIDTH, LINEAR_WIDTH = 14.0, 7.0, 9.0
 SHEET = 3.0  # width of a channel of the input
@@ -25,6 +25,7 @@ LABEL_GAP = 8.0  # between the labels of neighbouring stages
 LETTERS = {"fijlrt .,:;-()'": 0.36, "cksvxyz": 0.56, "mwMWG×→": 0.86}  # widths in DejaVu Sans, in sizes of the text
 WIDTHS = {letter: width for letters, width in LETTERS.items() for letter in letters}
 CHANNELS = {1: "grey", 3: "RGB"}
+ALIKE = (("average", "global average pooling"), ("linear", "linear layer"))  # in all networks
 SCALES = "height: side of the map (square root); width: number of filters (logarithm)"
 HEADERS = ("block", "map", "filters", "kernel")
 
@@ -79,7 +80,7 @@ class Text:
     y: float
     words: str
     anchor: str = "middle"
-    role: str = "value"  # or header, title
+    role: str = "value"  # or header, title: larger and bold
 
     @property
     def span(self) -> tuple[float, float]:
@@ -160,8 +161,7 @@ def _steps(architecture: Architecture, start: float) -> list[_Step]:
     between = (WIDE_GAP if architecture.residual else GAP) + 2 * PADDING
     numbers = [block for block, *_ in owned]
     gaps = [
-        max(0.5, _on_halves(NEXT * share - 0.5)) if here == before else between
-        for before, here in pairwise([None, *numbers])
+        max(1.0, _on_halves(NEXT * share)) if here == before else between for before, here in pairwise([None, *numbers])
     ]
     return [
         _Step(block, is_last, channels, layer, stage, x, width, x + length, *_heights(layer, height, pixels))
@@ -223,6 +223,18 @@ class _Sketch:
         self.shapes.append(Shape(role, x, self.middle, width, left, left if right is None else right))
         return x + width
 
+    def drawing(self, end: float, bottom: float) -> Drawing:
+        """What has been drawn, if it ends there to the right, and on this last line of text."""
+        return Drawing(
+            end + MARGIN,
+            bottom + 3 + MARGIN,
+            tuple(sorted(self.shapes, key=lambda shape: shape.role != "block")),  # blocks behind all others
+            tuple(self.marks),
+            tuple(self.lines),
+            tuple(self.sums),
+            tuple(self.texts),
+        )
+
     def row(self, number: int) -> float:
         """The base line of a row of labels; 0 is that of the blocks."""
         return self.base + ROW * number + (4 if number else 0)
@@ -249,16 +261,18 @@ def network_shapes(architecture: Architecture, brief: bool = False) -> Drawing:
     for block, members in groupby(steps, key=lambda step: step.block):
         _draw_block(sketch, architecture, block, list(members))
     end = _draw_head(sketch, architecture, source, steps[-1])
-    end, bottom = _draw_legend(sketch, architecture, brief, end)
-    return Drawing(
-        end + MARGIN,
-        bottom + MARGIN,
-        tuple(sorted(sketch.shapes, key=lambda shape: shape.role != "block")),  # behind all others
-        tuple(sketch.marks),
-        tuple(sketch.lines),
-        tuple(sketch.sums),
-        tuple(sketch.texts),
-    )
+    entries = [entry for entry in _legend(architecture, brief) if not (brief and entry in ALIKE)]
+    end, bottom = _draw_legend(sketch, entries, sketch.row(3) + 1.5 * ROW, end)
+    if not brief:
+        end, bottom = _draw_scales(sketch, bottom + ROW, end)
+    return sketch.drawing(end, bottom)
+
+
+def legend_shapes() -> Drawing:
+    """What the legends of brief drawings leave out, as it is alike in all networks."""
+    sketch = _Sketch(0, 0)
+    end, bottom = _draw_legend(sketch, ALIKE, MARGIN + TEXT, math.inf)
+    return sketch.drawing(*_draw_scales(sketch, bottom + ROW, end))
 
 
 def _draw_input(sketch: _Sketch, architecture: Architecture) -> tuple[float, float]:
@@ -363,21 +377,19 @@ def _legend(architecture: Architecture, brief: bool) -> Iterator[tuple[str, str]
         yield "excitation", "squeeze-and-excitation"
     if architecture.residual:
         yield "shortcut", "residual shortcut"
-        yield "projection", "1×1 convolution on it"
-    if not brief:
-        yield "average", "global average pooling"
+        yield "projection", f"1×1 {'' if brief else 'convolution '}on the shortcut"
+    yield ALIKE[0]
     if architecture.dropout:
         yield "dropout", f"dropout {architecture.dropout:g}"
-    if not brief:
-        yield "linear", "linear layer"
+    yield ALIKE[1]
 
 
-def _draw_legend(sketch: _Sketch, architecture: Architecture, brief: bool, end: float) -> tuple[float, float]:
-    """Signs and words in as many lines as it takes; returns where they end, to the right and below."""
-    x, y = MARGIN, sketch.row(3) + 1.5 * ROW
-    for role, words in _legend(architecture, brief):
+def _draw_legend(sketch: _Sketch, entries: Sequence[tuple[str, str]], y: float, most: float) -> tuple[float, float]:
+    """Signs and words in as many lines as it takes, the first on `y`; returns the right end and the last line."""
+    x, end = MARGIN, 0.0 if math.isinf(most) else most
+    for role, words in entries:
         length = MARK + 4 + text_width(words)
-        if x > MARGIN and x + length > end:
+        if x > MARGIN and x + length > max(most, end):
             x, y = MARGIN, y + ROW
         centre = y - 4
         if role == "shortcut":
@@ -387,8 +399,10 @@ def _draw_legend(sketch: _Sketch, architecture: Architecture, brief: bool, end: 
         sketch.texts.append(Text(x + MARK + 4, y, words, "start"))
         end = max(end, x + length)
         x += length + 14
-    if not brief:
-        y += ROW
-        sketch.texts.append(Text(MARGIN, y, SCALES, "start", "header"))
-        end = max(end, sketch.texts[-1].span[1])
-    return end, y + 3
+    return end, y
+
+
+def _draw_scales(sketch: _Sketch, y: float, end: float) -> tuple[float, float]:
+    """What height and width of a box say; returns the right end and the line, as `_draw_legend` does."""
+    sketch.texts.append(Text(MARGIN, y, SCALES, "start", "header"))
+    return max(end, sketch.texts[-1].span[1]), y

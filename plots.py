@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import string
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,9 +13,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from chromosome import GeneTable
+from chromosome import Encoding, GeneTable, decode, describe_hyperparameters, explain
 from command_line import DONE, Parser, run_command
-from records import Generation, Individual, TrainingResult
+from data_sources import SHAPES, read_source
+from gene_tables import gene_table
+from model_cost import model_cost
+from network_drawing import draw_network
+from records import DataConfig, Generation, Individual, InputError, TrainingResult
 from run_analysis import (
     Descent,
     Diversity,
@@ -30,7 +35,7 @@ from run_analysis import (
     evaluated,
     levels,
 )
-from run_directory import RunDirectory
+from run_directory import RunDirectory, check_writable, write_durably
 from run_state import load_state
 from theme import (
     BLUE,
@@ -41,6 +46,7 @@ from theme import (
     ORANGE,
     SEQUENTIAL,
     SKY,
+    figure_bytes,
     label,
     new_figure,
     save_figure,
@@ -49,8 +55,10 @@ from theme import (
 
 DOT: Any = {"linestyle": "", "marker": "o", "markersize": 4, "color": BLUE, "alpha": 0.55, "markeredgewidth": 0}
 RING: Any = {"linestyle": "", "marker": "o", "markersize": 3.5, "color": GREY, "alpha": 0.6, "fillstyle": "none"}
-UNITS = {"parameters": (1, "parameters"), "flops": (1e-6, "MFLOPs an image"), "latency": (1e3, "ms an image")}
 FRONT: Any = {"linestyle": "--", "linewidth": 1, "marker": "D", "markersize": 6, "color": ORANGE}
+UNITS = {"parameters": (1, "parameters"), "flops": (1e-6, "MFLOPs an image"), "latency": (1e3, "ms an image")}
+KINDS = ("svg", "png", "pdf")  # of files
+CLASSES = 10  # where nobody said
 
 
 def draw_progress(generations: Sequence[Generation]) -> Figure:
@@ -392,13 +400,117 @@ def draw_run(run: RunDirectory, generations: Sequence[Generation]) -> list[Path]
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = Parser(prog="plots.py", description="Draws the figures of a run again, from its files.")
-    parser.add_argument("--resume", required=True, metavar="PATH", help="a run's folder, or a state file of it")
-    options = parser.parse(arguments)
+    options = _parser().parse(arguments)
+    if options.chromosome is not None:
+        if options.resume is not None:
+            raise InputError("--resume draws a run and --chromosome one network; give one of them")
+        return _show_network(options)
+    for name, value in vars(options).items():
+        if name != "resume" and value:
+            raise InputError(f"--{name} goes with --chromosome, which is not given")
+    if options.resume is None:
+        raise InputError("expected --resume with a run's folder, or --chromosome with the bits of a network")
     run, state = load_state(Path(options.resume))
     for path in draw_run(run, state.generations):
         print(path)
     return DONE
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="plots.py",
+        description="Draws the figures of a run again, from its files, or one network from its chromosome.",
+        epilog="example: python plots.py --chromosome 0110010110110011010 --out network.svg --explain",
+    )
+    parser.add_argument("--resume", metavar="PATH", help="a run's folder, or a state file of it")
+    group = parser.add_argument_group("one network")
+    group.add_argument("--chromosome", metavar="BITS", help="the network, a string of 0 and 1")
+    group.add_argument(
+        "--encoding", metavar="NAME", help="what the bits mean: standard, extended, or a JSON file (default: standard)"
+    )
+    group.add_argument(
+        "--dataset",
+        metavar="NAME",
+        help="whose images it reads: a known name, of which none are loaded, a folder or an .npz file "
+        "(default: cifar10)",
+    )
+    group.add_argument(
+        "--input_shape",
+        nargs=3,
+        type=int,
+        metavar=("C", "H", "W"),
+        help="channels, height and width of the images, in place of --dataset",
+    )
+    group.add_argument("--classes", type=int, metavar="N", help=f"classes of these images (default: {CLASSES})")
+    group.add_argument(
+        "--out",
+        metavar="FILE",
+        help="the drawing: an svg, png or pdf, by its ending (default: network.svg, or none with --explain)",
+    )
+    group.add_argument("--explain", action="store_true", help="print each bit, its gene and its value")
+    return parser
+
+
+def _show_network(options: argparse.Namespace) -> int:
+    """Draws the network of a chromosome, or explains it in words, or both."""
+    encoding = Encoding(*_images(options), gene_table(options.encoding or "standard"))
+    architecture = decode(encoding, options.chromosome)
+    path = Path("network.svg" if options.out is None else options.out)
+    kind = path.suffix.lower().removeprefix(".")
+    if kind not in KINDS:
+        raise InputError(f"--out {path} must end in {', '.join(f'.{each}' for each in KINDS[:-1])} or .{KINDS[-1]}")
+    check_writable(path.parent)
+    if options.explain:
+        print(_explanation(encoding, options.chromosome))
+        if options.out is None:
+            return DONE
+    title = f"{options.chromosome}\n{describe_hyperparameters(encoding.hyperparameters(options.chromosome))}"
+    write_durably(path, figure_bytes(draw_network(architecture, title), kind))
+    print(path)
+    return DONE
+
+
+def _images(options: argparse.Namespace) -> tuple[tuple[int, int, int], int]:
+    """Channels, height and width of the images, and their classes. Reads images only of data without a known name."""
+    if options.input_shape:
+        if options.dataset is not None:
+            raise InputError("--dataset says what shape images have; leave out --input_shape, or --dataset")
+        return tuple(options.input_shape), CLASSES if options.classes is None else options.classes
+    if options.classes is not None:
+        raise InputError("--classes goes with --input_shape; a data set has classes of its own")
+    config = DataConfig() if options.dataset is None else DataConfig(dataset=options.dataset)
+    if config.dataset in SHAPES:
+        return SHAPES[config.dataset]
+    source = read_source(config)
+    _, height, width, channels = source.train[0].shape
+    return (channels, height, width), len(source.class_names)
+
+
+def _explanation(encoding: Encoding, chromosome: str) -> str:
+    """A table of the bits of a chromosome, and what they make in words; a gene's value stands at its first bit."""
+    rows = [("locus", "bit", "gene", "code", "value")]
+    seen: set[str] = set()
+    for meaning in explain(encoding, chromosome):
+        name = meaning.gene or ""
+        words = "" if name in seen else meaning.words
+        rows.append((str(meaning.locus), meaning.bit, name, "" if name in seen else meaning.code, words))
+        seen |= {name} - {""}
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    architecture = decode(encoding, chromosome)
+    cost = model_cost(architecture)
+    channels, height, width = encoding.input_shape
+    kernels = [f"{kernel}×{kernel}" for kernel in dict.fromkeys(layer.kernel for layer in architecture.layers)]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            encoding.describe(chromosome),
+            *([f"kernels, from the first layer to the last: {', '.join(kernels)}"] if len(kernels) > 1 else []),
+            f"{cost.parameters:,} parameters, {cost.flops / 1e6:,.1f} MFLOPs an image of {channels}×{height}×{width}, "
+            f"{encoding.classes} classes",
+        ]
+    )
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from chromosome import (
     decode,
     describe_hyperparameters,
     every_chromosome,
+    explain,
     gray,
     phenotype,
 )
@@ -639,3 +640,38 @@ def test_a_trait_refuses_values_just_beyond_its_own(name: str, value: object) ->
 def test_numbers_are_one_value_however_they_are_written() -> None:
     read = [TRAITS["weight_decay"].read(value) for value in (0, 0.0, -0.0)]
     assert [repr(value) for value in read] == ["0.0"] * 3
+
+
+# What each bit is for
+
+
+@given(chromosome=st.text("01", min_size=33, max_size=33))
+def test_every_bit_is_explained_by_its_gene_or_as_coding_for_nothing(chromosome: str) -> None:
+    meanings = explain(Encoding((3, 32, 32), 10, EXTENDED), chromosome)
+    assert [meaning.locus for meaning in meanings] == list(range(33))
+    assert "".join(meaning.bit for meaning in meanings) == chromosome
+    assert [meaning.locus for meaning in meanings if meaning.gene is None] == list(CODE_FOR_NOTHING)
+    for gene in EXTENDED.genes:
+        for locus in gene.loci:
+            meaning = meanings[locus]
+            assert (meaning.gene, meaning.value) == (gene.name, gene.value(chromosome))
+            assert meaning.code == "".join(chromosome[each] for each in gene.loci)
+    assert all(meaning.words for meaning in meanings)
+
+
+def test_values_are_explained_in_words() -> None:
+    meanings = explain(Encoding((3, 32, 32), 10, EXTENDED), "0110010110110011010" + "10" + "01" + "0" * 10)
+    words = {meaning.gene: meaning.words for meaning in meanings}
+    assert words[None] == "codes for nothing"
+    assert words["filter_multiplier"] == "32, 64, 128, 256 filters"
+    assert words["kernel"] == "1×1"
+    assert words["activation"] == "LeakyReLU"
+    assert words["pooling_place"] == "late: after blocks 2, 4, 6"
+    assert (words["block_1"], words["block_3"]) == ("2 convolutions", "1 convolution")
+    assert (words["residual"], words["squeeze_excitation"]) == ("yes", "no")
+    assert (words["dropout"], words["learning_rate"]) == ("0.1", "0.03")
+
+
+def test_a_chromosome_of_another_length_is_not_explained() -> None:
+    with pytest.raises(InputError, match="19 bits"):
+        explain(CIFAR, "01")

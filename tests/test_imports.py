@@ -15,6 +15,7 @@ ORDER = (
     "command_line",
     "chromosome",
     "gene_tables",
+    "network_shapes",
     "model_cost",
     "training_time",
     "network_space",
@@ -40,6 +41,7 @@ ORDER = (
     "devices",
     "console",
     "theme",
+    "network_drawing",
     "pages",
     "plots",
     "search",
@@ -52,6 +54,7 @@ MODULES = sorted(path.stem for path in ROOT.glob("*.py"))
 DECIDES = (
     "records",
     "chromosome",
+    "network_shapes",
     "model_cost",
     "training_time",
     "network_space",
