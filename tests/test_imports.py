@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ORDER = (
     "records",
+    "calibration",
     "hardware",
     "command_line",
     "chromosome",
@@ -50,6 +51,7 @@ ORDER = (
 MODULES = sorted(path.stem for path in ROOT.glob("*.py"))
 DECIDES = (
     "records",
+    "calibration",
     "chromosome",
     "model_cost",
     "training_time",
