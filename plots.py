@@ -13,7 +13,7 @@ from command_line import DONE, Parser, run_command
 from records import Generation
 from run_directory import RunDirectory
 from run_state import load_state
-from theme import BLUE, GREY, ORANGE, label, save_figure, theme
+from theme import BLUE, GREY, ORANGE, save_figure, theme
 
 
 def draw_fitness(generations: Sequence[Generation]) -> Figure:
@@ -45,37 +45,6 @@ def draw_fitness(generations: Sequence[Generation]) -> Figure:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("generation")
         axes.set_ylabel("validation accuracy")
-    return figure
-
-
-def draw_confusion(matrix: Sequence[Sequence[int]], class_names: Sequence[str]) -> Figure:
-    """Confusion matrix as shares of each true class; counts are written in where they are readable."""
-    import seaborn
-
-    counts = np.asarray(matrix)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = min(16.0, max(4.5, 0.55 * len(class_names) + 1.8))
-    few = len(class_names) <= 20
-    names = [label(name, 20) for name in class_names]
-    with theme({"axes.grid": False, "font.size": 10}):
-        figure = Figure(figsize=(side + 1.2, side), layout="constrained")
-        axes = figure.subplots()
-        seaborn.heatmap(
-            shares,
-            ax=axes,
-            cmap="Blues",
-            vmin=0,
-            vmax=1,
-            annot=counts if few else False,
-            fmt="d",
-            xticklabels=names if few else "auto",
-            yticklabels=names if few else "auto",
-            rasterized=not few,  # a drawn square for each of a million cells fills a disk
-            cbar_kws={"label": "share of the true class"},
-        )
-        axes.tick_params(axis="y", labelrotation=0)
-        axes.set_xlabel("predicted class")
-        axes.set_ylabel("true class")
     return figure
 
 

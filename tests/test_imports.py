@@ -42,6 +42,8 @@ ORDER = (
     "theme",
     "pages",
     "plots",
+    "evaluation_plots",
+    "evaluation_page",
     "search",
     "plan",
     "best_model",
