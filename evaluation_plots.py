@@ -112,7 +112,7 @@ def draw_classes(rows: Sequence[Mapping[str, Any]]) -> Figure:
     `rows` are those of a report: class, recall, precision, f1, images.
     """
     with theme({"axes.grid.axis": "x"}):
-        figure = new_figure(7.5, 1.0 + 0.42 * max(len(rows), 4))
+        figure = new_figure(6.0, 1.0 + 0.42 * max(len(rows), 4))
         axes = figure.subplots()
         places = np.arange(len(rows))
         for shift, (name, key, colour) in enumerate(
