@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,18 @@ from rich.table import Table
 from rich.text import Text
 from torch import Tensor, nn
 
+from calibration import calibration, surest_mistakes, top_confidence, wilson_interval
 from chromosome import Architecture, Encoding, architecture_of, check_chromosome
 from command_line import DONE, Parser, add_settings, given, run_command
 from console import printable
 from devices import gpu_indices
+from evaluation_page import MISTAKES, Mistake, evaluation_page
+from evaluation_plots import draw_confusion
 from gene_tables import gene_table
 from image_data import ImageData, image_tensor, load_image_data
+from latency import forward_seconds
 from model_cost import model_cost
 from model_generator import load_model
-from plots import draw_confusion
 from records import DataConfig, InputError, ModelInfo, TrainingConfig
 from run_directory import check_writable, write_durably
 from run_state import read_info
@@ -62,7 +65,9 @@ def build_parser() -> Parser:
         "--batch_size", type=int, default=128, metavar="N", help="images in a batch, for images/s (default: 128)"
     )
     parser.add_argument(
-        "--output_dir", metavar="FOLDER", help="where evaluation.json and the figures go (default: beside the weights)"
+        "--output_dir",
+        metavar="FOLDER",
+        help="where evaluation.json, evaluation.html and the figures go (default: beside the weights)",
     )
     add_settings(parser, "data (default: as in the info.json)", DataConfig)
     return parser
@@ -119,16 +124,23 @@ def _subject_of_chromosome(options: argparse.Namespace) -> Subject:
 
 
 def classification_report(logits: Tensor, labels: Tensor, class_names: Sequence[str]) -> dict[str, Any]:
-    """Accuracy, loss, top-5 where there are more than ten classes, per-class figures, confusion matrix."""
+    """Accuracy, loss, top-5 where there are more than ten classes, calibration, per-class figures, confusion matrix."""
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, top_k_accuracy_score
 
     accuracy, loss = accuracy_and_loss(logits, labels)
     truth, predicted = labels.numpy(), logits.argmax(1).numpy()
     classes = np.arange(len(class_names))
     columns = precision_recall_fscore_support(truth, predicted, labels=classes, zero_division=0.0)
-    report: dict[str, Any] = {"accuracy": accuracy, "loss": loss, "images": len(labels)}
+    interval = wilson_interval(int((truth == predicted).sum()), len(truth))
+    report: dict[str, Any] = {
+        "accuracy": accuracy,
+        "accuracy_interval": list(interval),
+        "loss": loss,
+        "images": len(labels),
+    }
     if len(classes) > 10:
         report[f"top_{TOP_K}_accuracy"] = float(top_k_accuracy_score(truth, logits.numpy(), k=TOP_K, labels=classes))
+    report["calibration"] = asdict(calibration(top_confidence(logits.numpy()), truth == predicted))
     report["classes"] = [
         {"class": name, "precision": float(precision), "recall": float(recall), "f1": float(f1), "images": int(count)}
         for name, precision, recall, f1, count in zip(class_names, *columns, strict=True)
@@ -140,7 +152,12 @@ def classification_report(logits: Tensor, labels: Tensor, class_names: Sequence[
 def measure_speed(model: nn.Module, images: Tensor, batch_size: int, precision: str) -> dict[str, Any]:
     """Latency of one image and images/s of a batch: medians and quartiles of repeated forward passes."""
     single, batch = images[:1], images[torch.arange(batch_size) % len(images)]
-    latency, seconds = (_quartiles(_time_forward(model, part, precision)) for part in (single, batch))
+    latency, seconds = (
+        _quartiles(
+            forward_seconds(partial(predict, model, part, precision), part.device, LATENCY_WARM_UPS, LATENCY_REPEATS)
+        )
+        for part in (single, batch)
+    )
     return {
         "latency_ms": [1000 * value for value in latency],
         "images_per_second": [batch_size / value for value in reversed(seconds)],
@@ -150,13 +167,19 @@ def measure_speed(model: nn.Module, images: Tensor, batch_size: int, precision: 
     }
 
 
-def _time_forward(model: nn.Module, images: Tensor, precision: str) -> list[float]:
-    seconds = []
-    for _ in range(LATENCY_WARM_UPS + LATENCY_REPEATS):
-        clock = time.perf_counter()
-        predict(model, images, precision).sum().item()  # waits for the device
-        seconds.append(time.perf_counter() - clock)
-    return seconds[LATENCY_WARM_UPS:]
+def mistakes_of(logits: Tensor, data: ImageData, most: int = MISTAKES) -> list[Mistake]:
+    """The test images that were taken for another class with most confidence, the surest first."""
+    confidence, predicted = top_confidence(logits.numpy()), logits.argmax(1).numpy()
+    return [
+        Mistake(
+            int(index),
+            data.test_images[index],
+            data.class_names[data.test_labels[index]],
+            data.class_names[predicted[index]],
+            float(confidence[index]),
+        )
+        for index in surest_mistakes(confidence, predicted == data.test_labels, most)
+    ]
 
 
 def _quartiles(values: Sequence[float]) -> list[float]:
@@ -165,15 +188,21 @@ def _quartiles(values: Sequence[float]) -> list[float]:
 
 def print_report(report: dict[str, Any], terminal: Terminal) -> None:
     speed = report["speed"]
+    low, high = report["accuracy_interval"]
     lines = [
         ("network", report["description"]),
-        ("test accuracy", f"{report['accuracy']:.4f} ({report['images']:,} images)"),
+        (
+            "test accuracy",
+            f"{report['accuracy']:.4f} ({report['images']:,} images), 95% interval {low:.4f} to {high:.4f}",
+        ),
         ("test loss", f"{report['loss']:.4f}"),
     ]
     if f"top_{TOP_K}_accuracy" in report:
         lines.append((f"top-{TOP_K} accuracy", f"{report[f'top_{TOP_K}_accuracy']:.4f}"))
+    sure = report["calibration"]
     low, median, high = speed["latency_ms"]
     lines += [
+        ("ECE", f"{sure['ece']:.4f} (expected calibration error; mean confidence {sure['mean_confidence']:.4f})"),
         ("parameters", f"{report['parameters']:,}"),
         ("FLOPs", f"{report['flops'] / 1e6:,.1f} million an image"),
         ("latency", f"{median:.2f} ms an image (quartiles {low:.2f} to {high:.2f}) on {report['device']}"),
@@ -193,6 +222,15 @@ def print_report(report: dict[str, Any], terminal: Terminal) -> None:
     terminal.print(table)
 
 
+def write_files(report: dict[str, Any], mistakes: Sequence[Mistake], folder: Path) -> list[Path]:
+    """Writes evaluation.json, evaluation.html and the confusion matrix; returns their paths."""
+    names = [row["class"] for row in report["classes"]]
+    paths = [folder / "evaluation.json", folder / "evaluation.html"]
+    write_durably(paths[0], (json.dumps(report, indent=1) + "\n").encode())
+    write_durably(paths[1], evaluation_page(report, mistakes))
+    return [*paths, *save_figure(draw_confusion(report["confusion_matrix"], names), folder, "confusion_matrix")]
+
+
 def main(arguments: Sequence[str]) -> int:
     options = build_parser().parse(arguments)
     if options.batch_size < 1:
@@ -207,6 +245,7 @@ def main(arguments: Sequence[str]) -> int:
     precision = options.precision or (info.precision if info else "auto")
     precision = resolve_protocol(TrainingConfig(precision=precision), config, data.input_shape, bool(indices)).precision
     images = image_tensor(data.test_images, device)
+    logits = predict(model, images, precision).cpu()
     cost = model_cost(subject.architecture)
     report: dict[str, Any] = {
         "model": options.model_path,
@@ -217,17 +256,13 @@ def main(arguments: Sequence[str]) -> int:
         "torch": torch.__version__,
         "parameters": cost.parameters,
         "flops": cost.flops,
-        **classification_report(
-            predict(model, images, precision).cpu(), torch.from_numpy(data.test_labels), data.class_names
-        ),
+        **classification_report(logits, torch.from_numpy(data.test_labels), data.class_names),
         "speed": measure_speed(model, images, options.batch_size, precision),
     }
     terminal = Terminal(highlight=False, soft_wrap=True)
     print_report(report, terminal)
-    write_durably(folder / "evaluation.json", (json.dumps(report, indent=1) + "\n").encode())
-    figures = save_figure(draw_confusion(report["confusion_matrix"], data.class_names), folder, "confusion_matrix")
-    files = ", ".join(str(path) for path in (folder / "evaluation.json", *figures))
-    terminal.print(f"{'files':<16} {files}", markup=False, emoji=False)
+    paths = write_files(report, mistakes_of(logits, data), folder)
+    terminal.print(f"{'files':<16} {', '.join(map(str, paths))}", markup=False, emoji=False)
     return DONE
 
 

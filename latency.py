@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Callable
 
 import torch
 
@@ -25,13 +26,19 @@ def measure_latency(network: str, device: torch.device, precision: str, threads:
     architecture = architecture_of(network)
     model = build_model(architecture).eval().to(device).to(memory_format=torch.channels_last)
     image = torch.zeros(1, *architecture.input_shape, dtype=torch.uint8, device=device)
-    seconds = []
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-        for _ in range(WARM_UP + REPEATS):
-            clock = time.perf_counter()
-            model(image)
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            seconds.append(time.perf_counter() - clock)
+        seconds = forward_seconds(lambda: model(image), device, WARM_UP, REPEATS)
     torch.set_num_threads(before)
-    return statistics.median(seconds[WARM_UP:])
+    return statistics.median(seconds)
+
+
+def forward_seconds(forward: Callable[[], object], device: torch.device, warm_up: int, repeats: int) -> list[float]:
+    """Seconds that each of `repeats` calls takes until the device is done, after `warm_up` calls that do not count."""
+    seconds = []
+    for _ in range(warm_up + repeats):
+        clock = time.perf_counter()
+        forward()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        seconds.append(time.perf_counter() - clock)
+    return seconds[warm_up:]

@@ -363,37 +363,6 @@ def letters(count: int) -> list[str]:
     return [f"{string.ascii_uppercase[n % 26]}{n // 26 or ''}" for n in range(count)]
 
 
-def draw_confusion(matrix: Sequence[Sequence[int]], class_names: Sequence[str]) -> Figure:
-    """Confusion matrix as shares of each true class; counts are written in where they are readable."""
-    import seaborn
-
-    counts = np.asarray(matrix)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = min(16.0, max(4.5, 0.55 * len(class_names) + 1.8))
-    few = len(class_names) <= 20
-    names = [label(name, 20) for name in class_names]
-    with theme({"axes.grid": False, "font.size": 10}):
-        figure = Figure(figsize=(side + 1.2, side), layout="constrained")
-        axes = figure.subplots()
-        seaborn.heatmap(
-            shares,
-            ax=axes,
-            cmap="Blues",
-            vmin=0,
-            vmax=1,
-            annot=counts if few else False,
-            fmt="d",
-            xticklabels=names if few else "auto",
-            yticklabels=names if few else "auto",
-            rasterized=not few,  # a drawn square for each of a million cells fills a disk
-            cbar_kws={"label": "share of the true class"},
-        )
-        axes.tick_params(axis="y", labelrotation=0)
-        axes.set_xlabel("predicted class")
-        axes.set_ylabel("true class")
-    return figure
-
-
 def draw_run(run: RunDirectory, generations: Sequence[Generation]) -> list[Path]:
     """Draws all figures of a run into its folder; returns their paths."""
     return save_figure(draw_progress(generations), run.figures, "fitness")

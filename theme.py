@@ -52,6 +52,7 @@ THEME: Any = {
 }
 RESOLUTION = 120  # dots per inch of a PNG
 LONG_NUMBER = re.compile(r"(\.\d\d)\d{3,}")  # coordinates; a label never has five decimals
+TAG = re.compile(r"<[^>]*>")
 UNSEEN = re.compile(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>|<!--.*?-->", re.DOTALL)
 
 
@@ -71,7 +72,8 @@ def new_figure(width: float = 5.6, height: float = 3.5) -> Figure:
 
 
 def label(text: str, most: int = 24) -> str:
-    """Text from data as a figure may show it: shortened, and no dollar sign begins a formula."""
+    """Text from data as a figure may show it: shortened, in one line, and no dollar sign begins a formula."""
+    text = "".join(character if character.isprintable() else " " for character in text)
     return (text if len(text) <= most else f"{text[: most - 1]}…").replace("$", r"\$")
 
 
@@ -104,13 +106,19 @@ def inline_svg(figure: Figure, name: str) -> str:
         figure.savefig(content, format="svg", metadata={"Date": None}, transparent=True)
     svg = UNSEEN.sub("", content.getvalue())
     used = set(re.findall(r"#([\w-]+)[\")]", svg))
-    svg = re.sub(r' id="([^"]*)"', lambda match: f' id="{name}-{match[1]}"' if match[1] in used else "", svg)
-    svg = re.sub(r"(href=\"#|url\(#)", rf"\g<1>{name}-", svg)
-    svg = LONG_NUMBER.sub(r"\1", svg)
-    svg = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font: \1 var(--figure-font)", svg)
-    for colour, (on_paper, _) in COLOURS.items():
-        svg = re.sub(on_paper, f"var(--{colour})", svg, flags=re.IGNORECASE)
+    svg = TAG.sub(lambda tag: _tag_of_page(tag[0], name, used), svg)
     width, height = figure.get_size_inches()
     size = f'style="width:{96 * width:.0f}px" viewBox="0 0 {72 * width:g} {72 * height:g}"'
-    svg = re.sub(r"<svg [^>]*>", f'<svg class="figure" role="img" {size}>', svg, count=1).replace("xlink:href", "href")
+    svg = re.sub(r"<svg [^>]*>", f'<svg class="figure" role="img" {size}>', svg, count=1)
     return re.sub(r">\s*\n\s*<", "><", svg).strip()
+
+
+def _tag_of_page(tag: str, name: str, used: set[str]) -> str:
+    """One tag of a drawing, with names and colours as a page needs them; text between tags is left as it is."""
+    tag = re.sub(r' id="([^"]*)"', lambda match: f' id="{name}-{match[1]}"' if match[1] in used else "", tag)
+    tag = re.sub(r"(href=\"#|url\(#)", rf"\g<1>{name}-", tag).replace("xlink:href", "href")
+    tag = LONG_NUMBER.sub(r"\1", tag)
+    tag = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font: \1 var(--figure-font)", tag)
+    for colour, (on_paper, _) in COLOURS.items():
+        tag = re.sub(on_paper, f"var(--{colour})", tag, flags=re.IGNORECASE)
+    return tag

@@ -32,7 +32,7 @@ from run_state import save_info
 
 CHROMOSOME = "0000000000001111111"  # the smallest network
 OTHER = "0100000000001111111"
-FILES = {"evaluation.json", "confusion_matrix.svg", "confusion_matrix.png"}
+FILES = {"evaluation.json", "evaluation.html", "confusion_matrix.svg", "confusion_matrix.png"}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -126,6 +126,28 @@ def test_the_files_are_written_where_asked(report: tuple[dict[str, Any], Path], 
     assert {path.name for path in weights.parent.iterdir()} == {"weights.pt"}
 
 
+def test_calibration_is_reported_and_the_page_tells_it(
+    report: tuple[dict[str, Any], Path], weights: Path, digits: ImageData
+) -> None:
+    found, page = report[0], (report[1] / "evaluation.html").read_text()
+    sure, predicted = logits_of(weights, digits).double().softmax(1).max(1)
+    assert found["calibration"]["mean_confidence"] == pytest.approx(float(sure.mean()), rel=1e-4)
+    assert found["calibration"]["max_confidence"] == pytest.approx(float(sure.max()), rel=1e-4)
+    bins = found["calibration"]["bins"]
+    assert sum(each["count"] for each in bins) == found["images"]
+    right = sum(each["count"] * each["accuracy"] for each in bins if each["count"])
+    assert right == pytest.approx(found["accuracy"] * found["images"])
+    gaps = [each["count"] * abs(each["accuracy"] - each["confidence"]) for each in bins if each["count"]]
+    assert found["calibration"]["ece"] == pytest.approx(sum(gaps) / found["images"])
+    low, high = found["accuracy_interval"]
+    assert 0 < low < found["accuracy"] < high < 1
+    assert f"<b>{found['accuracy']:.4f}</b>" in page
+    assert f"<b>{found['calibration']['ece']:.4f}</b>" in page
+    mistakes = int((predicted.numpy() != digits.test_labels).sum())
+    assert page.count("<img ") == min(mistakes, 24)
+    assert "http:" not in page
+
+
 def info_of(digits: ImageData, chromosome: str = CHROMOSOME, **facts: Any) -> ModelInfo:
     known = DataFacts(
         fingerprint=digits.fingerprint,
@@ -180,6 +202,7 @@ def test_an_info_file_stands_for_chromosome_and_data(
     printed = capsys.readouterr().out
     assert f"{found['accuracy']:.4f} ({found['images']:,} images)" in printed
     assert f"{found['parameters']:,}" in printed
+    assert f"{found['calibration']['ece']:.4f} (expected calibration error" in printed
     for name in FILES:
         assert str(copy.parent / name) in printed
 

@@ -337,12 +337,15 @@ def test_a_time_limit_stops_in_good_order(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_new_best_model_takes_its_old_evaluation_away(finished: tuple[Path, str], tmp_path: Path) -> None:
     shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
-    old = tmp_path / "best_model/evaluation.json"
+    old, page = tmp_path / "best_model/evaluation.json", tmp_path / "best_model/evaluation.html"
     old.write_text("{}")
+    page.write_text("old")
     finish(start("--resume", str(tmp_path), "--cpu_workers", "1"))
     assert old.exists()  # the model is the same
+    assert page.exists()
     finish(start("--resume", str(tmp_path), "--final_epochs", "1", "--cpu_workers", "1"))
     assert not old.exists()
+    assert not page.exists()
 
 
 OWN_TABLE = """{"length": 5, "unused": [4], "genes": [

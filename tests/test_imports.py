@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ORDER = (
     "records",
+    "calibration",
     "hardware",
     "command_line",
     "chromosome",
@@ -44,6 +45,8 @@ ORDER = (
     "network_drawing",
     "pages",
     "plots",
+    "evaluation_plots",
+    "evaluation_page",
     "search",
     "plan",
     "best_model",
@@ -53,6 +56,7 @@ ORDER = (
 MODULES = sorted(path.stem for path in ROOT.glob("*.py"))
 DECIDES = (
     "records",
+    "calibration",
     "chromosome",
     "network_shapes",
     "model_cost",

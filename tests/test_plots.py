@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 import plots
 from chromosome import STANDARD
 from gene_tables import gene_table_text
-from plots import draw_confusion, draw_progress
+from plots import draw_progress
 from records import (
     DataConfig,
     DataFacts,
@@ -34,6 +31,7 @@ from records import (
 )
 from run_directory import RunDirectory
 from run_state import save_state
+from tests.pictures import check_files
 from theme import save_figure
 
 
@@ -69,17 +67,6 @@ RUNS: dict[str, list[Generation]] = {
 }
 
 
-def check_files(paths: Sequence[Path], folder: Path, name: str) -> None:
-    """A drawing that is sound XML, and a picture that can be decoded and is not blank."""
-    assert list(paths) == [folder / f"{name}.svg", folder / f"{name}.png"]
-    root = ElementTree.fromstring(paths[0].read_text())  # noqa: S314 our own file
-    assert root.tag.endswith("svg")
-    with Image.open(io.BytesIO(paths[1].read_bytes())) as picture:
-        assert picture.format == "PNG"
-        assert min(picture.size) > 100
-        assert np.asarray(picture.convert("L")).min() < 128
-
-
 @pytest.mark.parametrize("name", RUNS)
 def test_the_fitness_of_any_run_can_be_drawn(name: str, tmp_path: Path) -> None:
     check_files(save_figure(draw_progress(RUNS[name]), tmp_path, "fitness"), tmp_path, "fitness")
@@ -113,28 +100,6 @@ def test_equal_data_are_equal_pictures(tmp_path: Path) -> None:
         for folder, name in (("a", "some failures"), ("b", "some failures"), ("c", "one generation"))
     )
     assert one == two != other
-    one, two, other = (
-        save_figure(draw_confusion([[5, 1], [2, count]], ["x", "y"]), tmp_path / folder, "confusion")[1].read_bytes()
-        for folder, count in (("a", 7), ("b", 7), ("c", 8))
-    )
-    assert one == two != other
-
-
-@pytest.mark.parametrize("classes", [2, 10, 100])
-def test_a_confusion_matrix_can_be_drawn_for_few_and_for_many_classes(classes: int, tmp_path: Path) -> None:
-    matrix = [[9 if row == column else row % 2 for column in range(classes)] for row in range(classes)]
-    matrix[1] = [0] * classes  # a class without test images
-    figure = draw_confusion(matrix, [f"class {number}" for number in range(classes)])
-    check_files(save_figure(figure, tmp_path, "confusion"), tmp_path, "confusion")
-
-
-def test_counts_and_names_are_written_where_they_are_readable() -> None:
-    few = draw_confusion([[5, 1], [2, 1234]], ["oak", "ash"]).axes[0]
-    assert [text.get_text() for text in few.texts] == ["5", "1", "2", "1234"]
-    assert [label.get_text() for label in few.get_xticklabels()] == ["oak", "ash"]
-    assert [label.get_text() for label in few.get_yticklabels()] == ["oak", "ash"]
-    many = draw_confusion([[1] * 100] * 100, [str(number) for number in range(100)]).axes[0]
-    assert not many.texts
 
 
 def state_of(values: Sequence[Sequence[float | None]]) -> RunState:
@@ -189,28 +154,9 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
         plots.main(["--resume", str(tmp_path)])
 
 
-@pytest.mark.parametrize("name", ["$x^$", "a$b$c", "100 %", '<tree> & "leaf"', "snake_case_1", "\\alpha{", "{}"])
-def test_any_name_of_a_class_can_be_drawn(name: str, tmp_path: Path) -> None:
-    figure = draw_confusion([[5, 1], [2, 7]], [name, "other"])
-    check_files(save_figure(figure, tmp_path, "confusion"), tmp_path, "confusion")
-
-
-@pytest.mark.parametrize("name", ["日本", "🐕", "a" * 60])
-def test_names_of_classes_that_are_foreign_or_long_are_drawn_without_a_warning(name: str, tmp_path: Path) -> None:
-    figure = draw_confusion([[5, 1], [2, 7]], [name, "other"])
-    check_files(save_figure(figure, tmp_path, "confusion"), tmp_path, "confusion")
-
-
 def test_equal_generations_are_equal_files(tmp_path: Path) -> None:
     one, two = (save_figure(draw_progress(RUNS["some failures"]), tmp_path / name, "fitness") for name in "ab")
     assert [path.read_bytes() for path in one] == [path.read_bytes() for path in two]
     other = save_figure(draw_progress(RUNS["one generation"]), tmp_path / "c", "fitness")
     assert other[0].read_bytes() != one[0].read_bytes()
     assert other[1].read_bytes() != one[1].read_bytes()
-
-
-def test_equal_confusion_matrices_are_equal_files(tmp_path: Path) -> None:
-    one, two = (
-        save_figure(draw_confusion([[5, 1], [2, 7]], ["a", "b"]), tmp_path / name, "confusion") for name in "ab"
-    )
-    assert [path.read_bytes() for path in one] == [path.read_bytes() for path in two]

@@ -51,6 +51,15 @@ def test_text_of_data_is_escaped_in_an_inline_figure() -> None:
     assert "&lt;script&gt;&amp;$x_1$" in svg
 
 
+@pytest.mark.parametrize("title", ["#0072B2", "0.123456789", 'href="#a"', ' id="b"', "xlink:href"])
+def test_text_that_looks_like_a_drawing_s_own_stays_as_it_is(title: str) -> None:
+    assert f">{title}</text>" in inline_svg(some_figure(title), "one")
+
+
+def test_text_of_data_is_one_line_without_characters_that_no_drawing_may_hold() -> None:
+    assert label("a\nb\x00c\x1b[1m") == "a b c [1m"
+
+
 @pytest.mark.parametrize("kind", ["svg", "png", "pdf"])
 def test_equal_figures_are_equal_files(kind: str) -> None:
     assert figure_bytes(some_figure(), kind) == figure_bytes(some_figure(), kind)
