@@ -7,7 +7,7 @@ from pathlib import Path
 
 from records import InputError, TrainingResult
 from run_directory import DamagedFile, RunDirectory, file_sha256
-from run_state import find_result, read_info, read_pruned, read_state, seal_result
+from run_state import find_result, read_ablation, read_info, read_pruned, read_state, seal_result
 
 Warn = Callable[[str], None]
 
@@ -30,6 +30,8 @@ def audit(run: RunDirectory, results: Mapping[str, TrainingResult], warn: Warn) 
             _check(run, path, read_info, warn)
     if run.pruned.is_file():
         _check(run, run.pruned, lambda path: read_pruned(run), warn)
+    if run.ablation.is_file():
+        _check(run, run.ablation, lambda path: read_ablation(run), warn)
     for path in sorted(run.jobs.glob("*.json")):
         sound = find_result(run, path.stem)
         if sound is not None and sound.weights is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from chromosome import architecture_of
 from early_stopping import rung_sizes
+from network_space import NetworkSpace
 from records import RunState, TrainingResult
 from training_time import Effort, TrainingTime
 
@@ -70,7 +71,7 @@ class Foresight:
             generations = max(0, round((search.budget * full - spent) / cost) - 1)
         self.later = generations * sum(size * mean[length] for size, length in sizes)
         self.later += sum(size * mean[length] for size, length in sizes if length > epochs)
-        self.later += search.final_trainings * mean[full]
+        self.later += trainings_after(state) * mean[full]
 
     def remaining(self, ended: set[str]) -> float | None:
         """Seconds of work that are left, on one device; None before the first measurement.
@@ -84,6 +85,11 @@ class Foresight:
         scale = sum(done.values()) / sum(self.queued[key] for key in done) if done else 1.0
         left = sum(seconds for key, seconds in self.queued.items() if key not in ended)
         return scale * (left + self.later)
+
+
+def trainings_after(state: RunState) -> int:
+    """How many full trainings follow the last generation."""
+    return state.search.trainings_after(len(NetworkSpace.of(state).coding_loci))
 
 
 def generation_sizes(state: RunState, count: int) -> list[tuple[int, int]]:

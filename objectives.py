@@ -119,3 +119,8 @@ def quantity(objective: str, value: float) -> str:
     if objective == "latency":
         return f"{1000 * value:.2f} ms"
     return f"{value / 1e6:,.2f} MFLOPs" if objective == "flops" else f"{value:,.0f} {objective}"
+
+
+def points(difference: float) -> str:
+    """A difference of accuracies in words: +1.23 points (of a hundred)."""
+    return f"{100 * difference:+.2f} points".replace("-", "−")

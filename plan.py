@@ -11,7 +11,7 @@ import numpy as np
 
 from chromosome import every_chromosome
 from console import duration
-from foresight import Foresight, generation_sizes
+from foresight import Foresight, generation_sizes, trainings_after
 from genetic_algorithm import LISTABLE_BITS, random_bits
 from image_data import ImageData
 from model_cost import ModelCost
@@ -106,7 +106,7 @@ def run_seconds(state: RunState, networks: Sequence[Sampled], time: TrainingTime
     total += sum(seconds(first[:count], length) for count, length in sizes[0]) + GENERATION_SECONDS
     for later in sizes[1:]:
         total += sum(generation(count, length) for count, length in later) + GENERATION_SECONDS
-    return total + generation(state.search.final_trainings, state.training.epochs)
+    return total + generation(trainings_after(state), state.training.epochs)
 
 
 def all_sizes(state: RunState) -> list[list[tuple[int, int]]]:
@@ -138,7 +138,7 @@ def disk_bytes(state: RunState, networks: Sequence[Sampled], kept: int | None) -
     files = (
         sum(most if kept is None else [min(kept, count) for count in most])
         + max(most)
-        + state.search.final_trainings
+        + trainings_after(state)  # those of an ablation until it is over
         + 1
     )
     return files * weights + BYTES_PER_INDIVIDUAL * state.search.population * len(sizes)
@@ -169,9 +169,9 @@ def plan_lines(
     memory = [each.cost.memory(value_bytes, state.training.optimizer).bytes(batch) / 1e6 for each in networks]
     trainings = sum(count for generation in sizes for count, _ in generation)
     epochs = sum(count * length for generation in sizes for count, length in generation)
-    finalists = state.search.final_trainings
+    after = trainings_after(state)
     speeds = ", ".join(f"{rate:,.0f} ({each.cost.flops / 1e6:,.1f} MFLOPs)" for each, rate in rates)
-    last = f", and {finalists} of finalists" if finalists else ""
+    last = f", and {after} after them" if after else ""
     return [
         f"space            {count_networks(space, networks)}",
         f"parameters       {spread([each.cost.parameters for each in networks])}",

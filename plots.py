@@ -19,7 +19,7 @@ from data_sources import SHAPES, read_source
 from gene_tables import gene_table
 from model_cost import model_cost
 from network_drawing import draw_network
-from records import DataConfig, Generation, Individual, InputError, TrainingResult
+from records import Ablation, DataConfig, Generation, Individual, InputError, TrainingResult
 from run_analysis import (
     Descent,
     Diversity,
@@ -30,6 +30,7 @@ from run_analysis import (
     accuracies_by_epochs,
     allele_frequencies,
     best_so_far,
+    by_effect,
     common_epochs,
     entropy,
     evaluated,
@@ -303,6 +304,27 @@ def draw_forecasts(found: Sequence[Outcome]) -> Figure:
     return figure
 
 
+def draw_ablation(ablation: Ablation) -> Figure:
+    """What changing one bit of the best does to its accuracy, with 95% intervals, the largest loss first."""
+    found = by_effect(ablation)
+    with theme():
+        if not found:
+            return _nothing("no neighbour of the best was trained")
+        figure = new_figure(5.6, 1.0 + 0.26 * len(found))
+        axes = figure.subplots()
+        names = [f"{label(each.gene.replace('_', ' '))} {each.best_value} → {each.value}" for each, _ in found]
+        for row, (_, apart) in enumerate(found):
+            half = apart.half or 0.0
+            is_clear = apart.half is not None and abs(apart.mean) > half
+            style: Any = {"color": ORANGE if is_clear else BLUE, "fillstyle": "full" if is_clear else "none"}
+            axes.errorbar(100 * apart.mean, row, xerr=100 * half, marker="o", markersize=5, capsize=2, **style)
+        axes.axvline(0, color=INK, linewidth=1)
+        axes.set_yticks(range(len(found)), names, fontsize=9)
+        axes.set_ylim(len(found) - 0.5, -0.5)
+        axes.set_xlabel("change of validation accuracy (percentage points)")
+    return figure
+
+
 def draw_timeline(found: Timeline) -> Figure:
     """One lane for each device, each training a bar; pauses of the run are cut out."""
     with theme({"axes.grid": False}):
@@ -350,8 +372,10 @@ def draw_front(individuals: Sequence[Individual], front: Sequence[Individual], o
             ]
             axes.plot([x for x, _ in points], [y for _, y in points], **style)
             if some is front:
-                for letter, point in zip(letters(len(points)), points, strict=True):
-                    axes.annotate(letter, point, textcoords="offset points", xytext=(6, -10), fontweight="bold")
+                marks = letters(len(points))
+                for point in dict.fromkeys(points):
+                    words = ", ".join(mark for mark, other in zip(marks, points, strict=True) if other == point)
+                    axes.annotate(words, point, textcoords="offset points", xytext=(6, -10), fontweight="bold")
         axes.set_xscale("log")
         axes.set_xlabel(unit)
         axes.set_ylabel("validation accuracy")

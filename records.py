@@ -164,6 +164,12 @@ class EvolutionConfig:
         "train the best once more for this many epochs, on training and validation data (default: no)",
         resume=True,
     )
+    ablation: bool = _setting(
+        False,
+        "after the last generation, train every network that differs from the best in one bit, with --final_seeds "
+        "fresh seeds each (beyond --budget)",
+        resume=True,
+    )
     seed: int = _setting(0, "seed of the search (splits and trainings do not depend on it)")
     encoding: str = _setting(
         "standard",
@@ -222,6 +228,10 @@ class EvolutionConfig:
     def final_trainings(self) -> int:
         """How many trainings the finalists take together."""
         return self.finalists_trained * self.final_seeds
+
+    def trainings_after(self, loci: int) -> int:
+        """How many trainings follow the last generation, at most, where so many loci code for something."""
+        return self.final_trainings + (self.final_seeds * (loci + 1) if self.ablation else 0)
 
     @property
     def limits(self) -> dict[str, float]:
@@ -573,14 +583,6 @@ class TestScore:
     loss: float
     images: int
 
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95% interval of the accuracy on all such images (Wilson 1927)."""
-        spread = 1.959964**2 / self.images
-        centre = self.accuracy + spread / 2
-        half = math.sqrt(spread * (self.accuracy * (1 - self.accuracy) + spread / 4))
-        return (centre - half) / (1 + spread), (centre + half) / (1 + spread)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finalist:
@@ -599,6 +601,29 @@ class Finalist:
         """Of the mean; None for a single training."""
         count = len(self.accuracies)
         return statistics.stdev(self.accuracies) / math.sqrt(count) if count > 1 else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Neighbour:
+    """A network that differs from the best in one bit, and what its trainings with fresh seeds came to."""
+
+    locus: int
+    gene: str
+    best_value: str  # of that gene, in words
+    value: str
+    chromosome: str
+    is_same_network: bool  # this bit makes no difference there, and nothing was trained
+    accuracies: tuple[float, ...] = ()  # of the trainings that succeeded
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ablation:
+    """The best network with fresh seeds, and its neighbours with equally many."""
+
+    individual: str
+    chromosome: str
+    accuracies: tuple[float, ...]
+    neighbours: tuple[Neighbour, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import math
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from chromosome import GeneTable
-from records import Fitness, Forecast, Generation, Individual, RunState, TrainingResult
+from records import Ablation, Fitness, Forecast, Generation, Individual, Neighbour, RunState, TrainingResult
 from surrogate import Rungs
 
 PAUSE = 60.0  # seconds in which no device trains, from which on the run counts as stopped
@@ -252,6 +254,39 @@ def outcomes(individuals: Sequence[Individual]) -> list[Outcome]:
         for each in individuals
         if each.forecast is not None and each.fitness is not None
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How far two means lie apart, and half of the 95% interval of that; None where either has a single value."""
+
+    mean: float
+    half: float | None
+
+
+def difference(values: Sequence[float], reference: Sequence[float]) -> Difference | None:
+    """The mean of values less that of a reference, of unequal variances (Welch 1947); None without values."""
+    if not values or not reference:
+        return None
+    mean = statistics.fmean(values) - statistics.fmean(reference)
+    if min(len(values), len(reference)) < 2:
+        return Difference(mean, None)
+    parts = [(statistics.variance(each) / len(each), len(each) - 1) for each in (values, reference)]
+    variance = sum(part for part, _ in parts)
+    if variance == 0:
+        return Difference(mean, 0.0)
+    freedom = variance**2 / sum(part**2 / degrees for part, degrees in parts)
+    return Difference(mean, float(stdtrit(freedom, 0.975)) * math.sqrt(variance))
+
+
+def by_effect(ablation: Ablation) -> list[tuple[Neighbour, Difference]]:
+    """The neighbours that are other networks and trained, with their difference to the best; the largest loss first."""
+    found = [
+        (each, apart)
+        for each in ablation.neighbours
+        if not each.is_same_network and (apart := difference(each.accuracies, ablation.accuracies)) is not None
+    ]
+    return sorted(found, key=lambda pair: pair[1].mean)
 
 
 @dataclass(frozen=True, slots=True)

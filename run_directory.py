@@ -143,6 +143,7 @@ class RunDirectory:
         self.figures = self.results / "figures"
         self.report = self.results / "report.html"
         self.pruned = self.results / "pruned.json"
+        self.ablation = self.results / "ablation.json"
         self.best_model = root / "best_model" / "best_model.pt"
         self.best_info = root / "best_model" / "info.json"
         self.pareto = root / "best_model" / "pareto.json"
@@ -186,7 +187,7 @@ class RunDirectory:
         ]:
             if folder.exists():
                 shutil.rmtree(folder)
-        for path in (self.history, self.report, self.pruned):
+        for path in (self.history, self.report, self.pruned, self.ablation):
             path.unlink(missing_ok=True)
 
     def drop_states_after(self, generation: int) -> None:

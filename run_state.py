@@ -9,10 +9,11 @@ from typing import Any
 
 from chromosome import check_chromosome
 from gene_tables import encoding_of
-from records import InputError, ModelInfo, RunState, TrainingResult, from_json
+from records import Ablation, InputError, ModelInfo, RunState, TrainingResult, from_json
 from run_directory import DamagedFile, RunDirectory, file_sha256, read_sealed, sealed, write_durably
 
-STATE, JOB, INFO, PRUNED, PARETO = "ga_state", "training_result", "model_info", "pruned_weights", "pareto_front"
+STATE, JOB, INFO, PRUNED = "ga_state", "training_result", "model_info", "pruned_weights"
+PARETO, ABLATION = "pareto_front", "ablation"
 
 
 def save_state(run: RunDirectory, state: RunState) -> Path:
@@ -166,6 +167,21 @@ def read_pruned(run: RunDirectory) -> set[str]:
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         raise DamagedFile(f"{run.pruned}: expected a list of keys, found {keys!r}")
     return set(keys)
+
+
+def save_ablation(run: RunDirectory, ablation: Ablation) -> None:
+    write_durably(run.ablation, sealed(ABLATION, asdict(ablation)))
+
+
+def read_ablation(run: RunDirectory) -> Ablation | None:
+    """The ablation of a run, if there was one. Raises DamagedFile for a file that is not sound."""
+    if not run.ablation.exists():
+        return None
+    try:
+        found: Ablation = from_json(Ablation, read_sealed(run.ablation, ABLATION))
+    except ValueError as error:
+        raise DamagedFile(f"{run.ablation}: not an ablation of this version ({error})") from error
+    return found
 
 
 def save_info(run: RunDirectory, info: ModelInfo) -> None:

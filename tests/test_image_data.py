@@ -535,7 +535,7 @@ def write_cifar(kind: Any, name: str, folder: Path, monkeypatch: pytest.MonkeyPa
 
 def write_svhn(kind: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """MATLAB files: images (H, W, C, N), and the digit 0 as label 10."""
-    import scipy.io  # type: ignore[import-untyped]
+    import scipy.io
 
     folder.mkdir(parents=True)
     for split, (images, labels) in zip(("train", "test"), SOURCES["svhn"], strict=True):

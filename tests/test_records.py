@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 import records
 from records import (
     FAILURES,
+    Ablation,
     Cost,
     DataConfig,
     DataFacts,
@@ -31,6 +32,7 @@ from records import (
     InputError,
     Limits,
     ModelInfo,
+    Neighbour,
     RunState,
     TrainingConfig,
     TrainingFailure,
@@ -309,6 +311,23 @@ SCORES = st.builds(records.TestScore, accuracy=SHARE, loss=FINITE, images=COUNT)
 FINALISTS = st.builds(
     Finalist, individual=TEXT, chromosome=TEXT, accuracies=st.lists(SHARE, min_size=1, max_size=3).map(tuple)
 )
+NEIGHBOURS = st.builds(
+    Neighbour,
+    locus=COUNT,
+    gene=TEXT,
+    best_value=TEXT,
+    value=TEXT,
+    chromosome=TEXT,
+    is_same_network=st.booleans(),
+    accuracies=st.lists(SHARE, max_size=3).map(tuple),
+)
+ABLATIONS = st.builds(
+    Ablation,
+    individual=TEXT,
+    chromosome=TEXT,
+    accuracies=st.lists(SHARE, max_size=3).map(tuple),
+    neighbours=st.lists(NEIGHBOURS, max_size=2).map(tuple),
+)
 INFOS = st.builds(
     ModelInfo,
     version=TEXT,
@@ -348,6 +367,8 @@ STRATEGIES: dict[type, st.SearchStrategy[Any]] = {
     Fitness: FITNESSES,
     Forecast: FORECASTS,
     Finalist: FINALISTS,
+    Neighbour: NEIGHBOURS,
+    Ablation: ABLATIONS,
     Individual: INDIVIDUALS,
     Generation: GENERATIONS,
     DataFacts: FACTS,

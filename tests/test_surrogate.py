@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy.stats import spearmanr  # type: ignore[import-untyped]
+from scipy.stats import spearmanr
 
 from genetic_algorithm import BitStrings, GeneticAlgorithm, SearchSpace, to_bits, to_chromosome
 from records import EvolutionConfig, Fitness, Generation, Individual
