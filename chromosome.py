@@ -306,15 +306,20 @@ class BitMeaning:
             return "codes for nothing"
         if self.gene.startswith("block_"):
             return f"{self.value} convolution{'s' if self.value > 1 else ''}"
-        if isinstance(self.value, bool):
-            return "yes" if self.value else "no"
         if self.gene == "filter_multiplier":
             return f"{', '.join(map(str, _stage_filters(self.value)))} filters"
         if self.gene == "kernel":
             return f"{self.value}×{self.value}"
         if self.gene == "pooling_place":
             return f"{self.value}: after blocks {', '.join(map(str, POOLED_BLOCKS[self.value]))}"
-        return f"{self.value:g}" if isinstance(self.value, float) else str(self.value)
+        return value_in_words(self.value)
+
+
+def value_in_words(value: object) -> str:
+    """The value of a gene, in a word."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def explain(encoding: Encoding, chromosome: str) -> tuple[BitMeaning, ...]:

@@ -22,9 +22,10 @@ from data_sources import NAMED_SETS
 from early_stopping import rungs_of
 from gene_tables import encoding_of, gene_table, gene_table_text, refuse_coded
 from network_space import NetworkSpace
-from objectives import quantity
+from objectives import points, quantity
 from records import (
     VERSION,
+    Ablation,
     DataConfig,
     DataFacts,
     EvolutionConfig,
@@ -35,6 +36,7 @@ from records import (
     RunState,
     TrainingConfig,
 )
+from run_analysis import by_effect
 from run_directory import RunDirectory
 from run_state import load_state, refuse_changes, save_state
 from search_algorithms import new_search
@@ -272,11 +274,13 @@ def evolve(options: argparse.Namespace, run: RunDirectory, state: RunState | Non
     """The run itself, in a folder that is locked."""
     import torch
 
+    from ablation import ablate
     from best_model import hand_over
     from console import Console
     from devices import find_slots
     from image_data import load_image_data, new_shared_memory
     from latency import measure_latency
+    from report import write_report
     from search import Search
 
     limits = Limits(**given(options, Limits))
@@ -312,9 +316,11 @@ def evolve(options: argparse.Namespace, run: RunDirectory, state: RunState | Non
             search = Search(run, state, workers, console, stop, limits, reused, latency)
             search.evolve()
             info = hand_over(search, data, first)
+            ablation = ablate(search, info)
+            write_report(run, search.state)
         finally:
             console.close()
-    for line in closing_lines(search, info):
+    for line in closing_lines(search, info, ablation):
         console.say(line, always=True)
     return DONE
 
@@ -353,7 +359,7 @@ def facts_in_words(facts: DataFacts) -> str:
     )
 
 
-def closing_lines(search: Search, info: ModelInfo) -> list[str]:
+def closing_lines(search: Search, info: ModelInfo, ablation: Ablation | None) -> list[str]:
     run, individual, result = search.run, info.individual, info.result
     if result is None or individual.fitness is None or info.test is None:
         raise RunFault(f"the best network is not complete: {info}")
@@ -362,7 +368,7 @@ def closing_lines(search: Search, info: ModelInfo) -> list[str]:
         evaluate += ["--data_dir", search.state.data.data_dir]
     final = f", then {len(result.epochs)} epochs on all but the test images" if info.split == "all" else ""
     before = ", before the final training" if info.split == "all" else ""
-    files = f"{run.best_model.parent}/, {run.history}, {run.figures}/fitness.png"
+    files = f"{run.best_model.parent}/, {run.history}"
     return [
         "",
         f"best network         {individual.chromosome} ({individual.name}{final})",
@@ -372,7 +378,9 @@ def closing_lines(search: Search, info: ModelInfo) -> list[str]:
         f"test accuracy        {info.test.accuracy:.4f} ({info.test.images:,} images, on which no choice was based)",
         f"size                 {result.parameters:,} parameters, {result.flops / 1e6:,.1f} MFLOPs an image",
         *front_lines(search),
+        *(ablation_lines(ablation) if ablation else []),
         f"trainings            {trainings_in_words(search)}",
+        f"report               {run.report}",
         f"files                {files}",
         f"next                 {command_text('evaluate.py', *evaluate)}",
     ]
@@ -398,6 +406,17 @@ def front_lines(search: Search) -> list[str]:
             costs = ", ".join(quantity(name, each.fitness.objective(name)) for name in objectives)
             title = "Pareto front" if not lines else ""
             lines.append(f"{title:<21}{each.fitness.value:.4f}, {costs} ({each.name})")
+    return lines
+
+
+def ablation_lines(ablation: Ablation) -> list[str]:
+    """The bits of the best that matter most, as far as their trainings tell."""
+    lines: list[str] = []
+    for neighbour, apart in by_effect(ablation)[:3]:
+        half = "" if apart.half is None else f" ± {100 * apart.half:.2f}"
+        title = "ablation" if not lines else ""
+        what = f"{neighbour.gene.replace('_', ' ')} {neighbour.best_value} → {neighbour.value}"
+        lines.append(f"{title:<21}{what}: {points(apart.mean)}{half} (n={len(neighbour.accuracies)})")
     return lines
 
 

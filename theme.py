@@ -50,6 +50,7 @@ THEME: Any = {
     "svg.hashsalt": "evolution",  # equal figures are equal files
     "svg.fonttype": "path",
 }
+LEAST_SCALE, LONG = 0.62, 6.5  # of its size; inches from which on a figure has a row of a page for itself
 RESOLUTION = 120  # dots per inch of a PNG
 LONG_NUMBER = re.compile(r"(\.\d\d)\d{3,}")  # coordinates; a label never has five decimals
 TAG = re.compile(r"<[^>]*>")
@@ -108,8 +109,11 @@ def inline_svg(figure: Figure, name: str) -> str:
     used = set(re.findall(r"#([\w-]+)[\")]", svg))
     svg = TAG.sub(lambda tag: _tag_of_page(tag[0], name, used), svg)
     width, height = figure.get_size_inches()
-    size = f'style="width:{96 * width:.0f}px" viewBox="0 0 {72 * width:g} {72 * height:g}"'
-    svg = re.sub(r"<svg [^>]*>", f'<svg class="figure" role="img" {size}>', svg, count=1)
+    # On a narrow screen a figure shrinks as far as its text can be read; from there on it is scrolled.
+    widths = f"width:{96 * width:.0f}px;min-width:{96 * LEAST_SCALE * width:.0f}px"
+    name_of_class = "figure long" if width > LONG else "figure"
+    opening = f'<svg class="{name_of_class}" role="img" style="{widths}" viewBox="0 0 {72 * width:g} {72 * height:g}">'
+    svg = re.sub(r"<svg [^>]*>", opening, svg, count=1)
     return re.sub(r">\s*\n\s*<", "><", svg).strip()
 
 

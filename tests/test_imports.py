@@ -50,6 +50,10 @@ ORDER = (
     "search",
     "plan",
     "best_model",
+    "ablation",
+    "findings",
+    "report_sections",
+    "report",
     "evolution",
     "evaluate",
 )

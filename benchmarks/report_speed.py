@@ -1,0 +1,149 @@
+"""How long the report of a large run takes, and how large it is: a made-up run of the real engine, drawn for real.
+
+python benchmarks/report_speed.py --generations 30 --population 20
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from early_stopping import promoted, rungs
+from gene_tables import encoding_of, gene_table, gene_table_text
+from network_space import NetworkSpace
+from objectives import rank
+from records import (
+    Cost,
+    DataConfig,
+    DataFacts,
+    Epoch,
+    EvolutionConfig,
+    Individual,
+    RunState,
+    TrainingConfig,
+    TrainingResult,
+    content_hash,
+)
+from run_directory import RunDirectory
+from run_state import load_state, save_state, seal_result
+from search_algorithms import new_search
+
+EPOCHS, DEVICES, SECONDS = 9, 4, 20.0
+
+
+def accuracy(chromosome: str, epoch: int) -> float:
+    """A made-up learning curve: better with more ones, with noise of a hundredth, rising with the epochs."""
+    noise = int(hashlib.sha256(f"{chromosome} {epoch}".encode()).hexdigest()[:8], 16) / 16**8 - 0.5
+    share = chromosome.count("1") / len(chromosome)
+    return min(1.0, max(0.0, (0.5 + 0.4 * share) * (1 - 0.7**epoch) + 0.02 * noise))
+
+
+def made_up_run(search: EvolutionConfig) -> RunState:
+    """A run as its last checkpoint has it, of the real engine with halving, as if trained on four devices."""
+    facts = DataFacts(
+        fingerprint="0" * 64,
+        input_shape=(3, 32, 32),
+        class_names=tuple(map(str, range(10))),
+        train_images=45000,
+        val_images=5000,
+        test_images=10000,
+    )
+    table = gene_table_text(gene_table(search.encoding))
+    space = NetworkSpace(encoding_of(facts, table))
+    engine = new_search(search, space)
+    clocks, results = [1.0] * DEVICES, dict[str, TrainingResult]()
+
+    def train(individual: Individual, epochs: int) -> Individual:
+        key = content_hash([space.phenotype(individual.chromosome), epochs])
+        device = clocks.index(min(clocks))
+        size = space.size(individual.chromosome)
+        curve = [accuracy(individual.chromosome, epoch) for epoch in range(1, epochs + 1)]
+        seconds = SECONDS * epochs / EPOCHS
+        results[key] = TrainingResult(
+            key=key,
+            status="done",
+            epochs=tuple(Epoch(train_loss=1 - value, accuracy=value, loss=1 - value) for value in curve),
+            parameters=size.parameters,
+            flops=size.flops,
+            cost=Cost(started=clocks[device], seconds=seconds, device=f"gpu {device}", hardware="made up"),
+        )
+        clocks[device] += seconds + 0.1
+        earlier = individual.earlier if individual.fitness is None else (*individual.earlier, individual.fitness)
+        return replace(individual, jobs=(*individual.jobs, key), fitness=results[key].fitness, earlier=earlier)
+
+    known: dict[str, Individual] = {}
+    for _ in range(search.generations):
+        asked = engine.ask()
+        new = list({space.phenotype(each.chromosome): each for each in asked}.items())
+        contenders = [each for network, each in new if network not in known]
+        for rung, epochs in enumerate(rungs(EPOCHS, search.reduction_factor)):
+            count = promoted(len(contenders), search.reduction_factor**rung) if rung else len(contenders)
+            chosen = rank(contenders, search.objectives)[:count] if rung else contenders
+            trained = [train(each, epochs) for each in chosen]
+            known |= {space.phenotype(each.chromosome): each for each in trained}
+            contenders = [known[space.phenotype(each.chromosome)] for each in contenders]
+        clocks = [max(clocks)] * DEVICES
+        outcomes = ((each, known[space.phenotype(each.chromosome)]) for each in asked)
+        engine.tell([replace(each, jobs=was.jobs, fitness=was.fitness, earlier=was.earlier) for each, was in outcomes])
+    protocol = TrainingConfig(
+        epochs=EPOCHS, flip="on", crop_padding=2, precision="bfloat16", micro_batch=128, cuda_graph="off"
+    )
+    return RunState(
+        version="made up",
+        search=search,
+        training=protocol,
+        data=DataConfig(),
+        facts=facts,
+        gene_table=table,
+        generations=tuple(engine.generations),
+        results=results,
+        population=tuple(engine.ask()),
+    )
+
+
+def write_run(folder: Path, state: RunState) -> None:
+    run = RunDirectory(folder)
+    for result in state.results.values():
+        seal_result(run, result)
+    save_state(run, state)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--generations", type=int, default=30)
+    parser.add_argument("--population", type=int, default=20)
+    parser.add_argument("--encoding", default="standard")
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    search = EvolutionConfig(
+        generations=options.generations,
+        population=options.population,
+        encoding=options.encoding,
+        objectives=("accuracy", "parameters"),
+    )
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_run(folder, made_up_run(search))
+        clock = time.perf_counter()
+        from report import write_report
+
+        print(f"imports: {time.perf_counter() - clock:.1f} s")
+        for _ in range(options.repeats):
+            clock = time.perf_counter()
+            path = write_report(*load_state(folder))
+            seconds = time.perf_counter() - clock
+            print(
+                f"{options.generations}×{options.population} {options.encoding}: {seconds:.1f} s, "
+                f"{path.stat().st_size / 1e6:.2f} MB"
+            )
+
+
+if __name__ == "__main__":
+    main()

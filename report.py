@@ -1,0 +1,208 @@
+"""The report of a run: one page that stands alone, made from finished files only. Also a command."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from calibration import wilson_interval
+from chromosome import explain, value_in_words
+from command_line import DONE, Parser, run_command, settings_arguments
+from console import duration
+from findings import Findings, read_findings
+from network_drawing import legend_svg
+from objectives import quantity
+from pages import render_page
+from records import DataConfig, Individual, ModelInfo, RunState
+from report_sections import drawing, sections
+from run_analysis import accuracies_by_epochs, savings, timeline
+from run_directory import RunDirectory, write_durably
+from run_state import load_state
+from theme import save_figure
+
+Card = tuple[str, str]  # a figure, and what it is
+
+
+def write_report(run: RunDirectory, state: RunState) -> Path:
+    """Makes the report of a run as of a state, from its files; returns its path. Raises `SaveError`."""
+    findings = read_findings(run, state)
+    write_durably(run.report, render_page("report.html", **page_values(findings)))
+    return run.report
+
+
+def page_values(findings: Findings) -> dict[str, Any]:
+    """What the template shows."""
+    state, best = findings.state, findings.best
+    return {
+        "dataset": Path(state.data.dataset).name,
+        "folder": str(findings.run.root.resolve()),
+        "facts": state.facts,
+        "notes": findings.notes,
+        "best": best,
+        "words": "" if best is None else findings.space.encoding.describe(best.chromosome),
+        "best_drawing": None if best is None else drawing(findings, best),
+        "cards": cards(findings),
+        "bits": [] if best is None else explain(findings.space.encoding, best.chromosome),
+        "legend": Markup(legend_svg()),  # noqa: S704 our own
+        "commands": commands(findings),
+        "sections": sections(findings),
+        **individuals_table(findings),
+        "state": state,
+        "evaluation": findings.run.evaluation.exists(),
+    }
+
+
+def cards(findings: Findings) -> list[Card]:
+    """The figures at the top of the page."""
+    best, info, found = findings.best, findings.info, list[Card]()
+    if best is not None and best.fitness is not None:
+        found.append((f"{best.fitness.value:.4f}", f"validation accuracy ({findings.state.facts.val_images:,} images)"))
+        found += tested_cards(info) if info is not None else []
+        found.append((f"{best.fitness.parameters:,}", "parameters"))
+        found.append((f"{best.fitness.flops / 1e6:,.1f}", "MFLOPs an image"))
+        if best.fitness.latency is not None:
+            found.append((quantity("latency", best.fitness.latency), "for one image"))
+    if findings.individuals:
+        spared, worked = savings(findings.state), timeline(findings.results.values())
+        found.append((f"{spared.networks:,}", f"networks trained for {spared.individuals:,} individuals"))
+        found.append((duration(worked.busy), f"of device time, in {duration(worked.seconds)} of work"))
+    return found
+
+
+def tested_cards(info: ModelInfo) -> list[Card]:
+    """What the best reached after the search: with fresh seeds, and on the test images."""
+    found: list[Card] = []
+    if info.finalists:
+        finalist = info.finalists[0]
+        error = finalist.standard_error
+        spread = "" if error is None else f" ± {error:.4f}"
+        found.append(
+            (f"{finalist.mean:.4f}{spread}", f"with {len(finalist.accuracies)} fresh seeds (mean, std. error)")
+        )
+    if info.test is not None:
+        low, high = wilson_interval(round(info.test.accuracy * info.test.images), info.test.images)
+        found.append(
+            (f"{info.test.accuracy:.4f}", f"test accuracy ({info.test.images:,} images; 95%: {low:.4f} to {high:.4f})")
+        )
+    return found
+
+
+def commands(findings: Findings) -> list[tuple[str, str]]:
+    """What a person may want to type next, and the command."""
+    state, run = findings.state, findings.run
+    again = settings_arguments(state.search, state.training, state.data)
+    found = [("the same run again", shlex.join(["python", "evolution.py", *again]))]
+    if findings.info is not None:
+        evaluate = ["python", "evaluate.py", "--model_path", str(run.best_model), "--info_path", str(run.best_info)]
+        if state.data.data_dir != DataConfig().data_dir:
+            evaluate += ["--data_dir", state.data.data_dir]
+        found.append(("the best network on the test images, in detail", shlex.join(evaluate)))
+    else:
+        found.append(("to go on", shlex.join(["python", "evolution.py", "--resume", str(run.root)])))
+    return found
+
+
+COLUMNS = (
+    "individual",
+    "accuracy",
+    "loss",
+    "epochs",
+    "parameters",
+    "MFLOPs",
+    "seconds",
+    "device",
+    "made by",
+    "status",
+    "chromosome",
+)
+
+
+def individuals_table(findings: Findings) -> dict[str, Any]:
+    """The rows of all individuals, the drawing of each network once, and what a row shows when it is opened."""
+    numbers: dict[str, int] = {}
+    drawings: list[str] = []
+    rows: list[tuple[str, ...]] = []
+    details: dict[str, dict[str, Any]] = {}
+    for each in findings.individuals:
+        network = findings.space.network(each.chromosome)
+        if network not in numbers:
+            numbers[network] = len(drawings)
+            drawings.append(drawing(findings, each))
+        rows.append(row(findings, each))
+        details[each.name] = {
+            "chromosome": each.chromosome,
+            "network": numbers[network],
+            "words": findings.space.encoding.describe(each.chromosome),
+            "parents": each.parents,
+            "origin": each.origin,
+            "curves": curves(findings, each),
+            "accuracies": {str(epochs): value for epochs, value in accuracies_by_epochs(each).items()},
+            "forecast": None
+            if each.forecast is None
+            else [round(each.forecast.mean, 4), round(1.96 * each.forecast.deviation, 4)],
+            "failure": each.failure,
+        }
+    return {
+        "columns": COLUMNS,
+        "rows": rows,
+        "drawings": drawings,
+        "details": details,
+        "coding": findings.table.coding_loci,
+        "genes": [
+            [gene.name.replace("_", " "), gene.loci, [value_in_words(v) for v in gene.values]]
+            for gene in findings.table.genes
+        ],
+    }
+
+
+def row(findings: Findings, individual: Individual) -> tuple[str, ...]:
+    result, fitness = findings.state.results[individual.jobs[-1]], individual.fitness
+    return (
+        individual.name,
+        "–" if fitness is None else f"{fitness.value:.4f}",
+        "–" if fitness is None else f"{fitness.loss:.4f}",
+        str(len(result.epochs)),
+        f"{result.parameters:,}",
+        f"{result.flops / 1e6:,.2f}",
+        f"{result.cost.seconds:,.1f}",
+        result.cost.device,
+        individual.origin,
+        (individual.failure or "done").partition(":")[0],
+        individual.chromosome,
+    )
+
+
+def curves(findings: Findings, individual: Individual) -> list[list[float]]:
+    """The validation accuracy over epochs of each of an individual's trainings, the shortest first."""
+    results = [findings.state.results[key] for key in individual.jobs]
+    found = [[epoch.accuracy for epoch in result.epochs if epoch.accuracy is not None] for result in results]
+    return [[round(value, 4) for value in curve] for curve in found if curve]
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = Parser(
+        prog="report.py",
+        description="Makes the report of a run, from its files: of one that is over, was stopped, or is under way.",
+        epilog="example: python report.py --resume .",
+    )
+    parser.add_argument("--resume", required=True, metavar="PATH", help="a run's folder, or a state file of it")
+    parser.add_argument(
+        "--figures", action="store_true", help="write each figure also as SVG and PNG, to results/figures/"
+    )
+    options = parser.parse(arguments)
+    run, state = load_state(Path(options.resume))
+    print(write_report(run, state))
+    if options.figures:
+        for section in sections(read_findings(run, state)):
+            for picture in section.figures:
+                for path in save_figure(picture.figure, run.figures, picture.name):
+                    print(path)
+    return DONE
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,425 @@
+"""The sections of a run's report: each says in one sentence what to see in its figures, drawings and tables."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from chromosome import decode, value_in_words
+from console import duration
+from findings import Findings
+from network_drawing import network_svg
+from objectives import pareto_front, points, quantity
+from pages import figure_markup
+from plots import (
+    draw_ablation,
+    draw_alleles,
+    draw_diversity,
+    draw_forecasts,
+    draw_front,
+    draw_learning_curves,
+    draw_lineage,
+    draw_progress,
+    draw_spending,
+    draw_timeline,
+    epochs_in_words,
+    letters,
+)
+from records import Individual
+from run_analysis import (
+    Descent,
+    Savings,
+    allele_frequencies,
+    best_so_far,
+    by_effect,
+    common_epochs,
+    comparable,
+    diversity,
+    entropy,
+    lineage,
+    main_line,
+    original,
+    outcomes,
+    savings,
+    spending,
+    timeline,
+)
+
+DECIDED = 0.3  # bits of entropy under which a locus counts as decided: 19 of 20 agree
+MOST_LISTED = 30  # networks of a Pareto front that are drawn
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A figure, the name of its file, words for those who do not see it, and what stands under it."""
+
+    figure: Figure
+    name: str
+    words: str
+    caption: str = ""
+
+    @property
+    def markup(self) -> Markup:
+        return figure_markup(self.figure, self.name, self.words)
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkPicture:
+    """The drawing of a network, with what stands above and under it."""
+
+    title: str
+    markup: Markup
+    caption: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of words; the first column is a name."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    caption: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    id: str
+    title: str
+    lead: str
+    figures: tuple[Picture, ...] = ()
+    drawings: tuple[NetworkPicture, ...] = ()
+    tables: tuple[Table, ...] = ()
+    more: str = ""
+
+
+def sections(findings: Findings) -> list[Section]:
+    """The sections for which there is something to see."""
+    if not findings.individuals:
+        return []
+    makers = (finalists, progress, architectures, ablation, search, descent, devices, front)
+    return [section for maker in makers if (section := maker(findings)) is not None]
+
+
+def drawing(findings: Findings, individual: Individual) -> Markup:
+    return Markup(network_svg(decode(findings.space.encoding, individual.chromosome)))  # noqa: S704 our own
+
+
+def finalists(findings: Findings) -> Section | None:
+    """How the winner was chosen among the best, with fresh seeds."""
+    info = findings.info
+    if info is None or not info.finalists:
+        return None
+    by_name = {each.name: each for each in findings.individuals}
+    columns = ("network", "in the search", "mean with fresh seeds", "each")
+    rows, searched = [], []
+    for each in info.finalists:
+        fitness, error = by_name[each.individual].fitness, each.standard_error
+        value = None if fitness is None else fitness.value
+        searched.append((value or 0.0, each))
+        rows.append(
+            (
+                each.individual,
+                "–" if value is None else f"{value:.4f}",
+                f"{each.mean:.4f}" + ("" if error is None else f" ± {error:.4f}"),
+                ", ".join(f"{accuracy:.4f}" for accuracy in each.accuracies),
+            )
+        )
+    value, lucky = max(searched, key=lambda pair: pair[0])
+    lead = f"The best {len(rows)} trained again with fresh seeds, and the best mean was handed over"
+    lead += (
+        f": {lucky.individual}, ahead in the search with {value:.4f}, came to {lucky.mean:.4f} on average."
+        if lucky is not info.finalists[0] and lucky.mean < value
+        else "."
+    )
+    return Section(
+        "finalists",
+        "Was the winner lucky?",
+        lead,
+        tables=(Table(columns, tuple(rows), "Validation accuracies."),),
+    )
+
+
+def progress(findings: Findings) -> Section:
+    generations = findings.state.generations
+    best = [value for value in best_so_far(findings.individuals) if value is not None]
+    if not best:
+        lead = "No training has succeeded yet, so there is nothing to compare."
+    else:
+        by_generation = dict(
+            zip([each.generation for each in findings.individuals], best_so_far(findings.individuals), strict=True)
+        )
+        reached = next(number for number, value in by_generation.items() if value == best[-1])
+        first = next(value for value in by_generation.values() if value is not None)
+        still = len(generations) - reached
+        lead = (
+            f"The best rose from {first:.4f} in the first generation to {best[-1]:.4f} in generation {reached}"
+            if best[-1] > first
+            else f"The best, {best[-1]:.4f}, was there from generation {reached} on"
+        )
+        lead += f"; the {still} generations after it found nothing better." if still > 1 else "."
+    spent, common = spending(findings.state), common_epochs(findings.individuals)
+    fewer = f" With early stopping all can be compared after {epochs_in_words(common)} only." if common else ""
+    longest = max((each.fitness.epochs for each in findings.individuals if each.fitness), default=0)
+    figures = [
+        Picture(
+            draw_progress(generations),
+            "progress",
+            "accuracy over generations",
+            "Each dot is an individual; the band holds the middle half of a generation."
+            + (fewer if common != longest else ""),
+        ),
+        Picture(
+            draw_spending(spent),
+            "spending",
+            "best accuracy against trainings and device hours",
+            "The same against what was paid: a curve that has been flat for long says that the run could have ended "
+            "earlier.",
+        ),
+    ]
+    if longest > 1:
+        curves = draw_learning_curves(generations, findings.state.results)
+        figures.append(
+            Picture(
+                curves,
+                "curves",
+                "learning curves",
+                "The longest training of each individual, generation by generation: curves that still rise at their "
+                "end ask for more epochs.",
+            )
+        )
+    return Section("progress", "Progress", lead, figures=tuple(figures))
+
+
+def architectures(findings: Findings) -> Section | None:
+    by_name = {each.name: each for each in findings.individuals}
+    found = [generation.best for generation in findings.state.generations if generation.best.fitness is not None]
+    if not found:
+        return None
+    first_seen: dict[str, Individual] = {}
+    for each in found:
+        first_seen.setdefault(findings.space.phenotype(each.chromosome), each)
+    drawings = []
+    before: Individual | None = None
+    for each in first_seen.values():
+        source = original(by_name, each.name)
+        changed = "" if before is None else f"; {changes_in_words(findings, before, each)}"
+        assert each.fitness is not None  # noqa: S101 as chosen above
+        drawings.append(
+            NetworkPicture(
+                f"from generation {each.generation}",
+                drawing(findings, each),
+                f"{each.fitness.value:.4f} ({source.name}), {quantity('parameters', each.fitness.parameters)}{changed}",
+            )
+        )
+        before = each
+    return Section(
+        "architectures",
+        "Best networks",
+        f"{len(drawings)} networks led a generation, the first on the left: what differs from one to the next is what "
+        "the search has found."
+        if len(drawings) > 1
+        else "One network led all generations.",
+        drawings=tuple(drawings),
+    )
+
+
+def changes_in_words(findings: Findings, before: Individual, after: Individual) -> str:
+    """The genes in which two individuals differ: "kernel 3 → 5, pooling max → average"."""
+    genes = findings.table.genes
+    return changed_genes([(gene.name, gene.value(before.chromosome), gene.value(after.chromosome)) for gene in genes])
+
+
+def changed_genes(changes: Sequence[tuple[str, object, object]]) -> str:
+    words = [
+        f"{name.replace('_', ' ')} {value_in_words(old)} → {value_in_words(new)}"
+        for name, old, new in changes
+        if old != new
+    ]
+    return ", ".join(words) or "no gene changed"
+
+
+def ablation(findings: Findings) -> Section:
+    found = findings.ablation
+    if found is None:
+        more = f"python evolution.py --resume {findings.run.root} --ablation"
+        return Section(
+            "ablation",
+            "Around the best",
+            "Not measured in this run: an ablation trains every network that differs from the best in one bit, with "
+            "several seeds, and so tells what each bit is worth there.",
+            more=more,
+        )
+    pairs = by_effect(found)
+    clear = [apart.mean for _, apart in pairs if apart.half is not None and abs(apart.mean) > apart.half]
+    better = sum(mean > 0 for mean in clear)
+    lead = (
+        f"{len(pairs)} networks differ from the best in one bit; with {len(found.accuracies)} fresh seeds each, "
+        f"{len(clear) - better} are clearly worse, {better} clearly better: full dots, whose intervals keep clear of 0."
+    )
+    same = [each for each in found.neighbours if each.is_same_network]
+    caption = f"{len(same)} bits of the best change nothing there." if same else ""
+    words = "what changing one bit of the best does to its accuracy"
+    return Section("ablation", "Around the best", lead, (Picture(draw_ablation(found), "ablation", words, caption),))
+
+
+def search(findings: Findings) -> Section:
+    state, table = findings.state, findings.table
+    loci = list(table.coding_loci)
+    uncertain = entropy(allele_frequencies(state.generations[-1:])[0, loci])
+    decided, spared = int((uncertain < DECIDED).sum()), savings(state)
+    figures = [
+        Picture(
+            draw_alleles(state.generations, table),
+            "alleles",
+            "allele frequencies and their entropy",
+            "Rows that turn to one colour are decided; early decisions may be hitchhikers of one good network.",
+        ),
+        Picture(
+            draw_diversity(diversity(state.generations, table)),
+            "diversity",
+            "diversity",
+            "Where both near zero the population has converged, and only mutation brings news.",
+        ),
+        *forecasts(findings),
+    ]
+    return Section(
+        "search",
+        "The search itself",
+        f"In the last generation {decided} of {len(loci)} coding bits are decided (19 of 20 individuals agree); "
+        f"{spared.spared:.0%} of the trainings that these individuals stand for were spared.",
+        figures=tuple(figures),
+        tables=(savings_table(spared),),
+    )
+
+
+def forecasts(findings: Findings) -> list[Picture]:
+    found = outcomes(findings.individuals)
+    if not found:
+        return []
+    in_full = [each for each in found if each.in_full]
+    caption = (
+        f"{sum(each.within for each in in_full)} of {len(in_full)} networks that were trained in full came out within "
+        "the 95% interval of their forecast. They were chosen for high forecasts: expect some disappointments."
+    )
+    return [Picture(draw_forecasts(found), "forecasts", "forecast against outcome", caption)]
+
+
+def savings_table(spared: Savings) -> Table:
+    early = spared.networks - spared.full_trainings
+    rows = (
+        ("individuals", f"{spared.individuals:,}", ""),
+        ("spared by memory", f"{spared.individuals - spared.networks:,}", "elites and networks known from earlier"),
+        ("spared by early stopping", f"{early:,.1f}", f"of {spared.networks:,} full trainings (in units of them)"),
+        ("taken from earlier runs", f"{spared.reused:,}", "trainings (--reuse)"),
+        (
+            "chosen by the predictor",
+            f"{spared.screened:,}",
+            "networks, each the most promising of many offspring; what the others would have cost is not known",
+        ),
+        ("spent", f"{spared.full_trainings:,.1f}", "full trainings"),
+    )
+    return Table(("trainings", "", ""), rows, "What was spared, and what was spent.")
+
+
+def descent(findings: Findings) -> Section | None:
+    if findings.best is None:
+        return None
+    by_name = {each.name: each for each in findings.individuals}
+    best = original(by_name, findings.best.name)
+    steps = lineage(findings.individuals, best.name, findings.table)
+    line = main_line(steps, best.name)
+    gains = [step for step in line if step.gain is not None]
+    if not line:
+        lead = f"The best network, {best.name}, is of {best.origin} origin: it has no ancestors."
+    else:
+        first, largest = line[0].parent, max(gains, key=lambda step: step.gain or 0, default=None)
+        lead = f"The best came about in {len(line)} step{'s' if len(line) > 1 else ''} from {first.name}"
+        if largest is not None and (largest.gain or 0) > 0:
+            lead += (
+                f"; the largest, {points(largest.gain or 0)}, came with {largest.child.name}: "
+                f"{changed_genes(largest.changes)}"
+            )
+        lead += "."
+    rows = tuple(step_row(step) for step in line)
+    others = tuple(step_row(step) for step in steps if step not in line)
+    columns = ("step", "what changed", "brought", "after", "made by", "bits")
+    tables = [Table(columns, rows, "The main line: from each child to its nearer parent.")] if rows else []
+    if others:
+        tables.append(Table(columns, others, "All other steps between ancestors."))
+    figure = draw_lineage(steps, line, comparable(findings.individuals))
+    caption = "One training is one throw of the dice: small steps up or down may be luck."
+    return Section(
+        "descent",
+        "Where the best came from",
+        lead,
+        figures=(Picture(figure, "lineage", "ancestors of the best", caption),),
+        tables=tuple(tables),
+    )
+
+
+def step_row(step: Descent) -> tuple[str, ...]:
+    return (
+        f"{step.parent.name} → {step.child.name}",
+        changed_genes(step.changes),
+        "–" if step.gain is None else points(step.gain),
+        epochs_in_words(step.epochs) if step.epochs else "–",
+        step.child.origin,
+        ", ".join(map(str, step.loci)),
+    )
+
+
+def devices(findings: Findings) -> Section | None:
+    found = timeline(findings.results.values())
+    if not found.bars:
+        return None
+    count, pauses = len(found.devices), len(found.pauses)
+    lead = (
+        f"{count} device{'s' if count > 1 else ''} trained {found.utilisation:.0%} of {duration(found.seconds)}: "
+        f"{len(found.bars):,} trainings of {duration(found.busy)} together, "
+        f"{found.busy / found.seconds:.2f} times as fast as one after the other."
+    )
+    if pauses:
+        lead += f" The run was stopped {pauses} time{'s' if pauses > 1 else ''}; that time is cut out."
+    seconds = [bar.end - bar.start for bar in found.bars]
+    return Section(
+        "devices",
+        "Devices",
+        lead,
+        figures=(
+            Picture(
+                draw_timeline(found),
+                "timeline",
+                "trainings by device over time",
+                f"Each bar is a training (median {duration(statistics.median(seconds))}, longest "
+                f"{duration(max(seconds))}); white is idle time: before a generation ends, and between two.",
+            ),
+        ),
+    )
+
+
+def front(findings: Findings) -> Section | None:
+    objectives = findings.state.search.objectives
+    found = pareto_front(findings.individuals, objectives)
+    if len(objectives) == 1 or not found:
+        return None
+    marks = letters(len(found))
+    drawings = []
+    for mark, each in list(zip(marks, found, strict=True))[:MOST_LISTED]:
+        assert each.fitness is not None  # noqa: S101 only those have a place on the front
+        costs = ", ".join(quantity(name, each.fitness.objective(name)) for name in objectives[1:])
+        caption = f"{each.fitness.value:.4f}, {costs} ({each.name})"
+        drawings.append(NetworkPicture(mark, drawing(findings, each), caption))
+    figures = {name: draw_front(findings.individuals, found, name) for name in objectives[1:]}
+    more = "" if len(found) <= MOST_LISTED else f" The first {MOST_LISTED} are drawn."
+    return Section(
+        "front",
+        "Pareto front",
+        f"{len(found)} networks are beaten by no other in all of {', '.join(objectives)} at once: the choice among "
+        f"them is yours.{more}",
+        figures=tuple(Picture(figure, f"front-{name}", f"accuracy against {name}") for name, figure in figures.items()),
+        drawings=tuple(drawings),
+    )
