@@ -17,6 +17,7 @@ from job_queue import Attempt
 from records import Generation, TrainingResult
 
 REFRESHES_PER_SECOND = 4
+LEVELS = "▁▂▃▄▅▆▇█"
 
 
 def duration(seconds: float) -> str:
@@ -144,18 +145,42 @@ class Console:
             f"mean {sum(self._values) / len(self._values):.4f}" if self._values else "mean –",
             f"ETA {duration(remaining)}" if remaining is not None else "ETA –",
         ]
-        header = Table.grid(padding=(0, 2))
-        header.add_row(Text(" · ".join(parts), style="bold", no_wrap=True))
+        header = Text(" · ".join(parts), style="bold", no_wrap=True, overflow="ellipsis")
+        # One row is left free, in which the terminal shows its cursor.
+        room = self.terminal.size.height - 3
+        if len(self._slots) <= room:
+            return Group(header, self._table(len(self._slots)))
+        strip = self._strip(self.terminal.size.width)
+        return Group(header, *strip, self._table(max(0, room - len(strip))))
+
+    def _table(self, rows: int) -> Table:
+        """One row per device, for the first of them."""
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-        table.add_column("device")
-        table.add_column("individual")
-        table.add_column("epoch", justify="right")
+        table.add_column("device", no_wrap=True)
+        table.add_column("individual", no_wrap=True)
+        table.add_column("epoch", justify="right", no_wrap=True)
         table.add_column("", width=12)
-        table.add_column("accuracy", justify="right")
-        table.add_column("images/s", justify="right")
-        for slot, work in self._slots.items():
+        table.add_column("accuracy", justify="right", no_wrap=True)
+        table.add_column("images/s", justify="right", no_wrap=True)
+        for slot, work in list(self._slots.items())[:rows]:
             table.add_row(Text(slot), *_cells(work))
-        return Group(header, table)
+        return table
+
+    def _strip(self, width: int) -> list[Text]:
+        """Lines with one sign per device: how far its training is, or a dot where it has none."""
+        signs = "".join(
+            "·" if work is None else LEVELS[min(int(_progress(*work) * len(LEVELS)), len(LEVELS) - 1)]
+            for work in self._slots.values()
+        )
+        training = sum(work is not None for work in self._slots.values())
+        words = f"{training} of {len(signs)} devices train  "
+        first, rest = signs[: width - len(words)], signs[width - len(words) :]
+        return [Text(words + first), *(Text(rest[start : start + width]) for start in range(0, len(rest), width))]
+
+
+def _progress(attempt: Attempt, progress: Mapping[str, Any]) -> float:
+    """The share of its epochs that a training has behind it."""
+    return float(progress.get("epoch", 0)) / attempt.job.protocol.epochs
 
 
 def _cells(work: tuple[Attempt, Mapping[str, Any]] | None) -> list[RenderableType]:

@@ -303,3 +303,24 @@ def test_any_message_is_shown_as_it_is(message: str) -> None:
     terminal = screen()
     Console(terminal=terminal).say(message)
     assert text_of(terminal) == message + "\n"
+
+
+@given(devices=st.integers(1, 130), width=st.integers(60, 200), height=st.integers(8, 70))
+@settings(max_examples=60, deadline=None)
+def test_any_number_of_devices_fits_on_the_screen(devices: int, width: int, height: int) -> None:
+    terminal = Terminal(file=io.StringIO(), width=width, height=height, highlight=False, soft_wrap=True)
+    console = Console(terminal=terminal)
+    console.open([f"gpu {number}" for number in range(devices)], 30)
+    for number in range(0, devices, 2):
+        console.job_started(f"gpu {number}", attempt(f"gen12/ind{number + 1}"))
+        console.job_progress(f"gpu {number}", attempt(f"gen12/ind{number + 1}"), {"epoch": number % 6})
+    terminal.print(console.picture())
+    lines = text_of(terminal).splitlines()
+    assert len(lines) < height
+    assert max(map(len, lines)) <= width
+    if devices > height - 3:
+        assert lines[1].startswith(f"{-(-devices // 2)} of {devices} devices train")
+        assert sum(line.count("·") for line in lines[1:]) == devices // 2
+        assert sum(line.count(sign) for line in lines[1:] for sign in module.LEVELS) == -(-devices // 2)
+    else:
+        assert len(lines) == devices + 2
