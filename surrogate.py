@@ -44,7 +44,7 @@ class FitnessPredictor:
         alleles = [dict.fromkeys(values) for values in space.alleles]
         self._columns = {pair: n for n, pair in enumerate((g, v) for g, values in enumerate(alleles) for v in values)}
         trained = list({space.phenotype(each.chromosome): each for each in individuals}.values())
-        self._rungs = _Rungs(trained)
+        self._rungs = Rungs(trained)
         values = [self._rungs.aligned(each) for each in trained]
         worst = min((value for value in values if value is not None), default=0.0)
         found = np.array([worst if value is None else value for value in values])  # (n,)
@@ -111,7 +111,7 @@ class FitnessPredictor:
         return inputs
 
 
-class _Rungs:
+class Rungs:
     """Brings the accuracies after trainings of different lengths to one scale, that of the shortest.
 
     Networks that trained for both of two neighbouring lengths tell how mean and spread change from

@@ -24,6 +24,7 @@ ORDER = (
     "genetic_algorithm",
     "surrogate",
     "search_algorithms",
+    "gene_effects",
     "run_directory",
     "run_state",
     "audit",
@@ -41,6 +42,7 @@ ORDER = (
     "theme",
     "pages",
     "plots",
+    "effect_plots",
     "search",
     "plan",
     "best_model",
@@ -60,6 +62,7 @@ DECIDES = (
     "genetic_algorithm",
     "surrogate",
     "search_algorithms",
+    "gene_effects",
     "job_queue",
 )
 ACTS = {"torch", "time", "datetime", "random", "secrets", "os", "pathlib", "shutil", "tempfile", "subprocess"}
