@@ -1,4 +1,4 @@
-"""Which gene matters: what each value of each gene did to the accuracy of a run's networks, and which genes do together.
+"""Which gene matters: what each value of each gene did to the accuracy of a run's networks, alone and with others.
 
 A search samples what it likes: the gene that matters most is soon fixed, and then varies least among the
 results. So nothing here is weighed by how often a value was tried. Effects are those of a ridge regression
@@ -15,28 +15,23 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cholesky, qr, solve_triangular
-from scipy.stats import t as student_t
+from scipy.linalg import cholesky, solve_triangular  # type: ignore[import-untyped]
+from scipy.stats import t as student_t  # type: ignore[import-untyped]
 from threadpoolctl import threadpool_limits
 
+from gene_interactions import CONFIDENCE, SAME, SEED, Array, interactions
 from network_space import NetworkSpace
 from records import Individual
 from surrogate import Rungs
 
-Array = NDArray[np.float64]
 Interval = tuple[float, float]
 
-CONFIDENCE = 0.95
-SAME = 1e-9  # accuracies that differ by less are equal
 POOLED = 1.0  # values that a gene borrows from all genes, to say how much the values of a gene differ
 NOISE = 0.1  # share of the variance that is luck, as far as one result could tell
 SHARES = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # variance of interactions to that of noise: those tried
 LEAST_KEPT = 0.25  # share of a gene's variance that shrinkage may leave and still be made up for
 STEPS, TOLERANCE = 300, 1e-3  # of the fixed point, and the relative change at which it has been reached
-DRAWS, PERMUTATIONS, BATCH = 2000, 499, 50
-SEED = 0
-MOST_CLEAR = 10  # interactions that are looked for
-EMPTY = 1.0  # networks without any interaction that are added to each cell
+DRAWS = 2000  # of a gene's effects, for the interval of its importance
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,11 +123,9 @@ def gene_effects(space: NetworkSpace, individuals: Sequence[Individual]) -> Gene
     described = [_described(options, hot, accuracies) for options, hot in zip(values, columns, strict=True)]
     with threadpool_limits(1):
         scored = dict(zip(varied, _scored([columns[place] for place in varied], accuracies), strict=True))
-        strengths, chances = _interactions([columns[place] for place in varied], accuracies)
+        strengths, chances = interactions([columns[place] for place in varied], accuracies)
     return GeneEffects(
-        genes=tuple(
-            _gene_effect(gene.name, described[place], scored.get(place)) for place, gene in enumerate(genes)
-        ),
+        genes=tuple(_gene_effect(gene.name, described[place], scored.get(place)) for place, gene in enumerate(genes)),
         interactions=tuple(
             Interaction(
                 first=genes[varied[one]].name,
@@ -245,9 +238,7 @@ def _scored(columns: Sequence[Array], accuracies: Array) -> list[_Scores]:
     fit = _ridge(columns, (accuracies - accuracies.mean()) / spread)
     ends = np.cumsum(sizes)
     rng = np.random.default_rng(SEED)
-    return [
-        _gene_scores(fit, slice(end - size, end), spread, rng) for end, size in zip(ends, sizes, strict=True)
-    ]
+    return [_gene_scores(fit, slice(end - size, end), spread, rng) for end, size in zip(ends, sizes, strict=True)]
 
 
 def _gene_scores(fit: _Fit, gene: slice, spread: float, rng: np.random.Generator) -> _Scores:
@@ -257,28 +248,26 @@ def _gene_scores(fit: _Fit, gene: slice, spread: float, rng: np.random.Generator
     its square, as it stands in the estimates, what noise adds on average is taken away (a method of
     moments, as Henderson 1953 has it for variance components), or genes of many values would look
     more important than they are; the rest is divided by the share that shrinkage leaves of it, or
-    values tried rarely would look less so. The interval comes from estimates drawn again around
-    those found, by the same rule (a parametric bootstrap, its bias taken away).
+    values tried rarely would look less so. The interval is of the effects given the results; its lower
+    end, too, is freed of what their uncertainty adds, so that a gene that does nothing may reach zero.
     """
     effects = fit.effects[gene]
     count = len(effects)
     centre = np.eye(count) - 1 / count
     effects = centre @ effects
     covariance = centre @ fit.covariance[gene, gene] @ centre
-    sampling = centre @ fit.sampling[gene, gene] @ centre
-    noise = float(np.trace(sampling)) / count
+    noise = float(np.trace(centre @ fit.sampling[gene, gene])) / count
     kept = max(LEAST_KEPT, float(np.sum((centre @ fit.response[gene, gene]) ** 2)) / (count - 1))
-    drawn = effects + rng.standard_normal((DRAWS, count)) @ _root(sampling)
-    variances = (np.mean(drawn**2, axis=1) - 2 * noise) / kept
+    importance = math.sqrt(max(0.0, (float(np.mean(effects**2)) - noise) / kept))
+    drawn = effects + rng.standard_normal((DRAWS, count)) @ _root(covariance)
     tail = (1 - CONFIDENCE) / 2
-    low, middle, high = np.sqrt(
-        np.maximum([np.quantile(variances, tail), (np.mean(effects**2) - noise) / kept, np.quantile(variances, 1 - tail)], 0)
-    )
+    low, high = np.quantile(np.mean(drawn**2, axis=1), [tail, 1 - tail])
+    low = max(0.0, low - 2 * float(np.trace(covariance)) / count)
     return _Scores(
         effects=spread * effects,
         errors=spread * np.sqrt(np.maximum(np.diag(covariance), 0)),
-        importance=float(spread * middle),
-        interval=(float(spread * min(low, middle)), float(spread * max(high, middle))),
+        importance=spread * importance,
+        interval=(spread * min(importance, math.sqrt(low)), spread * max(importance, math.sqrt(high))),
     )
 
 
@@ -336,7 +325,7 @@ def _fixed_point(inputs: Array, targets: Array, gene: NDArray[np.int64], constan
     count, sizes = len(targets), np.bincount(gene)
     noise, variances = square / count / 2, np.full(len(sizes), square / count / len(sizes) / 2)
     for _ in range(STEPS):
-        covariance = np.linalg.inv(gram / noise + np.diag(1 / variances[gene]))
+        covariance = np.asarray(np.linalg.inv(gram / noise + np.diag(1 / variances[gene])), np.float64)
         effects = covariance @ product / noise
         squares = np.bincount(gene, effects**2 + np.diag(covariance))
         freedom = len(gene) - float(np.sum(np.diag(covariance) / variances[gene]))
@@ -347,74 +336,9 @@ def _fixed_point(inputs: Array, targets: Array, gene: NDArray[np.int64], constan
         if np.abs(np.log([noise, *variances]) - before).max() < TOLERANCE:
             break
     precision = gram / noise + np.diag(1 / variances[gene])
-    covariance = np.linalg.inv(precision)
+    covariance = np.asarray(np.linalg.inv(precision), np.float64)
     effects = covariance @ product / noise
-    response = covariance @ gram / noise
+    response: Array = covariance @ gram / noise
     penalty = (count - 1) * math.log(noise) + np.log(variances[gene]).sum() + np.linalg.slogdet(precision)[1]
     evidence = constant - (penalty + square / noise - effects @ precision @ effects) / 2
     return _Fit(effects, covariance, response, response @ covariance, float(evidence))
-
-
-def _interactions(columns: Sequence[Array], accuracies: Array) -> tuple[Array, Array]:
-    """(genes, genes) twice: the strength of each pair, and how often chance would look as clear.
-
-    One clear interaction makes others look so, of pairs that the search sampled together with it.
-    So pairs are found one after the other, the clearest first, and each is judged beside those before.
-    """
-    genes, spread = len(columns), float(accuracies.std()) if len(accuracies) else 0.0
-    strengths, chances = np.zeros((genes, genes)), np.ones((genes, genes))
-    if genes < 2 or spread < SAME:
-        return strengths, chances
-    known, still = np.hstack([np.ones((len(accuracies), 1)), *columns]), np.triu(np.ones((genes, genes), bool), 1)
-    for _ in range(MOST_CLEAR):
-        found = _tested(columns, known, accuracies / spread)
-        if found is None:
-            break
-        clearness, strength, chance = found
-        strengths[still], chances[still] = spread * strength[still], chance[still]
-        one, other = np.unravel_index(np.where(still, clearness, -np.inf).argmax(), still.shape)
-        if chances[one, other] > 1 - CONFIDENCE:
-            break
-        still[one, other] = False
-        cells = columns[one][:, :, None] * columns[other][:, None, :]
-        known = np.hstack([known, cells.reshape(len(known), -1)])
-    return strengths, chances
-
-
-def _tested(columns: Sequence[Array], known: Array, targets: Array) -> tuple[Array, Array, Array] | None:
-    """(genes, genes) each: clearness, strength and chance of the pairs beside what is known; None if nothing is left.
-
-    What is `known` (n, k) is projected out of the targets, whatever its effects are. What is left has
-    n − rank coordinates that no order tells apart if there is no interaction: they are permuted (Huh
-    & Jhun 2001). A pair is as clear as it stands above its permutations, on the cube-root scale where
-    mean squares are about normal (Wilson & Hilferty 1931), and is held against the clearest pair of
-    each permutation (Westfall & Young 1993, sec. 2.6).
-    """
-    basis, triangle, _ = qr(known, pivoting=True)
-    left = basis[:, int(np.count_nonzero(np.abs(np.diag(triangle)) > SAME)) :]  # (n, n - rank)
-    parts = left.T @ targets
-    if len(parts) < 2 or np.abs(parts).max() < SAME:
-        return None
-    rng = np.random.default_rng(SEED)
-    orders = np.array([parts, *(rng.permutation(parts) for _ in range(PERMUTATIONS))])
-    batches = [orders[start : start + BATCH] @ left.T for start in range(0, len(orders), BATCH)]
-    squares = np.concatenate([_mean_squares(columns, residuals) for residuals in batches])  # (1 + m, genes, genes)
-    roots = np.cbrt(squares)
-    clearness = (roots - roots[1:].mean(axis=0)) / np.maximum(roots[1:].std(axis=0), SAME)
-    clearness[:, *np.tril_indices(len(columns))] = -np.inf
-    clearest = np.sort(clearness[1:].max(axis=(1, 2)))
-    chances = (1 + PERMUTATIONS - np.searchsorted(clearest, clearness[0], "left")) / (1 + PERMUTATIONS)
-    return clearness[0], np.sqrt(np.maximum(squares[0] - squares[1:].mean(axis=0), 0)), chances
-
-
-def _mean_squares(columns: Sequence[Array], residuals: Array) -> Array:
-    """(m, genes, genes): mean square over the cells of each pair of what is left of accuracies, (m, n).
-
-    Cells of few networks are shrunk, those of none count as without interaction.
-    """
-    hot = np.hstack(columns)  # (n, p)
-    gene = np.repeat(np.arange(len(columns)), [each.shape[1] for each in columns])
-    mine = np.eye(len(columns))[gene] / np.bincount(gene)[gene, None]  # (p, genes), a mean over the values of each gene
-    sums = (residuals[:, None, :] * hot.T) @ hot  # (m, p, p)
-    means: Array = mine.T @ (sums / (hot.T @ hot + EMPTY)) ** 2 @ mine
-    return means

@@ -24,6 +24,7 @@ ORDER = (
     "genetic_algorithm",
     "surrogate",
     "search_algorithms",
+    "gene_interactions",
     "gene_effects",
     "run_directory",
     "run_state",
@@ -62,6 +63,7 @@ DECIDES = (
     "genetic_algorithm",
     "surrogate",
     "search_algorithms",
+    "gene_interactions",
     "gene_effects",
     "job_queue",
 )
