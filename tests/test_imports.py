@@ -27,6 +27,8 @@ ORDER = (
     "surrogate",
     "search_algorithms",
     "run_analysis",
+    "gene_interactions",
+    "gene_effects",
     "run_directory",
     "run_state",
     "audit",
@@ -47,6 +49,7 @@ ORDER = (
     "plots",
     "evaluation_plots",
     "evaluation_page",
+    "effect_plots",
     "search",
     "plan",
     "best_model",
@@ -73,6 +76,8 @@ DECIDES = (
     "surrogate",
     "search_algorithms",
     "run_analysis",
+    "gene_interactions",
+    "gene_effects",
     "job_queue",
 )
 ACTS = {"torch", "time", "datetime", "random", "secrets", "os", "pathlib", "shutil", "tempfile", "subprocess"}
