@@ -94,7 +94,7 @@ class Console:
             return
         self._best = max(self._best or 0.0, *values)
         self.say(
-            f"generation {generation.number}{self._of} done in {duration(seconds)}: "
+            f"generation {generation.number}{self._of} in {duration(seconds)}: "
             f"best {best.fitness.value:.4f} ({best.name}), mean {sum(values) / len(values):.4f}, "
             f"devices {busy:.0%} busy"
         )

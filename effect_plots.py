@@ -12,8 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from chromosome import value_in_words
 from gene_effects import GeneEffect, GeneEffects, Interaction, Interval, ValueEffect
-from theme import BLUE, GREY, SEQUENTIAL, label, new_figure, theme
+from theme import BLUE, GREY, SEQUENTIAL, empty_figure, label, new_figure, theme
 
 POINTS = 100  # accuracy points, of which there are a hundred to an accuracy of 1
 WIDTH = 5.6  # inches
@@ -43,7 +44,7 @@ def draw_gene_values(effects: GeneEffects) -> Figure:
     genes = (*effects.ranked, *effects.never_varied)
     with theme(LOOK):
         if not effects.networks:
-            return _empty("no training has succeeded yet")
+            return empty_figure("no training has succeeded yet")
         columns = _columns([(gene, [value for value in gene.values if gene.varied or value.count]) for gene in genes])
         figure, every_axes = _rows(columns)
         limits = _limits([value.mean for gene in genes for value in gene.values if value.mean is not None])
@@ -68,7 +69,7 @@ def draw_main_effects(effects: GeneEffects) -> Figure:
     """
     with theme(LOOK):
         if not effects.ranked:
-            return _empty("no gene varied among trained networks")
+            return empty_figure("no gene varied among trained networks")
         columns = _columns([(gene, gene.values) for gene in effects.ranked])
         figure, every_axes = _rows(columns)
         found = [value.effect for gene in effects.ranked for value in gene.values if value.effect is not None]
@@ -98,7 +99,7 @@ def draw_interactions(effects: GeneEffects) -> Figure:
     names = [gene.name for gene in effects.genes if gene.varied]
     with theme({**LOOK, "axes.grid": False}):
         if len(names) < 2:
-            return _empty("fewer than two genes varied")
+            return empty_figure("fewer than two genes varied")
         strengths = np.full((len(names), len(names)), np.nan)  # accuracy points
         clear = sorted((pair for pair in effects.interactions if pair.clear), key=lambda pair: -pair.strength)
         for pair in effects.interactions:
@@ -123,9 +124,7 @@ def draw_interactions(effects: GeneEffects) -> Figure:
 
 def words(value: object) -> str:
     """A value, or the name of a gene, as a figure shows it."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return label(f"{value:g}" if isinstance(value, float) else str(value).replace("_", " "), LETTERS)
+    return label(value_in_words(value).replace("_", " "), LETTERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,11 +220,3 @@ def _contrast(share: float) -> str:
     """The colour to write in, on a cell of so much of the colour map."""
     red, green, blue, _ = colormaps[SEQUENTIAL](share)
     return ON_LIGHT if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else ON_DARK
-
-
-def _empty(text: str) -> Figure:
-    figure = new_figure(WIDTH, 1.2)
-    axes = figure.subplots()
-    axes.set_axis_off()
-    axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes)
-    return figure

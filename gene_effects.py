@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cholesky, solve_triangular  # type: ignore[import-untyped]
-from scipy.stats import t as student_t  # type: ignore[import-untyped]
+from scipy.linalg import cholesky, solve_triangular
+from scipy.stats import t as student_t
 from threadpoolctl import threadpool_limits
 
 from gene_interactions import CONFIDENCE, SAME, SEED, Array, interactions

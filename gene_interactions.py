@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import qr  # type: ignore[import-untyped]
+from scipy.linalg import qr
 
 Array = NDArray[np.float64]
 

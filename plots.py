@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import string
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from network_drawing import draw_network
 from records import Ablation, DataConfig, Generation, Individual, InputError, TrainingResult
 from run_analysis import (
     Descent,
+    Difference,
     Diversity,
     Level,
     Outcome,
@@ -47,6 +49,7 @@ from theme import (
     ORANGE,
     SEQUENTIAL,
     SKY,
+    empty_figure,
     figure_bytes,
     label,
     new_figure,
@@ -72,7 +75,7 @@ def draw_progress(generations: Sequence[Generation]) -> Figure:
     common, longest = common_epochs(individuals), longest_epochs(individuals)
     with theme():
         if longest == 0:
-            return _nothing("no training has succeeded yet")
+            return empty_figure("no training has succeeded yet")
         figure = new_figure(5.6, 3.5 if common == longest else 5.6)
         axes = figure.subplots(1 if common == longest else 2, 1, sharex=True, squeeze=False)[:, 0]
         _dots(axes[0], individuals, longest, label=f"after {epochs_in_words(longest)}")
@@ -95,15 +98,6 @@ def draw_progress(generations: Sequence[Generation]) -> Figure:
 def longest_epochs(individuals: Sequence[Individual]) -> int:
     """The epochs of the longest training that has succeeded; 0 for none."""
     return max((each.fitness.epochs for each in individuals if each.fitness), default=0)
-
-
-def _nothing(words: str) -> Figure:
-    """A figure that says why there is nothing to see."""
-    figure = new_figure(5.6, 1.2)
-    axes = figure.subplots()
-    axes.axis("off")
-    axes.text(0.5, 0.5, words, ha="center", va="center", transform=axes.transAxes)
-    return figure
 
 
 def _dots(axes: Axes, individuals: Sequence[Individual], epochs: int, label: str = "") -> None:
@@ -132,7 +126,7 @@ def draw_spending(spent: Sequence[Spent]) -> Figure:
     longest = longest_epochs(individuals)
     with theme():
         if longest == 0:
-            return _nothing("no training has succeeded yet")
+            return empty_figure("no training has succeeded yet")
         figure = new_figure(5.6, 4.6)
         hours = [each.device_hours for each in spent]
         scale, unit = (60, "minutes") if hours[-1] < 1 else (1, "hours")
@@ -170,7 +164,7 @@ def draw_learning_curves(generations: Sequence[Generation], results: Mapping[str
     longest = max((len(curve) for found in curves.values() for _, curve in found), default=0)
     with theme({"axes.grid": False}):
         if longest == 0:
-            return _nothing("no training has succeeded yet")
+            return empty_figure("no training has succeeded yet")
         figure = new_figure(min(16.0, max(5.6, 0.75 * len(curves))), 3.2)
         axes = figure.subplots()
         for number, found in curves.items():
@@ -253,7 +247,7 @@ def draw_lineage(steps: Sequence[Descent], line: Sequence[Descent], values: Mapp
     trunk = {(step.parent.name, step.child.name) for step in line}
     with theme():
         if not steps:
-            return _nothing("the best network is of the first generation: it has no ancestors")
+            return empty_figure("the best network is of the first generation: it has no ancestors")
         figure = new_figure(8.4, 3.8)
         axes = figure.subplots()
         drawn = [step for step in steps if step.parent.name in values and step.child.name in values]
@@ -283,7 +277,7 @@ def draw_forecasts(found: Sequence[Outcome]) -> Figure:
     """What the predictor expected against what came out."""
     with theme():
         if not found:
-            return _nothing("no network was chosen by a forecast")
+            return empty_figure("no network was chosen by a forecast")
         figure = new_figure(4.6, 4.2)
         axes = figure.subplots()
         for in_full, style, words in ((False, RING, "trained shorter"), (True, DOT, "trained in full")):
@@ -309,27 +303,41 @@ def draw_ablation(ablation: Ablation) -> Figure:
     found = by_effect(ablation)
     with theme():
         if not found:
-            return _nothing("no neighbour of the best was trained")
+            return empty_figure("no neighbour of the best was trained")
         figure = new_figure(5.6, 1.0 + 0.26 * len(found))
         axes = figure.subplots()
         names = [f"{label(each.gene.replace('_', ' '))} {each.best_value} → {each.value}" for each, _ in found]
+        reaches = [abs(apart.mean) + (apart.half or 0.0) for _, apart in found]
+        limit = min(max(reaches), 3 * float(np.median(reaches))) or 0.01  # a bit that breaks all hides no other
         for row, (_, apart) in enumerate(found):
-            half = apart.half or 0.0
-            is_clear = apart.half is not None and abs(apart.mean) > half
-            style: Any = {"color": ORANGE if is_clear else BLUE, "fillstyle": "full" if is_clear else "none"}
-            axes.errorbar(100 * apart.mean, row, xerr=100 * half, marker="o", markersize=5, capsize=2, **style)
+            _draw_difference(axes, row, apart, limit)
         axes.axvline(0, color=INK, linewidth=1)
+        axes.set_xlim(-110 * limit, 110 * limit)
         axes.set_yticks(range(len(found)), names, fontsize=9)
         axes.set_ylim(len(found) - 0.5, -0.5)
         axes.set_xlabel("change of validation accuracy (percentage points)")
     return figure
 
 
+def _draw_difference(axes: Axes, row: int, apart: Difference, limit: float) -> None:
+    """One difference in percentage points; at the edge and with its number, where it lies beyond the limit."""
+    half = apart.half or 0.0
+    is_clear = apart.half is not None and abs(apart.mean) > half
+    style: Any = {"color": ORANGE if is_clear else BLUE, "fillstyle": "full" if is_clear else "none"}
+    if abs(apart.mean) <= limit:
+        axes.errorbar(100 * apart.mean, row, xerr=100 * half, marker="o", markersize=5, capsize=2, **style)
+        return
+    edge, inward = 100 * math.copysign(limit, apart.mean), math.copysign(8, -apart.mean)
+    axes.plot(edge, row, marker="<" if apart.mean < 0 else ">", **style)
+    place: Any = {"textcoords": "offset points", "xytext": (inward, 0), "ha": "left" if inward > 0 else "right"}
+    axes.annotate(f"{100 * apart.mean:+.1f}", (edge, row), va="center", fontsize=9, **place)
+
+
 def draw_timeline(found: Timeline) -> Figure:
     """One lane for each device, each training a bar; pauses of the run are cut out."""
     with theme({"axes.grid": False}):
         if not found.bars:
-            return _nothing("no training of this run has a clock")
+            return empty_figure("no training of this run has a clock")
         lanes = {device: lane for lane, device in enumerate(found.devices)}
         figure = new_figure(10, min(14.0, 0.9 + 0.32 * max(2, len(lanes))))
         axes = figure.subplots()

@@ -11,7 +11,9 @@ from matplotlib.figure import Figure
 
 from chromosome import decode, value_in_words
 from console import duration
+from effect_plots import draw_gene_values, draw_interactions, draw_main_effects
 from findings import Findings
+from gene_effects import GeneEffects, gene_effects
 from network_drawing import network_svg
 from objectives import pareto_front, points, quantity
 from pages import figure_markup
@@ -100,7 +102,7 @@ def sections(findings: Findings) -> list[Section]:
     """The sections for which there is something to see."""
     if not findings.individuals:
         return []
-    makers = (finalists, progress, architectures, ablation, search, descent, devices, front)
+    makers = (finalists, progress, architectures, components, ablation, search, descent, devices, front)
     return [section for maker in makers if (section := maker(findings)) is not None]
 
 
@@ -242,6 +244,57 @@ def changed_genes(changes: Sequence[tuple[str, object, object]]) -> str:
     return ", ".join(words) or "no gene changed"
 
 
+def components(findings: Findings) -> Section:
+    effects = gene_effects(findings.space, findings.individuals)
+    lengths = {each.fitness.epochs for each in findings.individuals if each.fitness}
+    estimated = " How bad networks that were stopped early would have been is estimated." if len(lengths) > 1 else ""
+    return Section(
+        "components",
+        "Which component matters",
+        components_lead(effects),
+        figures=(
+            Picture(
+                draw_main_effects(effects),
+                "effects",
+                "main effects of genes",
+                "What each value brings against the mean of all values of its gene, all other genes held equal "
+                f"(ridge regression on all results, 95% intervals).{estimated}",
+            ),
+            Picture(
+                draw_gene_values(effects),
+                "values",
+                "mean accuracy by gene value",
+                "The plain means of what was trained, with their counts: a search trains good neighbours of good "
+                "networks, so these mix a value's worth with the company it kept.",
+            ),
+            Picture(
+                draw_interactions(effects),
+                "interactions",
+                "pairwise interactions of genes",
+                "How much pairs of genes bring beyond the sum of both; marked pairs are clearer than chance.",
+            ),
+        ),
+    )
+
+
+def components_lead(effects: GeneEffects) -> str:
+    """Which gene matters most, how much, and between which of its values."""
+    if not effects.ranked:
+        return "No gene varied among the networks that trained, so nothing can be said of any."
+    top = effects.ranked[0]
+    tried = sorted((each for each in top.values if each.effect is not None), key=lambda each: each.effect or 0.0)
+    worst, best = value_in_words(tried[0].value), value_in_words(tried[-1].value)
+    low, high = top.importance_interval or (0.0, 0.0)
+    lead = (
+        f"Of the genes, {top.name.replace('_', ' ')} matters most, by {100 * (top.importance or 0.0):.1f} points (95%: "
+        f"{100 * low:.1f} to {100 * high:.1f}): best is {best}, worst of those tried {worst}, all else equal; from "
+        f"{effects.networks} networks."
+    )
+    if effects.never_varied:
+        lead += f" Never varied, so unknown: {', '.join(gene.name.replace('_', ' ') for gene in effects.never_varied)}."
+    return lead
+
+
 def ablation(findings: Findings) -> Section:
     found = findings.ablation
     if found is None:
@@ -258,7 +311,7 @@ def ablation(findings: Findings) -> Section:
     better = sum(mean > 0 for mean in clear)
     lead = (
         f"{len(pairs)} networks differ from the best in one bit; with {len(found.accuracies)} fresh seeds each, "
-        f"{len(clear) - better} are clearly worse, {better} clearly better: full dots, whose intervals keep clear of 0."
+        f"{len(clear) - better} clearly worse and {better} clearly better: full dots, whose intervals keep clear of 0."
     )
     same = [each for each in found.neighbours if each.is_same_network]
     caption = f"{len(same)} bits of the best change nothing there." if same else ""

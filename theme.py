@@ -72,6 +72,15 @@ def new_figure(width: float = 5.6, height: float = 3.5) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+def empty_figure(words: str) -> Figure:
+    """A figure that says why there is nothing to see; to be called within `theme`."""
+    figure = new_figure(5.6, 1.2)
+    axes = figure.subplots()
+    axes.axis("off")
+    axes.text(0.5, 0.5, words, ha="center", va="center", transform=axes.transAxes)
+    return figure
+
+
 def label(text: str, most: int = 24) -> str:
     """Text from data as a figure may show it: shortened, in one line, and no dollar sign begins a formula."""
     text = "".join(character if character.isprintable() else " " for character in text)

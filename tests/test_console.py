@@ -84,7 +84,7 @@ def test_each_event_is_one_plain_line_where_there_is_no_terminal() -> None:
         "gen3/ind2: crashed (signal SIGKILL); try 2 follows",
         "gen3/ind2: validation accuracy 0.7500, 1:15 min, 12,346 images/s (2/3)",
         "gen3/ind3: failed, timed_out after 3 tries (no result after 9 s)",
-        "generation 3/20 done in 3:05 min: best 0.7500 (gen3/ind2), mean 0.5000, devices 94% busy",
+        "generation 3/20 in 3:05 min: best 0.7500 (gen3/ind2), mean 0.5000, devices 94% busy",
     ]
 
 
