@@ -40,6 +40,7 @@ from run_analysis import by_effect
 from run_directory import RunDirectory
 from run_state import load_state, refuse_changes, save_state
 from search_algorithms import new_search
+from tensorboard_log import TensorBoardLog, require_tensorboard
 from worker_manager import Slot, StopRequested, StopSignals, WorkerManager
 
 # Whatever imports torch is imported after the folder is locked, so that a refusal is instant.
@@ -97,6 +98,11 @@ def build_parser() -> Parser:
     parser.add_argument(
         "--plan", action="store_true", help="say what the run would train and what it would cost, and end"
     )
+    parser.add_argument(
+        "--tensorboard",
+        action="store_true",
+        help="also write results/tensorboard/, for: tensorboard --logdir results/tensorboard",
+    )
     parser.add_argument("--quiet", action="store_true", help="print the closing lines and warnings only")
     return parser
 
@@ -118,6 +124,8 @@ def check_options(options: argparse.Namespace) -> None:
         raise InputError("--resume and --overwrite exclude each other; leave one out")
     if options.plan and options.resume:
         raise InputError("--plan is for a run that has not begun; leave --resume out")
+    if options.tensorboard:
+        require_tensorboard()
     if options.rewind and not options.resume:
         raise InputError("--rewind needs the state to go back to; name it with --resume")
 
@@ -262,6 +270,8 @@ def resume_command(options: argparse.Namespace, run: RunDirectory) -> str:
         "cpu_workers": options.cpu_workers,
         **given(options, Limits),
     }
+    if options.tensorboard:
+        command.append("--tensorboard")
     if options.workers_per_gpu != 1:
         flags["workers_per_gpu"] = options.workers_per_gpu or "auto"
     for name, value in flags.items():
@@ -313,7 +323,8 @@ def evolve(options: argparse.Namespace, run: RunDirectory, state: RunState | Non
             measure_latency, device=first, precision=state.training.precision, threads=state.training.threads
         )
         try:
-            search = Search(run, state, workers, console, stop, limits, reused, latency)
+            log = TensorBoardLog(run, encoding_of(state.facts, state.gene_table).table) if options.tensorboard else None
+            search = Search(run, state, workers, console, stop, limits, reused, latency, log)
             search.evolve()
             info = hand_over(search, data, first)
             ablation = ablate(search, info)

@@ -141,6 +141,7 @@ class RunDirectory:
         self.jobs = self.results / "jobs"
         self.history = self.results / "history.csv"
         self.figures = self.results / "figures"
+        self.tensorboard = self.results / "tensorboard"
         self.report = self.results / "report.html"
         self.pruned = self.results / "pruned.json"
         self.ablation = self.results / "ablation.json"
@@ -181,6 +182,7 @@ class RunDirectory:
         for folder in [
             self.jobs,
             self.figures,
+            self.tensorboard,
             *self.results.glob("gen*"),
             self.results / "final",
             self.best_model.parent,

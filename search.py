@@ -28,6 +28,7 @@ from run_state import (
     take_over,
 )
 from search_algorithms import new_search
+from tensorboard_log import TensorBoardLog
 from worker_manager import StopSignals, WorkerManager
 
 HISTORY_COLUMNS = (
@@ -60,7 +61,8 @@ class Search:
 
     It observes the workers: results are sealed as they arrive. `reused` are the folders of earlier
     runs whose results are taken over; `latency` measures the seconds that a network (the text of
-    its architecture) takes to classify one image, where an objective or a limit asks for it.
+    its architecture) takes to classify one image, where an objective or a limit asks for it; `log`
+    shows the run in TensorBoard.
     """
 
     def __init__(
@@ -73,9 +75,10 @@ class Search:
         limits: Limits,
         reused: Sequence[RunDirectory] = (),
         latency: Callable[[str], float] | None = None,
+        log: TensorBoardLog | None = None,
     ) -> None:
         self.run, self.state, self.workers, self.console, self.stop = run, state, workers, console, stop
-        self.limits, self.reused, self.latency = limits, reused, latency
+        self.limits, self.reused, self.latency, self.log = limits, reused, latency, log
         self.space = NetworkSpace.of(state)
         self.encoding = self.space.encoding
         self.engine = new_search(state.search, self.space, state.generations)
@@ -238,13 +241,16 @@ class Search:
 
     def train(self, individuals: Sequence[Individual], epochs: int) -> list[Individual]:
         """Individuals after a training for so many epochs, each network new to this rung."""
-        is_last = epochs == self.rungs[-1]
-        names = {each.name: each.name if is_last else f"{each.name}/epochs_{epochs}" for each in individuals}
+        names = {each.name: self.name_of_training(each, epochs) for each in individuals}
         jobs = {names[each.name]: self.job(each, epochs) for each in individuals}
         networks = [self.space.network(each.chromosome) for each in individuals]
         self.foresight.look_ahead(self.state, networks, epochs, self.epochs_spent())
         results = self.run_jobs(jobs, f"generation {self.state.generation + 1}")
         return [self.trained_once_more(each, results[names[each.name]]) for each in individuals]
+
+    def name_of_training(self, individual: Individual, epochs: int) -> str:
+        """The name under which a training for so many epochs keeps its weights."""
+        return individual.name if epochs == self.rungs[-1] else f"{individual.name}/epochs_{epochs}"
 
     def run_jobs(self, jobs: Mapping[str, TrainingJob], what: str, again: bool = False) -> dict[str, TrainingResult]:
         """The results of jobs, by the names under which they keep their weights; those not known yet are trained.
@@ -376,6 +382,8 @@ class Search:
         self.end(attempt.job, result)
         self.trainings += 1
         self.busy_seconds += result.cost.seconds
+        if self.log is not None:
+            self.log.training(attempt.name, result)
         self.console.job_ended(slot, attempt, result)
         work = self.foresight.remaining(set(self.results))
         self.console.foresee(None if work is None else work / len(self.workers.slots))
@@ -398,6 +406,8 @@ class Search:
             save_info(self.run, self.info(individual))
         self.run.write_history(HISTORY_COLUMNS, self.history())
         self.draw_figures()
+        if self.log is not None:
+            self.write_log(self.log)
 
     def draw_figures(self) -> None:
         # Imported late: matplotlib takes longer to import than a worker takes to start.
@@ -405,6 +415,17 @@ class Search:
 
         if self.engine.generations:
             draw_run(self.run, self.engine.generations)
+
+    def write_log(self, log: TensorBoardLog) -> None:
+        """Everything so far of which TensorBoard has no file yet; of individuals with the same network the first."""
+        seen: set[str] = set()
+        for each in self.individuals():
+            if each.jobs[-1] not in seen:
+                for epochs, key in zip(self.rungs, each.jobs, strict=False):
+                    log.training(self.name_of_training(each, epochs), self.results[key])
+                log.individual(each, self.results[each.jobs[-1]])
+            seen.add(each.jobs[-1])
+        log.progress(self.state)
 
     def info(self, individual: Individual) -> ModelInfo:
         result = self.results[individual.jobs[-1]]

@@ -50,6 +50,7 @@ ORDER = (
     "evaluation_plots",
     "evaluation_page",
     "effect_plots",
+    "tensorboard_log",
     "search",
     "plan",
     "best_model",
