@@ -17,20 +17,6 @@ from gene_effects import GeneEffects, gene_effects
 from network_drawing import network_svg
 from objectives import pareto_front, points, quantity
 from pages import figure_markup
-from plots import (
-    draw_ablation,
-    draw_alleles,
-    draw_diversity,
-    draw_forecasts,
-    draw_front,
-    draw_learning_curves,
-    draw_lineage,
-    draw_progress,
-    draw_spending,
-    draw_timeline,
-    epochs_in_words,
-    letters,
-)
 from records import Individual
 from run_analysis import (
     Descent,
@@ -49,6 +35,20 @@ from run_analysis import (
     savings,
     spending,
     timeline,
+)
+from run_plots import (
+    draw_ablation,
+    draw_alleles,
+    draw_diversity,
+    draw_forecasts,
+    draw_front,
+    draw_learning_curves,
+    draw_lineage,
+    draw_progress,
+    draw_spending,
+    draw_timeline,
+    epochs_in_words,
+    letters,
 )
 
 DECIDED = 0.3  # bits of entropy under which a locus counts as decided: 19 of 20 agree

@@ -46,6 +46,7 @@ ORDER = (
     "theme",
     "network_drawing",
     "pages",
+    "run_plots",
     "plots",
     "evaluation_plots",
     "evaluation_page",

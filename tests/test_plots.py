@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 import plots
 from chromosome import STANDARD
 from gene_tables import gene_table_text
-from plots import draw_progress
 from records import (
     DataConfig,
     DataFacts,
@@ -30,6 +29,7 @@ from records import (
     content_hash,
 )
 from run_directory import RunDirectory
+from run_plots import draw_progress
 from run_state import save_state
 from tests.pictures import check_files
 from theme import save_figure
