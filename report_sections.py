@@ -115,54 +115,42 @@ def finalists(findings: Findings) -> Section | None:
     info = findings.info
     if info is None or not info.finalists:
         return None
-    by_name = {each.name: each for each in findings.individuals}
-    columns = ("network", "in the search", "mean with fresh seeds", "each")
-    rows, searched = [], []
+    searched = {each.name: each.fitness.value for each in findings.individuals if each.fitness}
+    rows = []
     for each in info.finalists:
-        fitness, error = by_name[each.individual].fitness, each.standard_error
-        value = None if fitness is None else fitness.value
-        searched.append((value or 0.0, each))
-        rows.append(
-            (
-                each.individual,
-                "–" if value is None else f"{value:.4f}",
-                f"{each.mean:.4f}" + ("" if error is None else f" ± {error:.4f}"),
-                ", ".join(f"{accuracy:.4f}" for accuracy in each.accuracies),
-            )
-        )
-    value, lucky = max(searched, key=lambda pair: pair[0])
-    lead = f"The best {len(rows)} trained again with fresh seeds, and the best mean was handed over"
-    lead += (
-        f": {lucky.individual}, ahead in the search with {value:.4f}, came to {lucky.mean:.4f} on average."
-        if lucky is not info.finalists[0] and lucky.mean < value
-        else "."
-    )
-    return Section(
-        "finalists",
-        "Was the winner lucky?",
-        lead,
-        tables=(Table(columns, tuple(rows), "Validation accuracies."),),
-    )
+        value, error = searched.get(each.individual), each.standard_error
+        mean = f"{each.mean:.4f}" + ("" if error is None else f" ± {error:.4f}")
+        accuracies = ", ".join(f"{accuracy:.4f}" for accuracy in each.accuracies)
+        rows.append((each.individual, "–" if value is None else f"{value:.4f}", mean, accuracies))
+    lead = f"The best {len(rows)} trained again with fresh seeds, and the one with the best mean was handed over"
+    ahead = max(info.finalists, key=lambda each: searched.get(each.individual, 0.0))
+    value = searched.get(ahead.individual, 0.0)
+    if ahead is not info.finalists[0] and ahead.mean < value:
+        lead += f": {ahead.individual}, ahead in the search with {value:.4f}, came to {ahead.mean:.4f} on average"
+    columns = ("network", "in the search", "mean with fresh seeds", "each")
+    table = Table(columns, tuple(rows), "Validation accuracies.")
+    return Section("finalists", "Was the winner lucky?", f"{lead}.", tables=(table,))
+
+
+def progress_lead(findings: Findings) -> str:
+    """From where to where the best rose, and for how long it has not."""
+    best: dict[int, float] = {}  # by generation
+    for each, value in zip(findings.individuals, best_so_far(findings.individuals), strict=True):
+        if value is not None:
+            best[each.generation] = value
+    if not best:
+        return "No training has succeeded yet, so there is nothing to compare."
+    (first, start), (last, end) = next(iter(best.items())), list(best.items())[-1]
+    reached = next(number for number, value in best.items() if value == end)
+    lead = f"The best, {end:.4f}, was there from generation {reached} on"
+    if end > start:
+        lead = f"The best rose from {start:.4f} in generation {first} to {end:.4f} in generation {reached}"
+    still = last - reached
+    return lead + (f"; the {still} generations after it found nothing better." if still > 1 else ".")
 
 
 def progress(findings: Findings) -> Section:
     generations = findings.state.generations
-    best = [value for value in best_so_far(findings.individuals) if value is not None]
-    if not best:
-        lead = "No training has succeeded yet, so there is nothing to compare."
-    else:
-        by_generation = dict(
-            zip([each.generation for each in findings.individuals], best_so_far(findings.individuals), strict=True)
-        )
-        reached = next(number for number, value in by_generation.items() if value == best[-1])
-        first = next(value for value in by_generation.values() if value is not None)
-        still = len(generations) - reached
-        lead = (
-            f"The best rose from {first:.4f} in the first generation to {best[-1]:.4f} in generation {reached}"
-            if best[-1] > first
-            else f"The best, {best[-1]:.4f}, was there from generation {reached} on"
-        )
-        lead += f"; the {still} generations after it found nothing better." if still > 1 else "."
     spent, common = spending(findings.state), common_epochs(findings.individuals)
     fewer = f" With early stopping all can be compared after {epochs_in_words(common)} only." if common else ""
     longest = max((each.fitness.epochs for each in findings.individuals if each.fitness), default=0)
@@ -193,7 +181,7 @@ def progress(findings: Findings) -> Section:
                 "end ask for more epochs.",
             )
         )
-    return Section("progress", "Progress", lead, figures=tuple(figures))
+    return Section("progress", "Progress", progress_lead(findings), figures=tuple(figures))
 
 
 def architectures(findings: Findings) -> Section | None:
