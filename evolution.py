@@ -393,6 +393,7 @@ def closing_lines(search: Search, info: ModelInfo, ablation: Ablation | None) ->
         f"trainings            {trainings_in_words(search)}",
         f"report               {run.report}",
         f"files                {files}",
+        *([f"tensorboard          tensorboard --logdir {run.tensorboard}"] if search.log else []),
         f"next                 {command_text('evaluate.py', *evaluate)}",
     ]
 

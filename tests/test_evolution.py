@@ -62,7 +62,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 @pytest.mark.slow
 def test_a_run_ends_with_a_tested_model_and_a_command_that_works(finished: tuple[Path, str]) -> None:
     folder, text = finished
-    assert "generation 3/3 done" in text
+    assert "generation 3/3 in" in text
     command = next(line for line in text.splitlines() if line.startswith("next")).split()[1:]
     assert command[1] == str(ROOT / "evaluate.py")
     evaluated = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=True)
@@ -135,7 +135,7 @@ def test_more_generations_continue_a_run_and_rewind_goes_back(finished: tuple[Pa
     assert "0 in this session" in text  # every job of the dropped generations was found again
     assert outcome(tmp_path) == outcome(folder)
     text = finish(start("--resume", str(tmp_path), "--generations", "4", "--final_epochs", "2", "--cpu_workers", "2"))
-    assert "generation 4/4 done" in text
+    assert "generation 4/4 in" in text
     assert "then 2 epochs on all but the test images" in text
 
 
@@ -387,7 +387,7 @@ def test_a_run_with_a_table_of_ones_own_goes_on_without_its_file(tmp_path: Path)
     assert f"the gene table {table} has changed since this run began" in changed
     table.unlink()
     text = finish(start("--resume", str(folder), "--generations", "3", "--cpu_workers", "2"))
-    assert "generation 3/3 done" in text
+    assert "generation 3/3 in" in text
     state = read_state(folder / "checkpoints/generation_3/ga_state.json")
     jobs = {individual.chromosome[:4]: individual.jobs for each in state.generations for individual in each.individuals}
     # One training for each phenotype: the same network with another optimizer or augmentation is another.
