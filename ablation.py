@@ -25,9 +25,9 @@ def ablate(search: Search, info: ModelInfo) -> Ablation | None:
     flipped = {locus: flip(best.chromosome, locus) for locus in search.space.coding_loci}
     networks = {search.space.phenotype(text): text for text in (best.chromosome, *flipped.values())}
     jobs = {network: fresh_trainings(search, best, text) for network, text in networks.items()}
-    seeds = search.state.search.final_seeds
-    search.console.say(f"{len(jobs) - 1} networks that differ from the best in one bit train with {seeds} seeds each")
     named = {f"{FINAL}/{job.key[:16]}": job for trainings in jobs.values() for job in trainings}
+    search.console.say(f"ablation: the best and {len(jobs) - 1} networks one bit away, {len(named)} trainings")
+    search.foresight.expect_after([], 0, 0)
     results = {result.key: result for result in search.run_jobs(named, "the ablation").values()}
     accuracies = {network: reached(results[job.key] for job in trainings) for network, trainings in jobs.items()}
     own = search.space.phenotype(best.chromosome)

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from chromosome import architecture_of
+from foresight import trainings_after
 from image_data import ImageData, image_tensor
 from model_generator import load_model
 from records import Finalist, Individual, InputError, ModelInfo, RunFault, TestScore, TrainingJob
@@ -65,6 +66,9 @@ def choose(search: Search) -> tuple[Individual, tuple[Finalist, ...], TrainingJo
         for each in candidates
     ]
     names = {job.key: f"{FINAL}/{job.key[:16]}" for jobs in trainings for job in jobs}
+    networks = [search.space.network(each.chromosome) for each in candidates]
+    following = trainings_after(search.state) - settings.final_trainings
+    search.foresight.expect_after(networks, following, search.rungs[-1])
     results = search.run_jobs({names[job.key]: job for jobs in trainings for job in jobs}, "the finalists")
     ranked = []
     for each, jobs in zip(candidates, trainings, strict=True):

@@ -422,9 +422,9 @@ def front_lines(search: Search) -> list[str]:
 
 
 def ablation_lines(ablation: Ablation) -> list[str]:
-    """The bits of the best that matter most, as far as their trainings tell."""
+    """Three bits of the best: those whose intervals leave out zero first, and the largest losses first."""
     lines: list[str] = []
-    for neighbour, apart in by_effect(ablation)[:3]:
+    for neighbour, apart in sorted(by_effect(ablation), key=lambda pair: not pair[1].is_clear)[:3]:
         half = "" if apart.half is None else f" ± {100 * apart.half:.2f}"
         title = "ablation" if not lines else ""
         what = f"{neighbour.gene.replace('_', ' ')} {neighbour.best_value} → {neighbour.value}"

@@ -73,6 +73,10 @@ class Foresight:
         self.later += sum(size * mean[length] for size, length in sizes if length > epochs)
         self.later += trainings_after(state) * mean[full]
 
+    def expect_after(self, networks: Sequence[str], trainings: int, epochs: int) -> None:
+        """Expects so many trainings, of networks like these, to follow the queue that comes next, and no more."""
+        self.later = trainings * self.mean_seconds(networks, epochs)
+
     def remaining(self, ended: set[str]) -> float | None:
         """Seconds of work that are left, on one device; None before the first measurement.
 

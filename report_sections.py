@@ -295,7 +295,7 @@ def ablation(findings: Findings) -> Section:
             more=more,
         )
     pairs = by_effect(found)
-    clear = [apart.mean for _, apart in pairs if apart.half is not None and abs(apart.mean) > apart.half]
+    clear = [apart.mean for _, apart in pairs if apart.is_clear]
     better = sum(mean > 0 for mean in clear)
     lead = (
         f"{len(pairs)} networks differ from the best in one bit; with {len(found.accuracies)} fresh seeds each, "

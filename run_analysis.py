@@ -263,6 +263,11 @@ class Difference:
     mean: float
     half: float | None
 
+    @property
+    def is_clear(self) -> bool:
+        """Whether the interval leaves out zero."""
+        return self.half is not None and abs(self.mean) > self.half
+
 
 def difference(values: Sequence[float], reference: Sequence[float]) -> Difference | None:
     """The mean of values less that of a reference, of unequal variances (Welch 1947); None without values."""

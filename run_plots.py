@@ -309,8 +309,7 @@ def draw_ablation(ablation: Ablation) -> Figure:
 def _draw_difference(axes: Axes, row: int, apart: Difference, limit: float) -> None:
     """One difference in percentage points; at the edge and with its number, where it lies beyond the limit."""
     half = apart.half or 0.0
-    is_clear = apart.half is not None and abs(apart.mean) > half
-    style: Any = {"color": ORANGE if is_clear else BLUE, "fillstyle": "full" if is_clear else "none"}
+    style: Any = {"color": ORANGE, "fillstyle": "full"} if apart.is_clear else {"color": BLUE, "fillstyle": "none"}
     if abs(apart.mean) <= limit:
         axes.errorbar(100 * apart.mean, row, xerr=100 * half, marker="o", markersize=5, capsize=2, **style)
         return

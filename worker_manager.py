@@ -334,12 +334,15 @@ class StopSignals:
             signal.setitimer(signal.ITIMER_REAL, 3600 * self._max_hours)
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in self._before.items():
             signal.signal(number, handler)
         os.close(self.descriptor)
         os.close(self._writer)
+        if self._count and isinstance(error, ImportError | SystemError):
+            # What a library that was being imported has made of the stop that met it there.
+            raise StopRequested(self._reason) from error
 
     def _handle(self, number: int, frame: object) -> None:
         self._count += 1

@@ -65,3 +65,12 @@ def test_a_budget_says_how_many_generations_follow() -> None:
     foresight = Foresight(state)
     foresight.look_ahead(state, NETWORKS, epochs=1, spent=3)  # 9 are left: this generation's 3, then 2 more
     assert foresight.later == pytest.approx(2 * 3 * foresight.mean_seconds(NETWORKS, 1))
+
+
+def test_after_the_search_nothing_else_is_foreseen_than_what_is_said_to_follow() -> None:
+    foresight = Foresight(STATE)
+    foresight.look_ahead(STATE, NETWORKS, epochs=1, spent=0)
+    foresight.expect_after(NETWORKS, 4, 1)
+    assert foresight.later == pytest.approx(4 * foresight.mean_seconds(NETWORKS, 1))
+    foresight.expect_after([], 0, 0)
+    assert foresight.later == 0

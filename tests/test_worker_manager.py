@@ -254,3 +254,20 @@ def test_no_library_that_a_request_to_stop_meets_on_its_way_swallows_it() -> Non
 
     with StopSignals(), pytest.raises(StopRequested):
         import_something()
+
+
+@pytest.mark.parametrize("kind", [ImportError, SystemError])
+def test_a_stop_that_a_library_made_an_error_of_while_it_was_imported_is_still_a_stop(kind: type[Exception]) -> None:
+    def import_something() -> None:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except StopRequested as request:
+            raise kind("initialisation of an extension failed") from request
+
+    with pytest.raises(StopRequested, match="SIGTERM"), StopSignals():
+        import_something()
+
+
+def test_an_import_that_fails_by_itself_is_no_stop() -> None:
+    with pytest.raises(ImportError), StopSignals():
+        raise ImportError("no such module")
