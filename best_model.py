@@ -60,7 +60,11 @@ def choose(search: Search) -> tuple[Individual, tuple[Finalist, ...], TrainingJo
         return best, (), search.job_of(best), best.name
     candidates = search.engine.finalists(settings.finalists_trained)
     count, seeds = len(candidates), settings.final_seeds
-    search.console.say(f"the best {count} train again, each with {seeds} fresh seeds")
+    search.console.say(
+        f"the best {count} train again, each with {seeds} fresh seeds"
+        if count > 1
+        else f"the best trains again with {seeds} fresh seeds"
+    )
     trainings = [
         [replace(search.job_of(each), replicate=seed, stop_below=()) for seed in range(1, seeds + 1)]
         for each in candidates

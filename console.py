@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import re
+import textwrap
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console as Terminal
-from rich.console import Group, RenderableType
+from rich.console import ConsoleOptions, RenderableType, RenderResult
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -17,7 +20,11 @@ from job_queue import Attempt
 from records import Generation, TrainingResult
 
 REFRESHES_PER_SECOND = 4
-LEVELS = "▁▂▃▄▅▆▇█"
+LONGEST_REASON = 200  # characters of a failure's reason; all of it is in the job's file
+BAR = 12  # characters
+LINES_ABOVE = 5  # of a terminal, left for what is said
+LONGEST_NAME = 8  # characters of a name where devices stand side by side
+Work = tuple[Attempt, Mapping[str, Any]] | None  # of a device: what it trains, and how far it is
 
 
 def duration(seconds: float) -> str:
@@ -34,6 +41,24 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
+def wrapped(line: str, width: int) -> str:
+    """A line broken between words, where it is wider than the terminal; under its text, if that has a title.
+
+    A title ends with two spaces or more. Paths stay whole.
+    """
+    title = re.match(r"(\S.*?)? {2,}(?=\S)", line)
+    indent = " " * (title.end() if title and title.end() <= width // 2 else 2)
+    return textwrap.fill(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
+def time_left(seconds: float | None) -> str:
+    """An expected time in words; it is no better than a second."""
+    if seconds is None:
+        return "ETA –"
+    whole = math.ceil(seconds)
+    return f"ETA {f'{whole} s' if whole < 60 else duration(whole)}" if whole > 0 else "ETA soon"
+
+
 class Console:
     """Shows a run. It is told what happens, as an observer of the workers, and decides nothing."""
 
@@ -41,18 +66,26 @@ class Console:
         self.quiet = quiet
         self.terminal = terminal or Terminal(highlight=False, soft_wrap=True)
         self._live: Live | None = None
-        self._slots: dict[str, tuple[Attempt, Mapping[str, Any]] | None] = {}
+        self._slots: dict[str, Work] = {}
         self._generation, self._of = 0, ""
-        self._done = self._total = 0
+        self._done = self._total = self._failed = 0
         self._end: float | None = None  # of the run, as expected, on the monotonic clock
         self._best: float | None = None
-        self._values: list[float] = []  # fitness of this generation so far
+        self._known: list[float] = []  # fitness of those in this generation that are not trained
+        self._reached: dict[str, float] = {}  # fitness of the others so far, by individual
+        self._widest = len("individual")  # of the names shown, so that columns stay where they are
         self._notes: set[str] = set()  # said already
 
-    def say(self, message: str, always: bool = False) -> None:
-        """One line, above the table where there is one; with `--quiet` only what is `always` said."""
+    def say(self, message: str, always: bool = False, wrap: bool = True) -> None:
+        """One line, above the table where there is one; with `--quiet` only what is `always` said.
+
+        On a terminal it is wrapped between words, unless it is to be copied.
+        """
         if always or not self.quiet:
-            self.terminal.print(printable(message), markup=False, emoji=False)
+            text = printable(message)
+            if wrap and self.terminal.is_terminal and len(text) > self.terminal.width:
+                text = wrapped(text, self.terminal.width)
+            self.terminal.print(text, markup=False, emoji=False)
 
     def open(self, slots: list[str], generations: int | None) -> None:
         """Begins the live table, on a terminal. `generations` is None where a budget ends the run."""
@@ -74,7 +107,7 @@ class Console:
 
     def generation_started(self, number: int, values: list[float], to_train: int) -> None:
         """`values` are known fitnesses; `to_train` networks are new."""
-        self._generation, self._values = number, list(values)
+        self._generation, self._known, self._reached, self._failed = number, list(values), {}, 0
         known = len(values)
         self.say(f"generation {number}{self._of}: {to_train} to train" + (f", {known} known already" if known else ""))
 
@@ -96,11 +129,12 @@ class Console:
         self.say(
             f"generation {generation.number}{self._of} in {duration(seconds)}: "
             f"best {best.fitness.value:.4f} ({best.name}), mean {sum(values) / len(values):.4f}, "
-            f"devices {busy:.0%} busy"
+            f"{busy:.0%} busy"
         )
 
     def job_started(self, slot: str, attempt: Attempt) -> None:
         self._slots[slot] = (attempt, {})
+        self._widest = max(self._widest, len(attempt.name))
 
     def job_progress(self, slot: str, attempt: Attempt, progress: Mapping[str, Any]) -> None:
         previous = self._slots.get(slot)
@@ -108,7 +142,7 @@ class Console:
 
     def job_retried(self, slot: str, attempt: Attempt, status: str, reason: str) -> None:
         self._slots[slot] = None
-        self.say(f"{attempt.name}: {status} ({reason}); try {attempt.number + 1} follows")
+        self.say(f"{attempt.name}: {status} ({cut(reason)}); try {attempt.number + 1} follows")
 
     def job_ended(self, slot: str, attempt: Attempt, result: TrainingResult) -> None:
         shown = self._slots.get(slot)
@@ -116,12 +150,15 @@ class Console:
             self._slots[slot] = None
         self._done += 1
         if result.status != "done":
-            self.say(f"{attempt.name}: failed, {result.status} after {attempt.number} tries ({result.reason})")
+            self._failed += 1
+            tries = "after 1 try" if attempt.number == 1 else f"after {attempt.number} tries"
+            self.say(f"{attempt.name}: failed, {result.status} {tries} ({cut(result.reason)})")
             return
         outcome = "trained"
         if result.fitness is not None:
-            outcome = f"validation accuracy {result.fitness.value:.4f}"
-            self._values.append(result.fitness.value)
+            outcome = f"accuracy {result.fitness.value:.4f}"
+            if attempt.name.startswith("gen"):  # finalists are of no generation
+                self._reached[attempt.name.partition("/epochs_")[0]] = result.fitness.value
             self._best = max(self._best or 0.0, result.fitness.value)
         self.say(
             f"{attempt.name}: {outcome}, {duration(result.cost.seconds)}, "
@@ -136,64 +173,112 @@ class Console:
         return None if self._end is None else max(0.0, self._end - time.monotonic())
 
     def picture(self) -> RenderableType:
-        """The live table: one header line, then one row per device."""
-        remaining = self.remaining()
-        parts = [
-            f"generation {self._generation}{self._of}",
-            f"{self._done}/{self._total} trained",
-            f"best {self._best:.4f}" if self._best is not None else "best –",
-            f"mean {sum(self._values) / len(self._values):.4f}" if self._values else "mean –",
-            f"ETA {duration(remaining)}" if remaining is not None else "ETA –",
-        ]
-        header = Text(" · ".join(parts), style="bold", no_wrap=True, overflow="ellipsis")
-        # One row is left free, in which the terminal shows its cursor.
-        room = self.terminal.size.height - 3
-        if len(self._slots) <= room:
-            return Group(header, self._table(len(self._slots)))
-        strip = self._strip(self.terminal.size.width)
-        return Group(header, *strip, self._table(max(0, room - len(strip))))
+        """The live table: one header line, then the devices, however many there are."""
+        return _Picture(self._header(), self._slots, self._widest)
 
-    def _table(self, rows: int) -> Table:
-        """One row per device, for the first of them."""
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    def _header(self) -> list[str]:
+        values = [*self._known, *self._reached.values()]
+        return [
+            f"generation {self._generation}{self._of}",
+            f"{self._done}/{self._total} trained" + (f", {self._failed} failed" if self._failed else ""),
+            f"best {self._best:.4f}" if self._best is not None else "best –",
+            f"mean {sum(values) / len(values):.4f}" if values else "mean –",
+            time_left(self.remaining()),
+        ]
+
+
+def cut(reason: str) -> str:
+    """A reason that is short enough for a screen."""
+    return reason if len(reason) <= LONGEST_REASON else reason[: LONGEST_REASON - 1] + "…"
+
+
+class _Picture:
+    """The header and the devices, in no more lines and columns than the terminal has.
+
+    Each device is a row where two thirds of the lines are enough, so that what is said above can be
+    read; else several stand side by side; what is still too much is counted.
+    """
+
+    def __init__(self, header: Sequence[str], slots: Mapping[str, Work], widest: int) -> None:
+        self.header, self.slots, self.widest = header, slots, widest
+
+    def __rich_console__(self, console: Terminal, options: ConsoleOptions) -> RenderResult:
+        width, height = options.max_width, options.size.height
+        yield Text(header_line(self.header, width), style="bold", no_wrap=True, overflow="ellipsis")
+        if len(self.slots) + 2 <= 2 * height // 3:
+            yield self.table(width)
+        else:
+            yield self.grid(width, max(2, height - LINES_ABOVE - 2))
+
+    def table(self, width: int) -> RenderableType:
+        """A row for each device; what there is no room for is left out: the bar, the speed."""
+        device = max(len("device"), *map(len, self.slots)) if self.slots else 0
+        needed = device + self.widest + len("  100/100  accuracy  images/s") + 4
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
         table.add_column("device", no_wrap=True)
-        table.add_column("individual", no_wrap=True)
-        table.add_column("epoch", justify="right", no_wrap=True)
-        table.add_column("", width=12)
+        table.add_column("individual", no_wrap=True, min_width=min(self.widest, width // 3))
+        table.add_column("epoch", justify="right", no_wrap=True, min_width=len("100/100"))
+        columns = [True, True, True, needed + BAR + 2 <= width, True, needed <= width]
+        if columns[3]:
+            table.add_column("", width=BAR)
         table.add_column("accuracy", justify="right", no_wrap=True)
-        table.add_column("images/s", justify="right", no_wrap=True)
-        for slot, work in list(self._slots.items())[:rows]:
-            table.add_row(Text(slot), *_cells(work))
+        if columns[5]:
+            table.add_column("images/s", justify="right", no_wrap=True)
+        for slot, work in self.slots.items():
+            cells = [Text(slot), *_cells(work)]
+            table.add_row(*(cell for cell, is_shown in zip(cells, columns, strict=True) if is_shown))
         return table
 
-    def _strip(self, width: int) -> list[Text]:
-        """Lines with one sign per device: how far its training is, or a dot where it has none."""
-        signs = "".join(
-            "·" if work is None else LEVELS[min(int(_progress(*work) * len(LEVELS)), len(LEVELS) - 1)]
-            for work in self._slots.values()
-        )
-        training = sum(work is not None for work in self._slots.values())
-        words = f"{training} of {len(signs)} devices train  "
-        first, rest = signs[: width - len(words)], signs[width - len(words) :]
-        return [Text(words + first), *(Text(rest[start : start + width]) for start in range(0, len(rest), width))]
+    def grid(self, width: int, lines: int) -> RenderableType:
+        """Devices side by side, in columns from top to bottom, each with what it works on."""
+        cells = [brief(slot, work) for slot, work in self.slots.items()]
+        wide = max(map(len, [*cells, *(f"{slot} ind100 1/1" for slot in self.slots)]))
+        across = max(1, (width + 2) // (wide + 2))
+        shown = cells if len(cells) <= across * lines else cells[: across * (lines - 1)]
+        rows = -(-len(shown) // across)
+        working = sum(work is not None for work in self.slots.values())
+        text = [f"{len(cells)} devices, {working} at work"]
+        for row in range(rows):
+            text.append("  ".join(cell.ljust(wide) for cell in shown[row::rows]).rstrip())
+        if len(shown) < len(cells):
+            hidden = list(self.slots.values())[len(shown) :]
+            text.append(f"and {len(hidden)} more, {sum(work is not None for work in hidden)} at work")
+        return Text("\n".join(text), no_wrap=True, overflow="ellipsis")
 
 
-def _progress(attempt: Attempt, progress: Mapping[str, Any]) -> float:
-    """The share of its epochs that a training has behind it."""
-    return float(progress.get("epoch", 0)) / attempt.job.protocol.epochs
+def header_line(parts: Sequence[str], width: int) -> str:
+    """The header in one line; the mean, then the best are left out where it would be too long."""
+    line = " · ".join(parts)
+    for name in ("mean", "best"):
+        if len(line) > width:
+            line = " · ".join(parts := [part for part in parts if not part.startswith(name)])
+    return line
 
 
-def _cells(work: tuple[Attempt, Mapping[str, Any]] | None) -> list[RenderableType]:
+def _epochs(attempt: Attempt, progress: Mapping[str, Any]) -> str:
+    epochs = attempt.job.protocol.epochs
+    return f"{min(int(progress.get('epoch', 0)) + 1, epochs)}/{epochs}"
+
+
+def brief(slot: str, work: Work) -> str:
+    """A device and what it works on, in few characters: the header says which generation it is."""
+    if work is None:
+        return f"{slot} –"
+    name = work[0].name.split("/")[1] if "/" in work[0].name else work[0].name
+    epochs = _epochs(*work)
+    return f"{slot} {name[:LONGEST_NAME]} {epochs.rjust(2 * len(epochs.partition('/')[2]) + 1)}"
+
+
+def _cells(work: Work) -> list[RenderableType]:
     """The columns of a device: individual, epoch, bar, accuracy so far, images/s."""
     if work is None:
         return ["–", "", "", "", ""]
     attempt, progress = work
-    epochs, epoch = attempt.job.protocol.epochs, progress.get("epoch", 0)
     accuracy, rate = progress.get("accuracy"), progress.get("images_per_second")
     return [
-        attempt.name,
-        f"{min(int(epoch) + 1, epochs)}/{epochs}",
-        ProgressBar(total=epochs, completed=epoch, width=12),
+        Text(attempt.name),
+        _epochs(attempt, progress),
+        ProgressBar(total=attempt.job.protocol.epochs, completed=progress.get("epoch", 0), width=BAR),
         "" if accuracy is None else f"{accuracy:.4f}",
         "" if rate is None else f"{rate:,.0f}",
     ]

@@ -234,7 +234,8 @@ class Search:
             if rung > 0:
                 ranked = rank([each for each in new if each.fitness is not None], self.state.search.objectives)
                 new = ranked[: promoted(len(contenders), self.state.search.reduction_factor**rung)]
-                self.console.say(f"the best {len(new)} go on to {epochs} epochs")
+                who = f"the best {len(new)} go on" if len(new) > 1 else "the best goes on"
+                self.console.say(f"{who} to {epochs} epochs")
             new = self.train(new, epochs)
             outcomes |= {self.space.phenotype(each.chromosome): each for each in new}
         return [as_known(each, outcomes[self.space.phenotype(each.chromosome)]) for each in population]

@@ -80,11 +80,11 @@ def test_each_event_is_one_plain_line_where_there_is_no_terminal() -> None:
     tell_everything(Console(terminal=terminal))
     assert text_of(terminal).splitlines() == [
         "generation 3/20: 3 to train, 1 known already",
-        "gen3/ind1: validation accuracy 0.5000, 1:15 min, 12,346 images/s (1/3)",
+        "gen3/ind1: accuracy 0.5000, 1:15 min, 12,346 images/s (1/3)",
         "gen3/ind2: crashed (signal SIGKILL); try 2 follows",
-        "gen3/ind2: validation accuracy 0.7500, 1:15 min, 12,346 images/s (2/3)",
+        "gen3/ind2: accuracy 0.7500, 1:15 min, 12,346 images/s (2/3)",
         "gen3/ind3: failed, timed_out after 3 tries (no result after 9 s)",
-        "generation 3/20 in 3:05 min: best 0.7500 (gen3/ind2), mean 0.5000, devices 94% busy",
+        "generation 3/20 in 3:05 min: best 0.7500 (gen3/ind2), mean 0.5000, 94% busy",
     ]
 
 
@@ -239,7 +239,7 @@ def test_a_terminal_gets_a_live_table_and_is_given_back() -> None:
     console.close()
     text = text_of(terminal)
     assert all(device in text for device in DEVICES)
-    assert "gen3/ind2: failed, diverged after 1 tries (loss is nan)" in text
+    assert "gen3/ind2: failed, diverged after 1 try (loss is nan)" in text
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1  # the cursor is hidden, and shown again
     for thread in set(threading.enumerate()) - {threading.current_thread()}:
         thread.join(5)
@@ -305,22 +305,121 @@ def test_any_message_is_shown_as_it_is(message: str) -> None:
     assert text_of(terminal) == message + "\n"
 
 
-@given(devices=st.integers(1, 130), width=st.integers(60, 200), height=st.integers(8, 70))
-@settings(max_examples=60, deadline=None)
-def test_any_number_of_devices_fits_on_the_screen(devices: int, width: int, height: int) -> None:
-    terminal = Terminal(file=io.StringIO(), width=width, height=height, highlight=False, soft_wrap=True)
-    console = Console(terminal=terminal)
-    console.open([f"gpu {number}" for number in range(devices)], 30)
-    for number in range(0, devices, 2):
-        console.job_started(f"gpu {number}", attempt(f"gen12/ind{number + 1}"))
-        console.job_progress(f"gpu {number}", attempt(f"gen12/ind{number + 1}"), {"epoch": number % 6})
+# Any number of devices, any terminal
+
+
+def crowd(devices: int, working: int, name: str = "gen12/ind{}/epochs_3") -> Console:
+    """A console with so many devices, of which so many train."""
+    console = Console(terminal=screen())
+    slots = [f"gpu {index}" for index in range(devices)]
+    console.open(slots, generations=200)
+    console.generation_started(123, [0.25], to_train=1000)
+    console.expect(1000)
+    console.foresee(123456.0)
+    for index, slot in enumerate(slots[:working], 1):
+        tried = attempt(name.format(index))
+        console.job_started(slot, tried)
+        console.job_progress(slot, tried, {"epoch": 2, "accuracy": 0.8125, "images_per_second": 123456.0})
+    return console
+
+
+def shown(console: Console, width: int, height: int) -> list[str]:
+    terminal = Terminal(file=io.StringIO(), record=True, width=width, height=height)
     terminal.print(console.picture())
-    lines = text_of(terminal).splitlines()
+    return terminal.export_text().splitlines()
+
+
+@given(devices=st.integers(1, 128), idle=st.integers(0, 128), width=st.integers(60, 250), height=st.integers(8, 80))
+@settings(deadline=None, max_examples=100)
+def test_any_number_of_devices_fits_any_terminal(devices: int, idle: int, width: int, height: int) -> None:
+    lines = shown(crowd(devices, max(0, devices - idle)), width, height)
     assert len(lines) < height
-    assert max(map(len, lines)) <= width
-    if devices > height - 3:
-        assert lines[1].startswith(f"{-(-devices // 2)} of {devices} devices train")
-        assert sum(line.count("·") for line in lines[1:]) == devices // 2
-        assert sum(line.count(sign) for line in lines[1:] for sign in module.LEVELS) == -(-devices // 2)
-    else:
-        assert len(lines) == devices + 2
+    assert all(len(line) <= width for line in lines)
+    assert "…" not in "".join(lines)
+    assert "ETA 34:17:36 h" in lines[0]
+
+
+def test_64_devices_are_all_seen_on_80_columns_and_24_lines() -> None:
+    lines = shown(crowd(64, working=60), 80, 24)
+    assert len(lines) <= 19
+    assert lines[1] == "64 devices, 60 at work"
+    text = "\n".join(lines)
+    for index in range(60):
+        assert f"gpu {index} ind{index + 1} 3/5" in text
+    assert "gpu 63 –" in text
+
+
+def test_devices_that_do_not_fit_are_counted() -> None:
+    lines = shown(crowd(128, working=127), 60, 24)
+    seen = sum(line.count("gpu ") for line in lines)
+    assert 0 < seen < 128
+    assert lines[-1] == f"and {128 - seen} more, {127 - seen} at work"
+
+
+def test_columns_stay_where_they_are_when_names_get_shorter() -> None:
+    console = crowd(2, working=2)
+    before = shown(console, 100, 24)[1]
+    console.job_started("gpu 0", attempt("gen13/ind1"))
+    console.job_started("gpu 1", attempt("gen13/ind2"))
+    assert shown(console, 100, 24)[1] == before
+
+
+@pytest.mark.parametrize(("width", "left_out"), [(78, ""), (70, "━"), (55, "images/s")])
+def test_a_narrow_terminal_leaves_columns_out_rather_than_breaking_rows(width: int, left_out: str) -> None:
+    lines = shown(crowd(3, working=3), width, 24)
+    assert len(lines) == 5
+    assert all(f"gen12/ind{index}/epochs_3" in line for index, line in enumerate(lines[2:], 1))
+    assert all("0.8125" in line for line in lines[2:])
+    assert not left_out or left_out not in "".join(lines)
+
+
+def test_a_line_that_is_too_long_for_the_terminal_breaks_between_words_under_its_text() -> None:
+    terminal = screen(width=60, force_terminal=True)
+    console = Console(terminal=terminal)
+    path = "/a/path/that/is/longer/than/the/terminal/is/wide/and/stays/in/one/piece/fitness.png"
+    console.say(f"files                best_model/, history, {path}", always=True)
+    console.say("word " * 20 + "end")
+    assert text_of(terminal).splitlines() == [
+        "files                best_model/, history,",
+        " " * 21 + path,
+        ("word " * 12).strip(),
+        "  " + "word " * 8 + "end",
+    ]
+
+
+def test_a_command_to_copy_is_left_in_one_piece() -> None:
+    terminal = screen(width=60, force_terminal=True)
+    Console(terminal=terminal).say("next  " + "word " * 20 + "end", wrap=False)
+    assert text_of(terminal).count("\n") == 1
+
+
+def test_a_reason_without_end_is_cut() -> None:
+    terminal = screen()
+    console = Console(terminal=terminal)
+    console.job_retried("gpu 0", attempt(), "error", "x" * 2000)
+    console.job_ended("gpu 0", attempt(), ended("error", reason="y" * 2000))
+    assert all(len(line) < 260 and "…" in line for line in text_of(terminal).splitlines())
+
+
+def test_the_mean_counts_each_individual_once_by_its_longest_training() -> None:
+    console = Console(terminal=screen())
+    console.open(DEVICES, generations=20)
+    console.generation_started(1, [0.5], to_train=2)
+    told = (("gen1/ind1/epochs_1", 0.1), ("gen1/ind2/epochs_1", 0.3), ("gen1/ind2", 0.9), ("final/420c", 1.0))
+    for name, accuracy in told:
+        console.job_ended("gpu 0", attempt(name), ended(accuracy=accuracy))
+    assert "mean 0.5000" in shown(console, 100, 24)[0]  # of 0.5, 0.1 and 0.9
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0.0, "ETA soon"), (0.2, "ETA 1 s"), (59.5, "ETA 1:00 min")])
+def test_an_expected_time_is_no_better_than_a_second(seconds: float, said: str) -> None:
+    assert module.time_left(seconds) == said
+
+
+def test_failures_are_counted_in_the_header_until_the_next_generation() -> None:
+    console = crowd(2, working=2)
+    assert "failed" not in shown(console, 80, 24)[0]
+    console.job_ended("gpu 0", attempt("gen12/ind1"), ended("diverged", reason="loss is nan"))
+    assert "1/1000 trained, 1 failed" in shown(console, 80, 24)[0]
+    console.generation_started(124, [], to_train=2)
+    assert "failed" not in shown(console, 80, 24)[0]

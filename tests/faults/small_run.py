@@ -199,7 +199,7 @@ class Told(Console):
         super().__init__()
         self.told = told
 
-    def say(self, message: str, always: bool = False) -> None:
+    def say(self, message: str, always: bool = False, wrap: bool = True) -> None:
         self.told(message)
 
 
