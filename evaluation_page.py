@@ -156,11 +156,12 @@ def classes_sentence(rows: Sequence[Report], shown: Sequence[Report]) -> str:
         text = f"All classes come to the same F1, {worst['f1']:.2f}"
     else:
         easiest = f"are {brief(best['class'])} and {others:,} more" if others else f"is {brief(best['class'])}"
-        text = (
-            f"Hardest is {brief(worst['class'])} (F1 {worst['f1']:.2f}: it is found in {worst['recall']:.0%} of its "
-            f"images, and right in {worst['precision']:.0%} of the times it is named); "
-            f"easiest {easiest} (F1 {best['f1']:.2f})"
-        )
+        how = "none of its images is found"
+        if worst["recall"] > 0:
+            how = f"it is found in {worst['recall']:.0%} of its images, and right in {worst['precision']:.0%} of the "
+            how += "times it is named"
+        text = f"Hardest is {brief(worst['class'])} (F1 {worst['f1']:.2f}: {how})"
+        text += f"; easiest {easiest} (F1 {best['f1']:.2f})"
     if len(shown) < len(tested):
         return f"{text}; drawn are the {len(shown)} of {len(tested):,} classes with the lowest F1, images in brackets."
     return f"{text}; images in brackets."

@@ -329,11 +329,11 @@ def evolve(options: argparse.Namespace, run: RunDirectory, state: RunState | Non
             search.evolve()
             info = hand_over(search, data, first)
             ablation = ablate(search, info)
-            write_report(run, search.state)
         finally:
             console.close()
     for line in closing_lines(search, info, ablation):
         console.say(line, always=True, wrap=not line.startswith("next "))  # a command stays in one piece
+    console.say(f"report               {write_report(run, search.state)}", always=True)
     return DONE
 
 
@@ -392,7 +392,6 @@ def closing_lines(search: Search, info: ModelInfo, ablation: Ablation | None) ->
         *front_lines(search),
         *(ablation_lines(ablation) if ablation else []),
         f"trainings            {trainings_in_words(search)}",
-        f"report               {run.report}",
         f"files                {files}",
         *([f"tensorboard          tensorboard --logdir {run.tensorboard}"] if search.log else []),
         f"next                 {command_text('evaluate.py', *evaluate)}",
@@ -423,9 +422,11 @@ def front_lines(search: Search) -> list[str]:
 
 
 def ablation_lines(ablation: Ablation) -> list[str]:
-    """Three bits of the best: those whose intervals leave out zero first, and the largest losses first."""
-    lines: list[str] = []
-    for neighbour, apart in sorted(by_effect(ablation), key=lambda pair: not pair[1].is_clear)[:3]:
+    """Up to three bits of the best whose intervals leave out zero, the largest loss first."""
+    found = by_effect(ablation)
+    clear = [pair for pair in found if pair[1].is_clear]
+    lines: list[str] = [] if clear else ["ablation             no bit of the best makes a clear difference"]
+    for neighbour, apart in clear[:3]:
         half = "" if apart.half is None else f" ± {100 * apart.half:.2f}"
         title = "ablation" if not lines else ""
         what = f"{neighbour.gene.replace('_', ' ')} {neighbour.best_value} → {neighbour.value}"

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from chromosome import GeneTable
 from network_space import NetworkSpace
+from objectives import counted
 from records import Ablation, Individual, InputError, ModelInfo, RunState, TrainingResult
 from run_analysis import evaluated
 from run_directory import DamagedFile, RunDirectory
-from run_state import find_result, read_ablation, read_info, read_pruned
+from run_state import find_result, read_ablation, read_info, read_pruned, read_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +42,15 @@ def read_findings(run: RunDirectory, state: RunState) -> Findings:
     """What the files of a run say, beside the state that was found."""
     notes: list[str] = []
     individuals = evaluated(state.generations)
-    results = {**_results_on_disk(run, notes), **state.results}
+    on_disk = _results_on_disk(run, notes)
+    results = {**on_disk, **state.results}
     info = _handed_over(run, individuals, notes)
     best = min((each for each in individuals if each.fitness is not None), key=lambda each: each.rank, default=None)
     if info is not None:
         best = next((each for each in individuals if each.name == info.individual.name), best)
-    _say_how_far(run, state, info, len(results) - len(state.results), notes)
-    _say_failures(individuals, notes)
-    _say_missing_weights(run, state, notes)
-    ablation = None
-    try:
-        ablation = read_ablation(run)
-    except DamagedFile as damage:
-        notes.append(f"{damage}; the ablation is left out. Resume the run with --ablation to make it again.")
+    _say_how_far(run, state, len(results) - len(state.results), notes)
+    _say_failures(individuals, [each for key, each in results.items() if key not in state.results], notes)
+    _say_what_is_missing(run, state, on_disk, notes)
     return Findings(
         run=run,
         state=state,
@@ -62,9 +59,22 @@ def read_findings(run: RunDirectory, state: RunState) -> Findings:
         best=best,
         info=info,
         results=results,
-        ablation=ablation if ablation and best and ablation.chromosome == best.chromosome else None,
+        ablation=_ablation(run, best, notes),
         notes=tuple(notes),
     )
+
+
+def _ablation(run: RunDirectory, best: Individual | None, notes: list[str]) -> Ablation | None:
+    """The ablation of the best, if there is one that can be read."""
+    try:
+        found = read_ablation(run)
+    except DamagedFile as damage:
+        notes.append(f"{damage}; the ablation is left out. Resuming the run with --ablation makes it again.")
+        return None
+    if found is not None and (best is None or found.chromosome != best.chromosome):
+        notes.append(f"The ablation on disk is of another network, {found.individual}, and is left out.")
+        return None
+    return found
 
 
 def _results_on_disk(run: RunDirectory, notes: list[str]) -> dict[str, TrainingResult]:
@@ -81,27 +91,27 @@ def _results_on_disk(run: RunDirectory, notes: list[str]) -> dict[str, TrainingR
     set_aside = sorted(path.name for path in run.jobs.glob("*.damaged"))
     if damaged:
         notes.append(
-            f"{_count(len(damaged), 'result')} on disk cannot be read ({_few(damaged)}); what the checkpoint "
+            f"{counted(len(damaged), 'result')} on disk cannot be read ({_few(damaged)}); what the checkpoint "
             "holds of them is shown. Resuming the run sets them aside and trains what is needed again."
         )
     if set_aside:
-        notes.append(f"{_count(len(set_aside), 'damaged result')} set aside earlier ({_few(set_aside)}).")
+        notes.append(f"{counted(len(set_aside), 'damaged result')} set aside earlier ({_few(set_aside)}).")
     return found
 
 
 def _handed_over(run: RunDirectory, individuals: list[Individual], notes: list[str]) -> ModelInfo | None:
-    """What `best_model/` holds, if it is of an individual that the state knows."""
+    """What `best_model/` holds, if the state knows all of it."""
     if not run.best_info.exists():
         return None
     try:
         info = read_info(run.best_info)
     except InputError as error:
-        notes.append(
-            f"{str(error).partition(';')[0]}; the best network is taken from the checkpoint, without its test."
-        )
+        notes.append(f"{str(error).partition(';')[0]}; the best network is that of the checkpoint, without its test.")
         return None
-    names = {each.name: each.chromosome for each in individuals}
-    if names.get(info.individual.name) != info.individual.chromosome:
+    known = {each.name: each.chromosome for each in individuals}
+    named = [(info.individual.name, info.individual.chromosome)]
+    named += [(each.individual, each.chromosome) for each in info.finalists]
+    if any(known.get(name) != chromosome for name, chromosome in named):
         notes.append(f"{run.best_info} is of another run or of a later generation, and is left out.")
         return None
     if not run.best_model.exists():
@@ -109,32 +119,46 @@ def _handed_over(run: RunDirectory, individuals: list[Individual], notes: list[s
     return info
 
 
-def _say_how_far(run: RunDirectory, state: RunState, info: ModelInfo | None, further: int, notes: list[str]) -> None:
-    newer = [path for number, path in run.states() if number > state.generation]
-    if newer:
-        notes.append(
-            f"{_count(len(newer), 'newer checkpoint')} left aside ({_few([run.relative(path) for path in newer])}): "
-            f"this is the run as of generation {state.generation}."
-        )
-    if info is None:
+def _say_how_far(run: RunDirectory, state: RunState, further: int, notes: list[str]) -> None:
+    for number, path in run.states():
+        if number > state.generation:
+            name = run.relative(path)
+            try:
+                read_state(path)
+                notes.append(f"This is the run as of generation {state.generation}; there is a newer {name}.")
+            except (DamagedFile, OSError):
+                notes.append(f"{name} cannot be read: this is the run as of generation {state.generation}.")
+    if not run.best_info.exists():
         of = "" if state.search.budget is not None else f" of {state.search.generations}"
-        ended = f" Since then {_count(further, 'further training')} ended." if further else ""
+        ended = f" Since then {counted(further, 'further training')} ended." if further else ""
         notes.append(
             f"The run is under way or was stopped: generation {state.generation}{of} is complete, and no best network "
             f"has been tested and handed over yet.{ended}"
         )
 
 
-def _say_failures(individuals: list[Individual], notes: list[str]) -> None:
+def _say_failures(individuals: list[Individual], others: list[TrainingResult], notes: list[str]) -> None:
+    """`others` are results that no generation holds (yet)."""
     reasons = Counter(each.failure for each in individuals if each.failure is not None)
     if reasons:
-        commonest = "; ".join(f"{count} × {reason}" for reason, count in reasons.most_common(3))
         failed = sum(reasons.values())
-        who = "All individuals" if failed == len(individuals) else _count(failed, "individual")
-        notes.append(f"{who} failed to train: {commonest}.")
+        who = "All individuals" if failed == len(individuals) else counted(failed, "individual")
+        notes.append(f"{who} failed to train: {_commonest(reasons)}.")
+    later = Counter(f"{each.status}: {each.reason}" for each in others if each.status != "done")
+    if later:
+        notes.append(f"Of the trainings since then, {sum(later.values())} failed: {_commonest(later)}.")
 
 
-def _say_missing_weights(run: RunDirectory, state: RunState, notes: list[str]) -> None:
+def _commonest(reasons: Counter[str]) -> str:
+    return "; ".join(f"{count} × {reason}" for reason, count in reasons.most_common(3))
+
+
+def _say_what_is_missing(
+    run: RunDirectory, state: RunState, on_disk: dict[str, TrainingResult], notes: list[str]
+) -> None:
+    gone = sum(not run.job(key).exists() for key in state.results)
+    if gone:
+        notes.append(f"{counted(gone, 'result')} of results/jobs/ missing; the checkpoint holds what is shown of them.")
     try:
         pruned = read_pruned(run)
     except (DamagedFile, OSError) as damage:
@@ -146,11 +170,8 @@ def _say_missing_weights(run: RunDirectory, state: RunState, notes: list[str]) -
         if result.weights is not None and result.key not in pruned and not Path(run.root / result.weights).exists()
     ]
     if missing:
-        notes.append(f"{_count(len(missing), 'weights file')} missing, not removed by --keep_models ({_few(missing)}).")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+        removed = "not removed by --keep_models" if run.pruned.exists() else "by --keep_models or otherwise"
+        notes.append(f"{counted(len(missing), 'file')} of weights missing, {removed} ({_few(missing)}).")
 
 
 def _few(names: list[str]) -> str:

@@ -121,6 +121,11 @@ def quantity(objective: str, value: float) -> str:
     return f"{value / 1e6:,.2f} MFLOPs" if objective == "flops" else f"{value:,.0f} {objective}"
 
 
+def counted(number: int, noun: str) -> str:
+    """So many things in words: 1 network, 2,000 networks."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def points(difference: float) -> str:
     """A difference of accuracies in words: +1.23 points (of a hundred)."""
     return f"{100 * difference:+.2f} points".replace("-", "−")

@@ -15,7 +15,7 @@ from command_line import DONE, Parser, run_command, settings_arguments
 from console import duration
 from findings import Findings, read_findings
 from network_drawing import legend_svg
-from objectives import quantity
+from objectives import counted, quantity
 from pages import render_page
 from records import DataConfig, Individual, ModelInfo, RunState
 from report_sections import drawing, sections
@@ -40,6 +40,7 @@ def page_values(findings: Findings) -> dict[str, Any]:
     return {
         "dataset": Path(state.data.dataset).name,
         "folder": str(findings.run.root.resolve()),
+        "again": shlex.join(["python", "report.py", "--resume", str(source(findings))]),
         "facts": state.facts,
         "notes": findings.notes,
         "best": best,
@@ -56,6 +57,13 @@ def page_values(findings: Findings) -> dict[str, Any]:
     }
 
 
+def source(findings: Findings) -> Path:
+    """What the page was made from: the folder, or a state that is not its newest."""
+    run, number = findings.run, findings.state.generation
+    is_newest = all(other <= number for other, _ in run.states())
+    return run.root if is_newest else run.state(number)
+
+
 def cards(findings: Findings) -> list[Card]:
     """The figures at the top of the page."""
     best, info, found = findings.best, findings.info, list[Card]()
@@ -69,7 +77,7 @@ def cards(findings: Findings) -> list[Card]:
     if findings.individuals:
         spared, worked = savings(findings.state), timeline(findings.results.values())
         found.append((f"{spared.networks:,}", f"networks trained for {spared.individuals:,} individuals"))
-        found.append((duration(worked.busy), f"of device time, in {duration(worked.seconds)} of work"))
+        found.append((duration(worked.busy), f"of device time for all trainings, in {duration(worked.seconds)}"))
     return found
 
 
@@ -80,9 +88,8 @@ def tested_cards(info: ModelInfo) -> list[Card]:
         finalist = info.finalists[0]
         error = finalist.standard_error
         spread = "" if error is None else f" ± {error:.4f}"
-        found.append(
-            (f"{finalist.mean:.4f}{spread}", f"with {len(finalist.accuracies)} fresh seeds (mean, std. error)")
-        )
+        seeds = counted(len(finalist.accuracies), "fresh seed")
+        found.append((f"{finalist.mean:.4f}{spread}", f"with {seeds} (mean{', standard error' if spread else ''})"))
     if info.test is not None:
         low, high = wilson_interval(round(info.test.accuracy * info.test.images), info.test.images)
         found.append(
@@ -94,7 +101,7 @@ def tested_cards(info: ModelInfo) -> list[Card]:
 def commands(findings: Findings) -> list[tuple[str, str]]:
     """What a person may want to type next, and the command."""
     state, run = findings.state, findings.run
-    again = settings_arguments(state.search, state.training, state.data)
+    again = [*settings_arguments(state.search, state.training, state.data), "--output_dir", "again"]
     found = [("the same run again", shlex.join(["python", "evolution.py", *again]))]
     if findings.info is not None:
         evaluate = ["python", "evaluate.py", "--model_path", str(run.best_model), "--info_path", str(run.best_info)]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
@@ -15,7 +17,7 @@ from effect_plots import draw_gene_values, draw_interactions, draw_main_effects
 from findings import Findings
 from gene_effects import GeneEffects, gene_effects
 from network_drawing import network_svg
-from objectives import pareto_front, points, quantity
+from objectives import counted, pareto_front, points, quantity
 from pages import figure_markup
 from records import Individual
 from run_analysis import (
@@ -27,7 +29,6 @@ from run_analysis import (
     common_epochs,
     comparable,
     diversity,
-    entropy,
     lineage,
     main_line,
     original,
@@ -51,7 +52,7 @@ from run_plots import (
     letters,
 )
 
-DECIDED = 0.3  # bits of entropy under which a locus counts as decided: 19 of 20 agree
+DECIDED = 0.95  # share of the individuals that agree, from which on a locus counts as decided
 MOST_LISTED = 30  # networks of a Pareto front that are drawn
 
 
@@ -101,7 +102,7 @@ class Section:
 def sections(findings: Findings) -> list[Section]:
     """The sections for which there is something to see."""
     if not findings.individuals:
-        return []
+        return [section for section in [devices(findings)] if section is not None]
     makers = (finalists, progress, architectures, components, ablation, search, descent, devices, front)
     return [section for maker in makers if (section := maker(findings)) is not None]
 
@@ -123,9 +124,11 @@ def finalists(findings: Findings) -> Section | None:
         accuracies = ", ".join(f"{accuracy:.4f}" for accuracy in each.accuracies)
         rows.append((each.individual, "–" if value is None else f"{value:.4f}", mean, accuracies))
     lead = f"The best {len(rows)} trained again with fresh seeds, and the one with the best mean was handed over"
+    if len(rows) == 1:
+        lead = "The best trained again with fresh seeds, and of these trainings the best was handed over"
     ahead = max(info.finalists, key=lambda each: searched.get(each.individual, 0.0))
     value = searched.get(ahead.individual, 0.0)
-    if ahead is not info.finalists[0] and ahead.mean < value:
+    if ahead is not info.finalists[0]:
         lead += f": {ahead.individual}, ahead in the search with {value:.4f}, came to {ahead.mean:.4f} on average"
     columns = ("network", "in the search", "mean with fresh seeds", "each")
     table = Table(columns, tuple(rows), "Validation accuracies.")
@@ -141,12 +144,14 @@ def progress_lead(findings: Findings) -> str:
     if not best:
         return "No training has succeeded yet, so there is nothing to compare."
     (first, start), (last, end) = next(iter(best.items())), list(best.items())[-1]
-    reached = next(number for number, value in best.items() if value == end)
+    reached = min((each for each in findings.individuals if each.fitness), key=lambda each: each.rank).generation
     lead = f"The best, {end:.4f}, was there from generation {reached} on"
     if end > start:
         lead = f"The best rose from {start:.4f} in generation {first} to {end:.4f} in generation {reached}"
     still = last - reached
-    return lead + (f"; the {still} generations after it found nothing better." if still > 1 else ".")
+    if still > 1:
+        lead += f"; the {still} generations after it found nothing better"
+    return f"{lead}. Each of these is a single training, as the search saw it."
 
 
 def progress(findings: Findings) -> Section:
@@ -209,10 +214,10 @@ def architectures(findings: Findings) -> Section | None:
     return Section(
         "architectures",
         "Best networks",
-        f"{len(drawings)} networks led a generation, the first on the left: what differs from one to the next is what "
-        "the search has found."
+        "The best network of each generation, drawn where it was the best for the first time, with what differs from "
+        "the one before."
         if len(drawings) > 1
-        else "One network led all generations.",
+        else "One network was the best of all generations.",
         drawings=tuple(drawings),
     )
 
@@ -269,15 +274,19 @@ def components_lead(effects: GeneEffects) -> str:
     """Which gene matters most, how much, and between which of its values."""
     if not effects.ranked:
         return "No gene varied among the networks that trained, so nothing can be said of any."
-    top = effects.ranked[0]
-    tried = sorted((each for each in top.values if each.effect is not None), key=lambda each: each.effect or 0.0)
-    worst, best = value_in_words(tried[0].value), value_in_words(tried[-1].value)
+    top, *others = effects.ranked
     low, high = top.importance_interval or (0.0, 0.0)
-    lead = (
-        f"Of the genes, {top.name.replace('_', ' ')} matters most, by {100 * (top.importance or 0.0):.1f} points (95%: "
-        f"{100 * low:.1f} to {100 * high:.1f}): best is {best}, worst of those tried {worst}, all else equal; from "
-        f"{effects.networks} networks."
-    )
+    size = f"{100 * (top.importance or 0.0):.1f} points (95%: {100 * low:.1f} to {100 * high:.1f})"
+    networks, name = counted(effects.networks, "network"), top.name.replace("_", " ")
+    if round(1000 * low) == 0:
+        lead = f"No gene stands out clearly from {networks}: the largest estimate is that of {name}, {size}."
+    else:
+        tried = sorted((each for each in top.values if each.effect is not None), key=lambda each: each.effect or 0.0)
+        worst, best = value_in_words(tried[0].value), value_in_words(tried[-1].value)
+        lead = f"Of the genes, {name} matters most, by {size}: best is {best}, worst of those tried {worst}, all else "
+        lead += f"equal; from {networks}."
+        if others:
+            lead += f" Next is {others[0].name.replace('_', ' ')}, {100 * (others[0].importance or 0.0):.1f} points."
     if effects.never_varied:
         lead += f" Never varied, so unknown: {', '.join(gene.name.replace('_', ' ') for gene in effects.never_varied)}."
     return lead
@@ -286,23 +295,28 @@ def components_lead(effects: GeneEffects) -> str:
 def ablation(findings: Findings) -> Section:
     found = findings.ablation
     if found is None:
-        more = f"python evolution.py --resume {findings.run.root} --ablation"
-        return Section(
-            "ablation",
-            "Around the best",
-            "Not measured in this run: an ablation trains every network that differs from the best in one bit, with "
-            "several seeds, and so tells what each bit is worth there.",
-            more=more,
+        more = shlex.join(["python", "evolution.py", "--resume", str(findings.run.root), "--ablation"])
+        there = "Asked for, and not there (yet)" if findings.state.search.ablation else "Not measured in this run"
+        lead = (
+            f"{there}: an ablation trains every network that differs from the best in one bit, with several seeds, and "
+            "so tells what each bit is worth there."
         )
-    pairs = by_effect(found)
+        return Section("ablation", "Around the best", lead, more=more)
+    pairs, seeds = by_effect(found), len(found.accuracies)
     clear = [apart.mean for _, apart in pairs if apart.is_clear]
     better = sum(mean > 0 for mean in clear)
     lead = (
-        f"{len(pairs)} networks differ from the best in one bit; with {len(found.accuracies)} fresh seeds each, "
-        f"{len(clear) - better} clearly worse and {better} clearly better: full dots, whose intervals keep clear of 0."
+        f"{counted(len(pairs), 'bit')} of the best, each changed alone and trained with {counted(seeds, 'fresh seed')}"
     )
-    same = [each for each in found.neighbours if each.is_same_network]
-    caption = f"{len(same)} bits of the best change nothing there." if same else ""
+    if seeds > 1:
+        lead += (
+            f": {len(clear) - better} clearly worse and {better} clearly better (full dots, whose intervals keep clear "
+            "of 0)."
+        )
+    else:
+        lead += "; with one seed there are no intervals, and nothing is clear."
+    same = sum(each.is_same_network for each in found.neighbours)
+    caption = f"{counted(same, 'further bit')} of the best change nothing there." if same else ""
     words = "what changing one bit of the best does to its accuracy"
     return Section("ablation", "Around the best", lead, (Picture(draw_ablation(found), "ablation", words, caption),))
 
@@ -310,8 +324,8 @@ def ablation(findings: Findings) -> Section:
 def search(findings: Findings) -> Section:
     state, table = findings.state, findings.table
     loci = list(table.coding_loci)
-    uncertain = entropy(allele_frequencies(state.generations[-1:])[0, loci])
-    decided, spared = int((uncertain < DECIDED).sum()), savings(state)
+    shares = allele_frequencies(state.generations[-1:])[0, loci]
+    decided, spared = int((np.maximum(shares, 1 - shares) >= DECIDED).sum()), savings(state)
     figures = [
         Picture(
             draw_alleles(state.generations, table),
@@ -330,7 +344,8 @@ def search(findings: Findings) -> Section:
     return Section(
         "search",
         "The search itself",
-        f"In the last generation {decided} of {len(loci)} coding bits are decided (19 of 20 individuals agree); "
+        f"In the last generation {decided} of {len(loci)} coding bits are decided (at least 95% of the individuals "
+        "agree); "
         f"{spared.spared:.0%} of the trainings that these individuals stand for were spared.",
         figures=tuple(figures),
         tables=(savings_table(spared),),
@@ -419,10 +434,12 @@ def devices(findings: Findings) -> Section | None:
         return None
     count, pauses = len(found.devices), len(found.pauses)
     lead = (
-        f"{count} device{'s' if count > 1 else ''} trained {found.utilisation:.0%} of {duration(found.seconds)}: "
-        f"{len(found.bars):,} trainings of {duration(found.busy)} together, "
-        f"{found.busy / found.seconds:.2f} times as fast as one after the other."
+        f"{counted(count, 'device')} trained {found.utilisation:.0%} of {duration(found.seconds)}: "
+        f"{counted(len(found.bars), 'training')} of {duration(found.busy)} together"
     )
+    if count > 1:
+        lead += f", {found.busy / found.seconds:.2f} times as fast as one after the other"
+    lead += "."
     if pauses:
         lead += f" The run was stopped {pauses} time{'s' if pauses > 1 else ''}; that time is cut out."
     seconds = [bar.end - bar.start for bar in found.bars]
@@ -459,8 +476,8 @@ def front(findings: Findings) -> Section | None:
     return Section(
         "front",
         "Pareto front",
-        f"{len(found)} networks are beaten by no other in all of {', '.join(objectives)} at once: the choice among "
-        f"them is yours.{more}",
+        f"{counted(len(found), 'network')} beaten by no other in all of {', '.join(objectives)} at once: the choice "
+        f"is yours.{more}",
         figures=tuple(Picture(figure, f"front-{name}", f"accuracy against {name}") for name, figure in figures.items()),
         drawings=tuple(drawings),
     )

@@ -316,7 +316,7 @@ def _draw_difference(axes: Axes, row: int, apart: Difference, limit: float) -> N
     edge, inward = 100 * math.copysign(limit, apart.mean), math.copysign(8, -apart.mean)
     axes.plot(edge, row, marker="<" if apart.mean < 0 else ">", **style)
     place: Any = {"textcoords": "offset points", "xytext": (inward, 0), "ha": "left" if inward > 0 else "right"}
-    axes.annotate(f"{100 * apart.mean:+.1f}", (edge, row), va="center", fontsize=9, **place)
+    axes.annotate(f"{100 * apart.mean:+.1f}".replace("-", "−"), (edge, row), va="center", fontsize=9, **place)
 
 
 def draw_timeline(found: Timeline) -> Figure:

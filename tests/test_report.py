@@ -13,15 +13,27 @@ from pathlib import Path
 
 import pytest
 
+import records
 import report
 from command_line import settings_arguments
 from evolution import build_parser
 from findings import read_findings
 from network_space import NetworkSpace
-from records import DataConfig, EvolutionConfig, InputError, RunState, TrainingConfig, TrainingResult
+from records import (
+    Ablation,
+    DataConfig,
+    EvolutionConfig,
+    Finalist,
+    Individual,
+    InputError,
+    ModelInfo,
+    RunState,
+    TrainingConfig,
+    TrainingResult,
+)
 from report import write_report
-from run_directory import RunDirectory
-from run_state import load_state, save_state
+from run_directory import RunDirectory, sealed, write_durably
+from run_state import INFO, load_state, save_ablation, save_state, seal_result
 from tests.faults.small_run import birth
 from tests.test_search import evolve
 
@@ -199,12 +211,12 @@ def test_a_damaged_result_among_sound_ones_is_named(folder: Path) -> None:
 
 
 def test_missing_weights_are_counted_and_those_removed_on_purpose_are_not(folder: Path) -> None:
-    assert "weights file" not in page_of(folder).text
+    assert "of weights missing" not in page_of(folder).text
     state = state_in(folder)
     there = [result.weights for result in state.results.values() if result.weights]
     for name in there[:2]:
         (folder / name).unlink()
-    assert "2 weights files missing" in page_of(folder).text
+    assert "2 files of weights missing" in page_of(folder).text
 
 
 def test_without_results_on_disk_the_checkpoint_is_enough(folder: Path) -> None:
@@ -212,14 +224,96 @@ def test_without_results_on_disk_the_checkpoint_is_enough(folder: Path) -> None:
     shutil.rmtree(folder / "results")
     after = page_of(folder)
     assert after.rows == before.rows
-    assert "weights files missing" in after.text
+    assert "files of weights missing, by --keep_models or otherwise" in after.text
+    assert f"{len(state_in(folder).results)} results of results/jobs/ missing" in after.text
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(folder: Path) -> None:
     path = RunDirectory(folder).state(4)
     path.write_bytes(path.read_bytes()[:-20])
     page = page_of(folder)
-    assert "this is the run as of generation 3" in page.text
+    assert "checkpoints/generation_4/ga_state.json cannot be read: this is the run as of generation 3" in page.text
+
+
+def test_the_report_of_an_older_state_says_so_and_how_to_make_it_again(folder: Path) -> None:
+    older = RunDirectory(folder).state(2)
+    text = write_report(*load_state(older)).read_text()
+    page = Page(text)
+    assert "This is the run as of generation 2; there is a newer checkpoints/generation_3/ga_state.json" in page.text
+    assert f"report.py --resume {older}" in page.text
+
+
+def hand_over(folder: Path, *finalists: Finalist) -> ModelInfo:
+    """What is written when the best is handed over, here with these finalists."""
+    run, state = load_state(folder)
+    individuals = [each for generation in state.generations for each in generation.individuals]
+    best = min(individuals, key=lambda each: each.rank)
+    result = state.results[best.jobs[-1]]
+    info = ModelInfo(
+        version="0",
+        individual=best,
+        description="words",
+        phenotype=NetworkSpace.of(state).network(best.chromosome),
+        data=state.data,
+        facts=state.facts,
+        precision="float32",
+        split="train",
+        weights=result.weights,
+        result=result,
+        finalists=finalists,
+        test=records.TestScore(accuracy=0.5, loss=1.0, images=2),
+    )
+    write_durably(run.best_info, sealed(INFO, asdict(info)))
+    return info
+
+
+def finalist(individual: Individual, *accuracies: float) -> Finalist:
+    return Finalist(individual=individual.name, chromosome=individual.chromosome, accuracies=accuracies)
+
+
+def test_what_was_handed_over_stands_with_its_finalists_and_its_test(folder: Path) -> None:
+    one, two = state_in(folder).generations[0].individuals[:2]
+    info = hand_over(folder, finalist(one, 0.81, 0.83), finalist(two, 0.8, 0.8))
+    page = page_of(folder)
+    assert "0.8200 ± 0.0100" in page.text
+    assert "with 2 fresh seeds (mean, standard error)" in page.text
+    assert "test accuracy (2 images; 95%: 0.0945 to 0.9055)" in page.text
+    assert info.individual.chromosome in page.text
+    assert "under way" not in page.text
+    assert f"The weights {folder}/best_model/best_model.pt are missing" in page.text
+
+
+def test_a_model_that_later_generations_led_to_is_left_out_of_an_older_report(folder: Path) -> None:
+    last = state_in(folder).generations[3].individuals[-1]
+    hand_over(folder, finalist(state_in(folder).generations[0].individuals[0], 0.8), finalist(last, 0.7))
+    text = write_report(*load_state(RunDirectory(folder).state(2))).read_text()
+    assert "of another run or of a later generation, and is left out" in Page(text).text
+
+
+def test_trainings_that_failed_before_the_first_generation_was_complete_are_told(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    save_state(run, birth(0, "rich"))
+    for key in ("a", "b"):
+        seal_result(run, TrainingResult(key=key, status="diverged", reason="the loss is nan"))
+    assert "Of the trainings since then, 2 failed: 2 × diverged: the loss is nan." in page_of(tmp_path).text
+
+
+def test_commands_can_be_pasted_whatever_the_folder_is_called(finished: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(finished, tmp_path / "my run; rm"))
+    text = page_of(folder).text
+    assert f"--resume '{folder}' --ablation" in text
+    assert f"report.py --resume '{folder}'" in text
+
+
+def test_an_ablation_of_another_network_is_left_out_and_named(folder: Path) -> None:
+    other = state_in(folder).generations[0].individuals[-1]
+    ablation = Ablation(individual=other.name, chromosome=other.chromosome[::-1], accuracies=(), neighbours=())
+    save_ablation(RunDirectory(folder), ablation)
+    page = page_of(folder)
+    assert f"The ablation on disk is of another network, {other.name}" in page.text
+    assert "Not measured in this run" in page.text
+    RunDirectory(folder).ablation.write_text("{}")
+    assert "the ablation is left out" in page_of(folder).text
 
 
 def test_a_damaged_description_of_the_best_is_named(folder: Path) -> None:
@@ -228,6 +322,7 @@ def test_a_damaged_description_of_the_best_is_named(folder: Path) -> None:
     run.best_info.write_text("{}")
     page = page_of(folder)
     assert "not a file of a run, or damaged" in page.text
+    assert "under way" not in page.text
 
 
 def test_text_of_data_is_escaped(folder: Path) -> None:

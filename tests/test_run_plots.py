@@ -161,7 +161,7 @@ def test_a_neighbour_far_off_stands_at_the_edge_with_its_number_and_hides_no_oth
     )
     figure = draw_ablation(ablation)
     (axes,) = figure.axes
-    assert texts(figure) == ["-80.0"]
+    assert texts(figure) == ["−80.0"]
     assert axes.get_xlim()[1] < 70
     names = [label.get_text() for label in axes.get_yticklabels()]
     assert names[0] == "kernel 3 → 1"
