@@ -12,6 +12,7 @@ import pytest
 from report import write_report
 from run_state import load_state
 from tests.faults.small_run import birth
+from tests.test_report import finalist, hand_over
 from tests.test_search import evolve
 
 selenium = pytest.importorskip("selenium", reason="needs selenium (pip install -r requirements-dev.txt)")
@@ -32,7 +33,9 @@ QUIET = ("--disable-background-networking", "--disable-component-update", "--dis
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: None)
-        folder = evolve(tmp_path_factory.mktemp("run"), birth(0, "rich", generations=3)).folder
+        run = evolve(tmp_path_factory.mktemp("run"), birth(0, "rich", generations=3))
+        folder = run.folder
+        hand_over(folder, *(finalist(each, 0.81234, 0.82345, 0.84567) for each in run.individuals()[:3]))
         yield write_report(*load_state(folder))
 
 
