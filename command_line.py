@@ -37,7 +37,7 @@ class Parser(argparse.ArgumentParser):
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
         """Raises `InputError` for flags or values that are not known."""
-        namespace, unknown = self.parse_known_args([_with_underscores(argument) for argument in arguments])
+        namespace, unknown = self.parse_known_args([with_underscores(argument) for argument in arguments])
         if unknown:
             known = [flag for action in self._actions for flag in action.option_strings]
             close = difflib.get_close_matches(unknown[0].partition("=")[0], known, n=1)
@@ -49,7 +49,7 @@ class Parser(argparse.ArgumentParser):
         raise InputError(message)
 
 
-def _with_underscores(argument: str) -> str:
+def with_underscores(argument: str) -> str:
     if not argument.startswith("--"):
         return argument
     flag, equals, value = argument.partition("=")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from audit import audit
 from command_line import DONE, FAULT, STOPPED, Parser, add_settings, command_text, given, run_command
+from config_file import config_text, with_config
 from data_sources import NAMED_SETS
 from early_stopping import rungs_of
 from gene_tables import encoding_of, gene_table, gene_table_text, refuse_coded
@@ -37,7 +38,7 @@ from records import (
     TrainingConfig,
 )
 from run_analysis import by_effect
-from run_directory import RunDirectory
+from run_directory import RunDirectory, write_durably
 from run_state import load_state, refuse_changes, save_state
 from search_algorithms import new_search
 from tensorboard_log import TensorBoardLog, require_tensorboard
@@ -93,6 +94,9 @@ def build_parser() -> Parser:
         default=[],
         metavar="FOLDER",
         help="earlier runs with the same data and protocol; what they trained is not trained again",
+    )
+    folder.add_argument(
+        "--config", metavar="FILE", help="settings from a TOML file, such as the run.toml of a run; flags win over it"
     )
     folder.add_argument("--overwrite", action="store_true", help="remove the run that the folder holds, and start anew")
     parser.add_argument(
@@ -313,6 +317,7 @@ def evolve(options: argparse.Namespace, run: RunDirectory, state: RunState | Non
         audit(run, state.results, lambda warning: console.say(warning, always=True))
         run.drop_states_after(state.generation)
         save_state(run, state)
+        write_durably(run.config, config_text(state.search, state.training, state.data).encode())
         set_up_workers(workers, run, state, data, device, descriptor)
         data = data.only_test()  # the workers have the rest, and it is counted once
         facts = facts_in_words(state.facts)
@@ -449,7 +454,8 @@ def trainings_in_words(search: Search) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    options = build_parser().parse(arguments)
+    parser = build_parser()
+    options = parser.parse(with_config(parser, arguments))
     check_options(options)
     run, _ = open_run(options)
     if options.plan:

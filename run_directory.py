@@ -139,6 +139,7 @@ class RunDirectory:
         self.checkpoints = root / "checkpoints"
         self.results = root / "results"
         self.jobs = self.results / "jobs"
+        self.config = root / "run.toml"
         self.history = self.results / "history.csv"
         self.figures = self.results / "figures"
         self.tensorboard = self.results / "tensorboard"
@@ -189,7 +190,7 @@ class RunDirectory:
         ]:
             if folder.exists():
                 shutil.rmtree(folder)
-        for path in (self.history, self.report, self.pruned, self.ablation):
+        for path in (self.config, self.history, self.report, self.pruned, self.ablation):
             path.unlink(missing_ok=True)
 
     def drop_states_after(self, generation: int) -> None:

@@ -60,6 +60,15 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 
 @pytest.mark.slow
+def test_the_settings_that_a_run_writes_make_it_again(finished: tuple[Path, str], tmp_path: Path) -> None:
+    folder, _ = finished
+    again = ["--config", str(folder / "run.toml"), "--cpu_workers", "2", "--output_dir", str(tmp_path)]
+    finish(start(*again))
+    assert outcome(tmp_path) == outcome(folder)
+    assert (tmp_path / "run.toml").read_bytes() == (folder / "run.toml").read_bytes()
+
+
+@pytest.mark.slow
 def test_a_run_ends_with_a_tested_model_and_a_command_that_works(finished: tuple[Path, str]) -> None:
     folder, text = finished
     assert "generation 3/3 in" in text

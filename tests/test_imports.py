@@ -14,6 +14,7 @@ ORDER = (
     "calibration",
     "hardware",
     "command_line",
+    "config_file",
     "chromosome",
     "gene_tables",
     "network_shapes",
