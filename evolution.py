@@ -23,7 +23,7 @@ from data_sources import NAMED_SETS
 from early_stopping import rungs_of
 from gene_tables import encoding_of, gene_table, gene_table_text, refuse_coded
 from network_space import NetworkSpace
-from objectives import points, quantity
+from objectives import counted, points, quantity
 from records import (
     VERSION,
     Ablation,
@@ -37,7 +37,7 @@ from records import (
     RunState,
     TrainingConfig,
 )
-from run_analysis import by_effect
+from run_analysis import by_effect, timeline
 from run_directory import RunDirectory, write_durably
 from run_state import load_state, refuse_changes, save_state
 from search_algorithms import new_search
@@ -397,6 +397,7 @@ def closing_lines(search: Search, info: ModelInfo, ablation: Ablation | None) ->
         *front_lines(search),
         *(ablation_lines(ablation) if ablation else []),
         f"trainings            {trainings_in_words(search)}",
+        f"device time          {device_time_in_words(search)}",
         f"files                {files}",
         *([f"tensorboard          tensorboard --logdir {run.tensorboard}"] if search.log else []),
         f"next                 {command_text('evaluate.py', *evaluate)}",
@@ -437,6 +438,13 @@ def ablation_lines(ablation: Ablation) -> list[str]:
         what = f"{neighbour.gene.replace('_', ' ')} {neighbour.best_value} → {neighbour.value}"
         lines.append(f"{title:<21}{what}: {points(apart.mean)}{half} (n={len(neighbour.accuracies)})")
     return lines
+
+
+def device_time_in_words(search: Search) -> str:
+    """What all trainings of the run took of its devices, earlier sessions included."""
+    found = timeline(search.results.values())
+    hours = f"{found.busy / 3600:.2f} device hours"
+    return f"{hours} on {counted(len(found.devices), 'device')}, {found.utilisation:.0%} busy"
 
 
 def trainings_in_words(search: Search) -> str:

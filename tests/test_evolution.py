@@ -69,6 +69,20 @@ def test_the_settings_that_a_run_writes_make_it_again(finished: tuple[Path, str]
 
 
 @pytest.mark.slow
+def test_a_state_alone_goes_on_elsewhere_with_other_devices_to_the_same_end(
+    finished: tuple[Path, str], tmp_path: Path
+) -> None:
+    folder, _ = finished
+    moved = tmp_path / "carried" / "ga_state.json"  # nothing else of the run comes along
+    moved.parent.mkdir()
+    moved.write_bytes((folder / "checkpoints/generation_1/ga_state.json").read_bytes())
+    there = tmp_path / "there"
+    finish(start("--resume", str(moved), "--output_dir", str(there), "--cpu_workers", "2"))
+    assert outcome(there) == outcome(folder)
+    assert (there / "best_model/best_model.pt").read_bytes() == (folder / "best_model/best_model.pt").read_bytes()
+
+
+@pytest.mark.slow
 def test_a_run_ends_with_a_tested_model_and_a_command_that_works(finished: tuple[Path, str]) -> None:
     folder, text = finished
     assert "generation 3/3 in" in text
