@@ -442,9 +442,10 @@ def ablation_lines(ablation: Ablation) -> list[str]:
 
 def device_time_in_words(search: Search) -> str:
     """What all trainings of the run took of its devices, earlier sessions included."""
+    from console import duration
+
     found = timeline(search.results.values())
-    hours = f"{found.busy / 3600:.2f} device hours"
-    return f"{hours} on {counted(len(found.devices), 'device')}, {found.utilisation:.0%} busy"
+    return f"{duration(found.busy)} on {counted(len(found.devices), 'device')}, {found.utilisation:.0%} busy"
 
 
 def trainings_in_words(search: Search) -> str:
