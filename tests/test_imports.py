@@ -39,6 +39,7 @@ ORDER = (
     "latency",
     "training_loop",
     "train_model",
+    "export",
     "job_queue",
     "worker_manager",
     "devices",
