@@ -36,7 +36,7 @@ def hand_over(search: Search, data: ImageData, device: torch.device) -> ModelInf
     if (before := _handed_over_before(run, info)) is not None:
         return before
     for stale in run.best_model.parent.glob("*"):
-        if stale.name.startswith(("evaluation.", "confusion_matrix.")):
+        if stale.name.startswith(("evaluation.", "confusion_matrix.", "model.", "MODEL_CARD.")):
             stale.unlink()  # of the model that is about to be replaced
     write_durably(run.best_model, (run.root / str(result.weights)).read_bytes())
     model = load_model(run.best_model, architecture_of(info.phenotype))

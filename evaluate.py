@@ -20,11 +20,13 @@ from torch import Tensor, nn
 
 from calibration import calibration, surest_mistakes, top_confidence, wilson_interval
 from chromosome import Architecture, Encoding, architecture_of, check_chromosome
-from command_line import DONE, Parser, add_settings, given, run_command
+from command_line import DONE, Parser, Several, add_settings, given, run_command
 from console import printable
 from devices import gpu_indices
 from evaluation_page import MISTAKES, Mistake, evaluation_page
 from evaluation_plots import draw_confusion
+from export import FILES as EXPORTS
+from export import Network, export_model, require_packages
 from gene_tables import gene_table
 from image_data import ImageData, image_tensor, load_image_data
 from latency import forward_seconds
@@ -47,7 +49,9 @@ def build_parser() -> Parser:
         epilog="examples:\n"
         "  python evaluate.py --model_path best_model/best_model.pt --info_path best_model/info.json\n"
         "  python evaluate.py --model_path results/gen3/ind2/best_model.pt --chromosome 0110010110110011010 "
-        "--dataset cifar10",
+        "--dataset cifar10\n"
+        "  python evaluate.py --model_path best_model/best_model.pt --info_path best_model/info.json "
+        "--export onnx code",
     )
     parser.add_argument("--model_path", required=True, metavar="FILE", help="the weights, a state_dict")
     parser.add_argument("--info_path", metavar="FILE", help="the info.json that was written with the weights")
@@ -68,6 +72,17 @@ def build_parser() -> Parser:
         "--output_dir",
         metavar="FOLDER",
         help="where evaluation.json, evaluation.html and the figures go (default: beside the weights)",
+    )
+    parser.add_argument(
+        "--export",
+        nargs="+",
+        action=Several,
+        default=(),
+        choices=tuple(EXPORTS),
+        metavar="FORMAT",
+        help="also write the network for use elsewhere, and check what was written: onnx (model.onnx), "
+        "torch (model.pt2, by torch.export), code (model.py, a program of its own that needs torch alone), "
+        "safetensors (model.safetensors)",
     )
     add_settings(parser, "data (default: as in the info.json)", DataConfig)
     return parser
@@ -231,10 +246,31 @@ def write_files(report: dict[str, Any], mistakes: Sequence[Mistake], folder: Pat
     return [*paths, *save_figure(draw_confusion(report["confusion_matrix"], names), folder, "confusion_matrix")]
 
 
+def _export(
+    options: argparse.Namespace, subject: Subject, folder: Path, report: dict[str, Any], terminal: Terminal
+) -> list[Path]:
+    """Exports the network, says how near each file comes to it, and returns their paths."""
+    model = load_model(Path(options.model_path), subject.architecture)
+    data = subject.data
+    network = Network(model, subject.architecture, subject.description, data.class_names, Path(options.model_path))
+    images = image_tensor(data.test_images, torch.device("cpu"))
+    report["exports"] = []
+    exported = export_model(network, images, folder, tuple(dict.fromkeys(options.export)))
+    for each in exported:
+        report["exports"].append({**asdict(each), "path": str(each.path)})
+        text = (
+            f"logits within {each.max_difference:.1e} of the network's in float32, "
+            f"the same class for {each.same_class:,} of {each.images:,} test images"
+        )
+        terminal.print(f"{each.path.name:<16} {text}", markup=False, emoji=False)
+    return [each.path for each in exported]
+
+
 def main(arguments: Sequence[str]) -> int:
     options = build_parser().parse(arguments)
     if options.batch_size < 1:
         raise InputError(f"--batch_size must be at least 1, but is {options.batch_size}")
+    require_packages(options.export)
     indices = gpu_indices(options.gpus)
     device = torch.device("cuda", indices[0]) if indices else torch.device("cpu")
     folder = Path(options.output_dir) if options.output_dir else Path(options.model_path).parent
@@ -261,7 +297,8 @@ def main(arguments: Sequence[str]) -> int:
     }
     terminal = Terminal(highlight=False, soft_wrap=True)
     print_report(report, terminal)
-    paths = write_files(report, mistakes_of(logits, data), folder)
+    paths = _export(options, subject, folder, report, terminal) if options.export else []
+    paths = [*write_files(report, mistakes_of(logits, data), folder), *paths]
     terminal.print(f"{'files':<16} {', '.join(map(str, paths))}", markup=False, emoji=False)
     return DONE
 

@@ -40,6 +40,7 @@ ORDER = (
     "latency",
     "training_loop",
     "train_model",
+    "export",
     "job_queue",
     "worker_manager",
     "devices",
