@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import difflib
+import importlib.util
 import os
 import shlex
 import shutil
@@ -54,6 +55,12 @@ def with_underscores(argument: str) -> str:
         return argument
     flag, equals, value = argument.partition("=")
     return "--" + flag[2:].replace("-", "_") + equals + value
+
+
+def require_package(name: str, flag: str) -> None:
+    """Raises `InputError` with the command that installs what a flag needs, where it is missing."""
+    if importlib.util.find_spec(name) is None:
+        raise InputError(f"{flag} needs the package {name}; install it by: pip install {name}")
 
 
 class Several(argparse.Action):

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audit import audit
-from command_line import DONE, FAULT, STOPPED, Parser, add_settings, command_text, given, run_command
+from command_line import DONE, FAULT, STOPPED, Parser, add_settings, command_text, given, require_package, run_command
 from config_file import config_text, with_config
 from data_sources import NAMED_SETS
 from early_stopping import rungs_of
@@ -41,12 +41,13 @@ from run_analysis import by_effect, timeline
 from run_directory import RunDirectory, write_durably
 from run_state import load_state, refuse_changes, save_state
 from search_algorithms import new_search
-from tensorboard_log import TensorBoardLog, require_tensorboard
+from tensorboard_log import TensorBoardLog
 from worker_manager import Slot, StopRequested, StopSignals, WorkerManager
 
 # Whatever imports torch is imported after the folder is locked, so that a refusal is instant.
 if TYPE_CHECKING:
     from image_data import ImageData
+    from optuna_bridge import OptunaStudy
     from search import Search
 
 EXAMPLES = """examples:
@@ -107,6 +108,11 @@ def build_parser() -> Parser:
         action="store_true",
         help="also write results/tensorboard/, for: tensorboard --logdir results/tensorboard",
     )
+    parser.add_argument(
+        "--optuna_study",
+        metavar="FILE",
+        help="also add every individual to an Optuna study in this journal file",
+    )
     parser.add_argument("--quiet", action="store_true", help="print the closing lines and warnings only")
     return parser
 
@@ -129,7 +135,9 @@ def check_options(options: argparse.Namespace) -> None:
     if options.plan and options.resume:
         raise InputError("--plan is for a run that has not begun; leave --resume out")
     if options.tensorboard:
-        require_tensorboard()
+        require_package("tensorboard", "--tensorboard")
+    if options.optuna_study is not None:
+        require_package("optuna", "--optuna_study")
     if options.rewind and not options.resume:
         raise InputError("--rewind needs the state to go back to; name it with --resume")
 
@@ -222,6 +230,16 @@ def earlier_runs(folders: Sequence[str], state: RunState) -> list[RunDirectory]:
     return found
 
 
+def open_study(options: argparse.Namespace, state: RunState) -> OptunaStudy | None:
+    """The study that shows the run to Optuna, if it was asked for."""
+    if options.optuna_study is None:
+        return None
+    # Imported late: Optuna takes longer to import than most refusals take.
+    from optuna_bridge import OptunaStudy
+
+    return OptunaStudy(Path(options.optuna_study), state)
+
+
 def facts_of(data: ImageData) -> DataFacts:
     return DataFacts(
         fingerprint=data.fingerprint,
@@ -272,6 +290,7 @@ def resume_command(options: argparse.Namespace, run: RunDirectory) -> str:
         "reuse": options.reuse or None,
         "gpus": options.gpus,
         "cpu_workers": options.cpu_workers,
+        "optuna_study": options.optuna_study,
         **given(options, Limits),
     }
     if options.tensorboard:
@@ -312,6 +331,7 @@ def evolve(options: argparse.Namespace, run: RunDirectory, state: RunState | Non
                 f"{data.fingerprint[:12]}, expected {state.facts.fingerprint[:12]}); name the right one by --dataset"
             )
         reused = earlier_runs(options.reuse, state)
+        study = open_study(options, state)
         if options.overwrite:
             run.clear()
         audit(run, state.results, lambda warning: console.say(warning, always=True))
@@ -330,7 +350,7 @@ def evolve(options: argparse.Namespace, run: RunDirectory, state: RunState | Non
         )
         try:
             log = TensorBoardLog(run, encoding_of(state.facts, state.gene_table).table) if options.tensorboard else None
-            search = Search(run, state, workers, console, stop, limits, reused, latency, log)
+            search = Search(run, state, workers, console, stop, limits, reused, latency, log, study)
             search.evolve()
             info = hand_over(search, data, first)
             ablation = ablate(search, info)
@@ -400,6 +420,7 @@ def closing_lines(search: Search, info: ModelInfo, ablation: Ablation | None) ->
         f"device time          {device_time_in_words(search)}",
         f"files                {files}",
         *([f"tensorboard          tensorboard --logdir {run.tensorboard}"] if search.log else []),
+        *([f"optuna study         {search.study.path}"] if search.study else []),
         f"next                 {command_text('evaluate.py', *evaluate)}",
     ]
 

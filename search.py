@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from console import Console
 from early_stopping import affordable, median_curve, promoted, rungs_of
@@ -30,6 +30,9 @@ from run_state import (
 from search_algorithms import new_search
 from tensorboard_log import TensorBoardLog
 from worker_manager import StopSignals, WorkerManager
+
+if TYPE_CHECKING:  # it needs Optuna
+    from optuna_bridge import OptunaStudy
 
 HISTORY_COLUMNS = (
     "generation",
@@ -62,7 +65,7 @@ class Search:
     It observes the workers: results are sealed as they arrive. `reused` are the folders of earlier
     runs whose results are taken over; `latency` measures the seconds that a network (the text of
     its architecture) takes to classify one image, where an objective or a limit asks for it; `log`
-    shows the run in TensorBoard.
+    shows the run in TensorBoard, `study` in Optuna.
     """
 
     def __init__(
@@ -76,9 +79,10 @@ class Search:
         reused: Sequence[RunDirectory] = (),
         latency: Callable[[str], float] | None = None,
         log: TensorBoardLog | None = None,
+        study: OptunaStudy | None = None,
     ) -> None:
         self.run, self.state, self.workers, self.console, self.stop = run, state, workers, console, stop
-        self.limits, self.reused, self.latency, self.log = limits, reused, latency, log
+        self.limits, self.reused, self.latency, self.log, self.study = limits, reused, latency, log, study
         self.space = NetworkSpace.of(state)
         self.encoding = self.space.encoding
         self.engine = new_search(state.search, self.space, state.generations)
@@ -409,6 +413,8 @@ class Search:
         self.draw_figures()
         if self.log is not None:
             self.write_log(self.log)
+        if self.study is not None:
+            self.study.add(self.individuals(), self.results)
 
     def draw_figures(self) -> None:
         # Imported late: matplotlib takes longer to import than a worker takes to start.

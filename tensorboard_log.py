@@ -6,7 +6,6 @@ The package `tensorboard` is needed for `--tensorboard` alone.
 
 from __future__ import annotations
 
-import importlib.util
 import io
 from collections.abc import Iterable, Mapping
 from itertools import accumulate
@@ -14,18 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from chromosome import GeneTable
-from records import Individual, InputError, RunState, TrainingResult
+from records import Individual, RunState, TrainingResult
 from run_analysis import best_so_far, common_epochs, levels, spending
 from run_directory import RunDirectory, write_whole
 
 METRICS = ("accuracy", "loss", "parameters", "flops")
 Step = tuple[float, int, Mapping[str, float]]  # wall time in seconds since 1970, step, scalars by tag
-
-
-def require_tensorboard() -> None:
-    """Raises `InputError` that names the command which installs TensorBoard, where it is missing."""
-    if importlib.util.find_spec("tensorboard") is None:
-        raise InputError("--tensorboard needs the package tensorboard; install it by: pip install tensorboard")
 
 
 class TensorBoardLog:

@@ -49,7 +49,7 @@ def network_of(case: str, folder: Path) -> Network:
         for _ in range(3):
             model(images_of(architecture.input_shape, 16))
         for value in model.parameters():
-            value += 0.02 * torch.randn_like(value)
+            value.add_(0.02 * torch.randn_like(value))
     weights = folder / "best_model.pt"
     weights.write_bytes(weights_bytes(model))
     return Network(load_model(weights, architecture), architecture, encoding.describe(chromosome), NAMES, weights)

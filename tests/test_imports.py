@@ -54,6 +54,7 @@ ORDER = (
     "evaluation_page",
     "effect_plots",
     "tensorboard_log",
+    "optuna_bridge",
     "search",
     "plan",
     "best_model",

@@ -1,0 +1,373 @@
+"""To and from Optuna: a run as an Optuna study, and the engine's operators as a sampler for studies of one's own.
+
+Needs the package `optuna`; nothing else imports this module before it is asked for.
+
+    study = optuna.create_study(direction="maximize", sampler=GeneticSampler(seed=0))
+    study.optimize(lambda trial: sum(trial.suggest_int(f"x{n}", 0, 7) for n in range(10)), n_trials=200)
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.search_space import IntersectionSearchSpace
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from chromosome import GeneTable
+from gene_tables import encoding_of
+from genetic_algorithm import BitStrings, GeneticAlgorithm
+from objectives import pareto_order
+from records import (
+    EvolutionConfig,
+    Fitness,
+    Generation,
+    Individual,
+    InputError,
+    RunState,
+    SaveError,
+    TrainingResult,
+    canonical_json,
+    content_hash,
+)
+
+STUDY = "evolution"
+JOURNAL_START = b'{"op_code"'  # of every line that Optuna writes
+LARGEST = 1e300  # differences of objectives stay finite
+
+
+class OptunaStudy:
+    """A study in a journal file, which holds each trained individual of a run once.
+
+    The file is made where it is missing. Raises `InputError` for a file that is no such study, that
+    is the study of a run with which this one cannot be compared, or that cannot be written.
+    """
+
+    def __init__(self, path: Path, state: RunState) -> None:
+        self.path = path
+        self.objectives, self.limits = state.search.objectives, state.search.limits
+        self.epochs = state.training.epochs
+        self.table = encoding_of(state.facts, state.gene_table).table
+        self.distributions = distributions_of(self.table)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.study = self._open(marks_of(state))
+        except OSError as error:
+            raise InputError(f"--optuna_study: cannot use {path}: {error.strerror}") from error
+
+    def add(self, individuals: Sequence[Individual], results: Mapping[str, TrainingResult]) -> None:
+        """Adds the individuals whose last training has no trial yet. Raises `SaveError`."""
+        try:
+            known = {trial.user_attrs.get("job") for trial in self.study.get_trials(deepcopy=False)}
+            for individual in individuals:
+                if individual.jobs[-1] not in known:
+                    known.add(individual.jobs[-1])
+                    self.study.add_trial(self.trial(individual, results[individual.jobs[-1]]))
+        except OSError as error:
+            raise SaveError(f"cannot write {self.path}: {error.strerror}") from error
+
+    def trial(self, individual: Individual, result: TrainingResult) -> FrozenTrial:
+        """An individual as a trial: failed, pruned if early stopping ended its training, or else complete."""
+        fitness, values, system = individual.fitness, None, {}
+        state = TrialState.FAIL
+        if fitness is not None:
+            state = TrialState.COMPLETE if fitness.epochs >= self.epochs else TrialState.PRUNED
+            values = [fitness.value if name == "accuracy" else fitness.objective(name) for name in self.objectives]
+            if self.limits:  # as every version of Optuna reads them: over zero is passed
+                passed = [fitness.objective(name) / limit - 1 for name, limit in self.limits.items()]
+                system["constraints"] = passed
+        trial = create_trial(
+            state=state,
+            values=values,
+            params={gene.name: gene.value(individual.chromosome) for gene in self.table.genes},
+            distributions=self.distributions,
+            user_attrs=attributes(individual, result),
+            system_attrs=system,
+            intermediate_values={
+                number: epoch.accuracy for number, epoch in enumerate(result.epochs, 1) if epoch.accuracy is not None
+            },
+        )
+        if result.cost.started > 0:
+            trial.datetime_start = datetime.fromtimestamp(result.cost.started)
+            trial.datetime_complete = datetime.fromtimestamp(result.cost.started + result.cost.seconds)
+        return trial
+
+    def _open(self, marks: Mapping[str, Any]) -> Study:
+        with open(self.path, "ab+") as file:
+            file.seek(0)
+            if not JOURNAL_START.startswith(file.read(len(JOURNAL_START))):
+                raise InputError(f"--optuna_study {self.path} is not a journal of Optuna; name another file")
+        name = str(self.path.resolve())  # Optuna's lock is a link to the file, which must find it from any folder
+        lock = JournalFileSymlinkLock(name)
+        lock.acquire()
+        try:
+            drop_torn_line(self.path)
+        finally:
+            lock.release()
+        try:
+            storage = JournalStorage(JournalFileBackend(name, lock))
+            names = [study.study_name for study in storage.get_all_studies()]
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"--optuna_study {self.path} is damaged ({type(error).__name__}); name another file"
+            ) from error
+        if any(name != STUDY for name in names):
+            raise InputError(f"--optuna_study {self.path} holds another study ({', '.join(names)}); name another file")
+        accuracy, other = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
+        directions = [accuracy if name == "accuracy" else other for name in self.objectives]
+        with quietly():
+            if names:
+                study = optuna.load_study(study_name=STUDY, storage=storage)
+            else:
+                study = optuna.create_study(study_name=STUDY, storage=storage, directions=directions)
+            self._mark(study, marks)
+        return study
+
+    def _mark(self, study: Study, marks: Mapping[str, Any]) -> None:
+        """Says in the study of what run it is, or makes sure that it says so."""
+        found, is_begun = study.user_attrs, bool(study.get_trials(deepcopy=False))
+        for name, mark in marks.items():
+            if found.get(name, None if is_begun else mark) != mark:
+                raise InputError(
+                    f"--optuna_study {self.path} is the study of another run: "
+                    f"its {name.replace('_', ' ')} is not that of this one; name another file"
+                )
+        for name, mark in marks.items():
+            if name not in found:
+                study.set_user_attr(name, mark)
+        if study.metric_names is None:
+            study.set_metric_names(list(self.objectives))
+
+
+def marks_of(state: RunState) -> dict[str, Any]:
+    """What two runs must have in common for their individuals to be compared."""
+    return {
+        "data_fingerprint": state.facts.fingerprint,
+        "gene_table": state.gene_table,
+        "objectives": list(state.search.objectives),
+        "protocol": canonical_json(asdict(state.training)),
+    }
+
+
+def distributions_of(table: GeneTable) -> dict[str, BaseDistribution]:
+    """One categorical parameter for each gene, of its distinct values in the order of their codes."""
+    return {gene.name: CategoricalDistribution(tuple(dict.fromkeys(gene.values))) for gene in table.genes}
+
+
+def attributes(individual: Individual, result: TrainingResult) -> dict[str, Any]:
+    """What a trial tells of an individual beside genes and objectives."""
+    found = {
+        "individual": individual.name,
+        "generation": individual.generation,
+        "parents": list(individual.parents),
+        "chromosome": individual.chromosome,
+        "origin": individual.origin,
+        "epochs": len(result.epochs),
+        "parameters": result.parameters,
+        "flops": result.flops,
+        "job": result.key,
+        "device": result.cost.device,
+    }
+    return found if individual.failure is None else {**found, "failure": individual.failure}
+
+
+def drop_torn_line(path: Path) -> None:
+    """Removes what a crash left of a line at the end; Optuna reads past it, but what it appends would be lost."""
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        os.truncate(path, whole)
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Without a line for a study that is made, and without a warning for names of metrics, which are experimental."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+
+
+Choice = CategoricalDistribution | IntDistribution
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceSpace(BitStrings):
+    """Chromosomes that stand for one of the choices of each parameter, equal where all choices are.
+
+    A parameter of n choices takes the bits of n - 1: the Gray code of a place among all codes,
+    of which each choice has its share.
+    """
+
+    parameters: Mapping[str, Choice]
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, Choice]) -> ChoiceSpace:
+        return cls(sum(bits_for(each) for each in parameters.values()), parameters)
+
+    def indices(self, chromosome: str) -> dict[str, int]:
+        """The number of the choice of each parameter."""
+        found, start = {}, 0
+        for name, each in self.parameters.items():
+            end = start + bits_for(each)
+            found[name] = from_gray(int(chromosome[start:end], 2)) * choices(each) >> (end - start)
+            start = end
+        return found
+
+    def phenotype(self, chromosome: str) -> str:
+        return " ".join(map(str, self.indices(chromosome).values()))
+
+    def values(self, chromosome: str) -> dict[str, Any]:
+        """The value of each parameter."""
+        return {name: value_at(self.parameters[name], index) for name, index in self.indices(chromosome).items()}
+
+    def chromosome(self, values: Mapping[str, Any]) -> str:
+        """The first of the chromosomes that stand for these values."""
+        text = ""
+        for name, each in self.parameters.items():
+            bits = bits_for(each)
+            place = -(-(index_of(each, values[name]) << bits) // choices(each))
+            text += f"{place ^ (place >> 1):0{bits}b}"
+        return text
+
+
+def choices(parameter: Choice) -> int:
+    """How many values a parameter has."""
+    if isinstance(parameter, CategoricalDistribution):
+        return len(parameter.choices)
+    return (parameter.high - parameter.low) // parameter.step + 1
+
+
+def bits_for(parameter: Choice) -> int:
+    return (choices(parameter) - 1).bit_length()
+
+
+def value_at(parameter: Choice, index: int) -> Any:
+    if isinstance(parameter, CategoricalDistribution):
+        return parameter.choices[index]
+    return parameter.low + index * parameter.step
+
+
+def index_of(parameter: Choice, value: Any) -> int:
+    if isinstance(parameter, CategoricalDistribution):
+        return int(parameter.to_internal_repr(value))
+    return int((value - parameter.low) // parameter.step)
+
+
+def from_gray(code: int) -> int:
+    """The number whose Gray code this is (Gray 1953)."""
+    number = code
+    while code := code >> 1:
+        number ^= code
+    return number
+
+
+class GeneticSampler(BaseSampler):
+    """Samples a study's categorical and whole-number parameters as the engine breeds networks.
+
+    The parents of a trial are the best `population` distinct complete trials, by dominance where
+    there are several objectives; two that win tournaments are crossed and mutated, and mutated on
+    while the trial is known. Until there are so many, and for fractions and parameters that not all
+    trials have, values are drawn at random. A trial depends on the seed, its number and the trials
+    before it alone, so a study that is loaded again goes on as one that never stopped.
+
+    The other parameters are those of `EvolutionConfig`. Raises `InputError` (a ValueError) for
+    values without meaning.
+    """
+
+    def __init__(
+        self,
+        *,
+        population: int = 20,
+        tournament_size: int = 3,
+        crossover: str = "uniform",
+        crossover_prob: float = 0.9,
+        mutation_prob: float | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self.config = EvolutionConfig(
+            population=population,
+            tournament_size=tournament_size,
+            crossover=crossover,
+            crossover_prob=crossover_prob,
+            mutation_prob=mutation_prob,
+            elitism=0,  # the best are parents for as long as they are the best
+            surrogate="off",
+            seed=int.from_bytes(os.urandom(8)) if seed is None else seed,
+        )
+        self._common = IntersectionSearchSpace()
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """The categorical and whole-number parameters that all trials have and that leave a choice."""
+        common = self._common.calculate(study)
+        return {name: each for name, each in common.items() if isinstance(each, Choice) and not each.single()}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Values for a trial, bred from the best so far; none while there are too few."""
+        space = ChoiceSpace.of({name: each for name, each in search_space.items() if isinstance(each, Choice)})
+        trials = [
+            each
+            for each in study.get_trials(deepcopy=False)
+            if each.number != trial.number
+            and all(each.distributions.get(name) == search_space[name] for name in search_space)
+        ]
+        complete = [each for each in trials if each.state == TrialState.COMPLETE]
+        ranked = best_first(complete, study.directions)
+        parents = list(dict.fromkeys(space.chromosome(each.params) for each in ranked))[: self.config.population]
+        if not search_space or len(parents) < self.config.population:
+            return {}
+        others = dict.fromkeys(space.chromosome(each.params) for each in trials)
+        config = replace(self.config, seed=self._seed(trial))
+        generations = [generation(number, each) for number, each in enumerate((list(others), parents), 1)]
+        (bred,) = GeneticAlgorithm(config, space, generations).ask(1)
+        return space.values(bred.chromosome)
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """A value drawn at random."""
+        random = RandomSampler(seed=self._seed(trial, param_name) % 2**32)
+        return random.sample_independent(study, trial, param_name, param_distribution)
+
+    def _seed(self, trial: FrozenTrial, *more: str) -> int:
+        return int(content_hash([self.config.seed, trial.number, *more])[:16], 16)
+
+
+def best_first(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> list[FrozenTrial]:
+    """Complete trials by dominance, of equally good ones the youngest first, so that a search drifts on."""
+    youngest_first = sorted(trials, key=lambda trial: -trial.number)
+    signs = [-1 if direction == StudyDirection.MAXIMIZE else 1 for direction in directions]
+    points = np.array([trial.values for trial in youngest_first]).reshape(-1, len(signs)) * signs
+    points = np.clip(points, -LARGEST, LARGEST)
+    order = np.argsort(points[:, 0], kind="stable") if len(signs) == 1 else pareto_order(points)
+    return [youngest_first[index] for index in order]
+
+
+def generation(number: int, chromosomes: Sequence[str]) -> Generation:
+    """Chromosomes, best first, as the engine is told of them."""
+    individuals = [
+        Individual(
+            generation=number, index=place, chromosome=text, origin="random", fitness=Fitness(value=float(-place))
+        )
+        for place, text in enumerate(chromosomes, 1)
+    ]
+    return Generation(number=number, individuals=tuple(individuals))
