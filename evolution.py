@@ -37,7 +37,7 @@ from records import (
     TrainingConfig,
 )
 from run_analysis import by_effect
-from run_directory import RunDirectory
+from run_directory import RunDirectory, write_durably
 from run_state import load_state, refuse_changes, save_state
 from search_algorithms import new_search
 from tensorboard_log import TensorBoardLog, require_tensorboard
@@ -290,6 +290,7 @@ def evolve(options: argparse.Namespace, run: RunDirectory, state: RunState | Non
     from devices import find_slots
     from image_data import load_image_data, new_shared_memory
     from latency import measure_latency
+    from model_card import model_card
     from report import write_report
     from search import Search
 
@@ -328,6 +329,7 @@ def evolve(options: argparse.Namespace, run: RunDirectory, state: RunState | Non
             search = Search(run, state, workers, console, stop, limits, reused, latency, log)
             search.evolve()
             info = hand_over(search, data, first)
+            write_durably(run.model_card, model_card(info, search.state).encode())
             ablation = ablate(search, info)
         finally:
             console.close()

@@ -19,7 +19,7 @@ from torch import Tensor
 
 import evaluate
 import export
-from chromosome import EXTENDED, STANDARD, Encoding, architecture_of
+from chromosome import EXTENDED, STANDARD, Encoding, GeneTable, architecture_of
 from export import FILES, Exported, Network, code_of, export_model, require_packages
 from model_generator import build_model, load_model
 from records import InputError, RunFault
@@ -27,7 +27,7 @@ from train_model import predict, weights_bytes
 
 PLAIN_TRAINING = "0" * 10
 # ReLU and max; GELU, average, late pooling, 5×5, residual, weighed and with dropout; LeakyReLU and weighed alone.
-CASES = {
+CASES: dict[str, tuple[tuple[int, int, int], GeneTable, str]] = {
     "standard 8×8 grey": ((1, 8, 8), STANDARD, "0000000000001111111"),
     "standard 32×32": ((3, 32, 32), STANDARD, "0000100110111110111"),
     "extended 8×8 grey": ((1, 8, 8), EXTENDED, "0001001001110111111" + "1111" + PLAIN_TRAINING),
@@ -49,7 +49,7 @@ def network_of(case: str, folder: Path) -> Network:
         for _ in range(3):
             model(images_of(architecture.input_shape, 16))
         for value in model.parameters():
-            value += 0.02 * torch.randn_like(value)
+            value.add_(torch.randn_like(value), alpha=0.02)
     weights = folder / "best_model.pt"
     weights.write_bytes(weights_bytes(model))
     return Network(load_model(weights, architecture), architecture, encoding.describe(chromosome), NAMES, weights)
@@ -225,7 +225,7 @@ def test_evaluate_exports_beside_the_weights_and_says_how_near_they_come(
     assert [each["format"] for each in report["exports"]] == list(FILES)
     images = report["images"]
     for each in report["exports"]:
-        assert f"{Path(each['path']).name:<16} logits within {each['max_difference']:.1e}" in printed.out
+        assert f"{'as ' + each['format']:<16} logits within {each['max_difference']:.1e}" in printed.out
         assert each["images"] == each["same_class"] == images
     assert f"the same class for {images} of {images} test images" in printed.out
     assert str(tmp_path / "model.onnx") in printed.out.splitlines()[-1]

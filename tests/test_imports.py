@@ -55,6 +55,7 @@ ORDER = (
     "tensorboard_log",
     "search",
     "plan",
+    "model_card",
     "best_model",
     "ablation",
     "findings",
