@@ -35,6 +35,7 @@ CASES: dict[str, tuple[tuple[int, int, int], GeneTable, str]] = {
     "extended 96×80 with a stem": ((3, 96, 80), EXTENDED, "0000100100001111110" + "1111" + PLAIN_TRAINING),
     "standard 96×96 with a stem": ((3, 96, 96), STANDARD, "0000101000001111111"),
 }
+FAST = ("standard 8×8 grey", "extended 32×32")
 NAMES = ("plain", 'with "quotes"', "'''", "back\\slash", '"""; import os', "{braces}", "ß→é", "\u202e")
 
 
@@ -60,7 +61,9 @@ def images_of(input_shape: tuple[int, int, int], count: int) -> Tensor:
     return torch.randint(0, 256, (count, *input_shape), dtype=torch.uint8, generator=generator)
 
 
-@pytest.fixture(scope="module", params=CASES)
+@pytest.fixture(
+    scope="module", params=[case if case in FAST else pytest.param(case, marks=pytest.mark.slow) for case in CASES]
+)
 def exported(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Network, Tensor, list[Exported]]:
@@ -208,6 +211,7 @@ def test_an_unknown_format_is_refused() -> None:
         evaluate.main(["--model_path", "x", "--chromosome", "0", "--export", "tflite"])
 
 
+@pytest.mark.slow
 def test_evaluate_exports_beside_the_weights_and_says_how_near_they_come(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
