@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from collections.abc import Sequence
@@ -30,11 +31,12 @@ from export import Network, export_model, require_packages
 from gene_tables import gene_table
 from image_data import ImageData, image_tensor, load_image_data
 from latency import forward_seconds
+from model_card import knows, model_card
 from model_cost import model_cost
 from model_generator import load_model
 from records import DataConfig, InputError, ModelInfo, TrainingConfig
-from run_directory import check_writable, write_durably
-from run_state import read_info
+from run_directory import RunDirectory, check_writable, file_sha256, write_durably
+from run_state import load_state, read_info
 from theme import save_figure
 from train_model import accuracy_and_loss, predict, resolve_protocol
 
@@ -262,8 +264,23 @@ def _export(
             f"logits within {each.max_difference:.1e} of the network's in float32, "
             f"the same class for {each.same_class:,} of {each.images:,} test images"
         )
-        terminal.print(f"{each.path.name:<16} {text}", markup=False, emoji=False)
+        terminal.print(f"{f'as {each.format}':<16} {text}", markup=False, emoji=False)
     return [each.path for each in exported]
+
+
+def _write_card(
+    options: argparse.Namespace, info: ModelInfo | None, report: dict[str, Any], folder: Path
+) -> list[Path]:
+    """Writes the model card, if the `info.json` is that of the weights."""
+    if info is None or info.result is None or file_sha256(Path(options.model_path)) != info.result.weights_sha256:
+        return []
+    run, state = RunDirectory(Path(options.info_path).absolute().parent.parent), None
+    if run.states():
+        with contextlib.suppress(InputError, OSError):
+            state = load_state(run.root)[1]
+    path = folder / run.model_card.name
+    write_durably(path, model_card(info, state if state and knows(state, info) else None, report).encode())
+    return [path]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -299,6 +316,8 @@ def main(arguments: Sequence[str]) -> int:
     print_report(report, terminal)
     paths = _export(options, subject, folder, report, terminal) if options.export else []
     paths = [*write_files(report, mistakes_of(logits, data), folder), *paths]
+    if data.fingerprint == (info.facts.fingerprint if info else None):
+        paths += _write_card(options, info, report, folder)
     terminal.print(f"{'files':<16} {', '.join(map(str, paths))}", markup=False, emoji=False)
     return DONE
 

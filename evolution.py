@@ -313,6 +313,7 @@ def evolve(options: argparse.Namespace, run: RunDirectory, state: RunState | Non
     from devices import find_slots
     from image_data import load_image_data, new_shared_memory
     from latency import measure_latency
+    from model_card import model_card
     from report import write_report
     from search import Search
 
@@ -353,6 +354,7 @@ def evolve(options: argparse.Namespace, run: RunDirectory, state: RunState | Non
             search = Search(run, state, workers, console, stop, limits, reused, latency, log, study)
             search.evolve()
             info = hand_over(search, data, first)
+            write_durably(run.model_card, model_card(info, search.state).encode())
             ablation = ablate(search, info)
         finally:
             console.close()

@@ -149,6 +149,7 @@ class RunDirectory:
         self.best_model = root / "best_model" / "best_model.pt"
         self.best_info = root / "best_model" / "info.json"
         self.pareto = root / "best_model" / "pareto.json"
+        self.model_card = root / "best_model" / "MODEL_CARD.md"
         self.evaluation = root / "best_model" / "evaluation.html"
         self._lock: int | None = None
         self._made: list[Path] = []

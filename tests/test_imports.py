@@ -57,6 +57,7 @@ ORDER = (
     "optuna_bridge",
     "search",
     "plan",
+    "model_card",
     "best_model",
     "ablation",
     "findings",
