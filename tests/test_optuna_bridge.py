@@ -390,6 +390,7 @@ def test_a_chromosome_stands_for_values_and_values_for_a_chromosome(space: Choic
     for name, value in values.items():
         assert space.parameters[name]._contains(space.parameters[name].to_internal_repr(value))
     again = space.chromosome(values)
+    assert again is not None
     assert space.values(again) == values
     assert space.phenotype(again) == space.phenotype(text)
 
@@ -405,6 +406,13 @@ def test_every_choice_has_a_chromosome(space: ChoiceSpace) -> None:
             else len(range(each.low, each.high + 1, each.step))
         )
         assert found == {str(number) for number in range(count)}
+
+
+def test_values_that_are_no_choice_have_no_chromosome() -> None:
+    space = ChoiceSpace.of({"a": IntDistribution(0, 8, step=2), "b": CategoricalDistribution([None, "x"])})
+    assert space.chromosome({"a": 8, "b": None}) is not None
+    for values in ({"a": 8}, {"a": 7, "b": "x"}, {"a": 10, "b": "x"}, {"a": -2, "b": "x"}, {"a": 0, "b": "y"}, {}):
+        assert space.chromosome(values) is None
 
 
 def test_gray_codes_are_undone() -> None:
