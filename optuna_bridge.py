@@ -46,6 +46,7 @@ from records import (
 
 STUDY = "evolution"
 JOURNAL_START = b'{"op_code"'  # of every line that Optuna writes
+PATIENCE = 5  # seconds for which a lock may stand still before it is that of a process that was killed
 LARGEST = 1e300  # differences of objectives stay finite
 
 
@@ -112,6 +113,7 @@ class OptunaStudy:
                 raise InputError(f"--optuna_study {self.path} is not a journal of Optuna; name another file")
         name = str(self.path.resolve())  # Optuna's lock is a link to the file, which must find it from any folder
         lock = JournalFileSymlinkLock(name)
+        lock.grace_period = PATIENCE  # set, not passed: before 4.3 there was none
         lock.acquire()
         try:
             drop_torn_line(self.path)
