@@ -12,7 +12,7 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ from records import (
 
 STUDY = "evolution"
 JOURNAL_START = b'{"op_code"'  # of every line that Optuna writes
+PATIENCE = 5  # seconds for which a lock may stand still before it is that of a process that was killed
 LARGEST = 1e300  # differences of objectives stay finite
 
 
@@ -112,6 +113,7 @@ class OptunaStudy:
                 raise InputError(f"--optuna_study {self.path} is not a journal of Optuna; name another file")
         name = str(self.path.resolve())  # Optuna's lock is a link to the file, which must find it from any folder
         lock = JournalFileSymlinkLock(name)
+        lock.grace_period = PATIENCE  # set, not passed: before 4.3 there was none
         lock.acquire()
         try:
             drop_torn_line(self.path)
@@ -205,6 +207,8 @@ def quietly() -> Iterator[None]:
         optuna.logging.set_verbosity(verbosity)
 
 
+DEFAULTS = EvolutionConfig()
+MISSING = object()  # None may be a choice
 Choice = CategoricalDistribution | IntDistribution
 
 
@@ -217,6 +221,10 @@ class ChoiceSpace(BitStrings):
     """
 
     parameters: Mapping[str, Choice]
+    phenotypes: dict[str, str] = field(
+        default_factory=dict, compare=False, repr=False
+    )  # by chromosome, as they come up
+    chromosomes: dict[tuple[Any, ...], str | None] = field(default_factory=dict, compare=False, repr=False)  # by values
 
     @classmethod
     def of(cls, parameters: Mapping[str, Choice]) -> ChoiceSpace:
@@ -232,20 +240,38 @@ class ChoiceSpace(BitStrings):
         return found
 
     def phenotype(self, chromosome: str) -> str:
-        return " ".join(map(str, self.indices(chromosome).values()))
+        if chromosome not in self.phenotypes:
+            self.phenotypes[chromosome] = " ".join(map(str, self.indices(chromosome).values()))
+        return self.phenotypes[chromosome]
 
     def values(self, chromosome: str) -> dict[str, Any]:
         """The value of each parameter."""
         return {name: value_at(self.parameters[name], index) for name, index in self.indices(chromosome).items()}
 
-    def chromosome(self, values: Mapping[str, Any]) -> str:
-        """The first of the chromosomes that stand for these values."""
-        text = ""
-        for name, each in self.parameters.items():
-            bits = bits_for(each)
-            place = -(-(index_of(each, values[name]) << bits) // choices(each))
-            text += f"{place ^ (place >> 1):0{bits}b}"
-        return text
+    def chromosome(self, values: Mapping[str, Any]) -> str | None:
+        """The first of the chromosomes that stand for these values; None where one is missing, or is no choice."""
+        known = tuple(values.get(name, MISSING) for name in self.parameters)
+        if known not in self.chromosomes:
+            whole = all(name in values and is_choice(each, values[name]) for name, each in self.parameters.items())
+            texts = (gray_text(each, values[name]) for name, each in self.parameters.items())
+            self.chromosomes[known] = "".join(texts) if whole else None
+        return self.chromosomes[known]
+
+
+def is_choice(parameter: Choice, value: Any) -> bool:
+    try:
+        return 0 <= index_of(parameter, value) < choices(parameter) and (
+            value_at(parameter, index_of(parameter, value)) == value
+        )
+    except (ValueError, TypeError):
+        return False
+
+
+def gray_text(parameter: Choice, value: Any) -> str:
+    """The bits of the first place of a choice."""
+    bits = bits_for(parameter)
+    place = -(-(index_of(parameter, value) << bits) // choices(parameter))
+    return f"{place ^ (place >> 1):0{bits}b}"
 
 
 def choices(parameter: Choice) -> int:
@@ -295,11 +321,11 @@ class GeneticSampler(BaseSampler):
     def __init__(
         self,
         *,
-        population: int = 20,
-        tournament_size: int = 3,
-        crossover: str = "uniform",
-        crossover_prob: float = 0.9,
-        mutation_prob: float | None = None,
+        population: int = DEFAULTS.population,
+        tournament_size: int = DEFAULTS.tournament_size,
+        crossover: str = DEFAULTS.crossover,
+        crossover_prob: float = DEFAULTS.crossover_prob,
+        mutation_prob: float | None = DEFAULTS.mutation_prob,
         seed: int | None = None,
     ) -> None:
         self.config = EvolutionConfig(
@@ -313,6 +339,7 @@ class GeneticSampler(BaseSampler):
             seed=int.from_bytes(os.urandom(8)) if seed is None else seed,
         )
         self._common = IntersectionSearchSpace()
+        self._last = ChoiceSpace.of({})
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """The categorical and whole-number parameters that all trials have and that leave a choice."""
@@ -323,21 +350,16 @@ class GeneticSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Values for a trial, bred from the best so far; none while there are too few."""
-        space = ChoiceSpace.of({name: each for name, each in search_space.items() if isinstance(each, Choice)})
-        trials = [
-            each
-            for each in study.get_trials(deepcopy=False)
-            if each.number != trial.number
-            and all(each.distributions.get(name) == search_space[name] for name in search_space)
-        ]
-        complete = [each for each in trials if each.state == TrialState.COMPLETE]
-        ranked = best_first(complete, study.directions)
-        parents = list(dict.fromkeys(space.chromosome(each.params) for each in ranked))[: self.config.population]
-        if not search_space or len(parents) < self.config.population:
+        if not search_space:
             return {}
-        others = dict.fromkeys(space.chromosome(each.params) for each in trials)
+        space = self._remember({name: each for name, each in search_space.items() if isinstance(each, Choice)})
+        trials = [each for each in study.get_trials(deepcopy=False) if each.number != trial.number]
+        ranked = best_first([each for each in trials if each.state == TrialState.COMPLETE], study.directions)
+        parents = distinct(space, ranked)[: self.config.population]
+        if len(parents) < self.config.population:
+            return {}
         config = replace(self.config, seed=self._seed(trial))
-        generations = [generation(number, each) for number, each in enumerate((list(others), parents), 1)]
+        generations = [generation(1, distinct(space, trials)), generation(2, parents)]
         (bred,) = GeneticAlgorithm(config, space, generations).ask(1)
         return space.values(bred.chromosome)
 
@@ -347,6 +369,13 @@ class GeneticSampler(BaseSampler):
         """A value drawn at random."""
         random = RandomSampler(seed=self._seed(trial, param_name) % 2**32)
         return random.sample_independent(study, trial, param_name, param_distribution)
+
+    def _remember(self, parameters: Mapping[str, Choice]) -> ChoiceSpace:
+        """The space of these parameters: the last one, with what it has worked out, where it is the same."""
+        space, last = ChoiceSpace.of(parameters), self._last
+        if last != space:
+            self._last = last = space
+        return last
 
     def _seed(self, trial: FrozenTrial, *more: str) -> int:
         return int(content_hash([self.config.seed, trial.number, *more])[:16], 16)
@@ -360,6 +389,12 @@ def best_first(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirectio
     points = np.clip(points, -LARGEST, LARGEST)
     order = np.argsort(points[:, 0], kind="stable") if len(signs) == 1 else pareto_order(points)
     return [youngest_first[index] for index in order]
+
+
+def distinct(space: ChoiceSpace, trials: Sequence[FrozenTrial]) -> list[str]:
+    """The chromosomes of trials, each once; those that have other parameters have none."""
+    found = dict.fromkeys(space.chromosome(each.params) for each in trials)
+    return [text for text in found if text is not None]
 
 
 def generation(number: int, chromosomes: Sequence[str]) -> Generation:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import evolution
-from chromosome import EXTENDED, STANDARD
+from chromosome import EXTENDED, STANDARD, GeneTable
 from gene_tables import gene_table_text
 from records import DataFacts, Individual, InputError, RunState, SaveError
 from run_directory import RunDirectory
 from run_state import load_state, save_state
 from search import Search
 from tests.faults.small_run import FACTS, InlineWorkers, NoSignals, SearchWithoutFigures, Told, birth
+from tests.test_evolution import finish, start
 from tests.test_search import ALL
 
 optuna = pytest.importorskip("optuna", reason="needs optuna (pip install -r requirements-extras.txt)")
@@ -31,7 +33,7 @@ from optuna.storages import JournalStorage  # noqa: E402
 from optuna.storages.journal import JournalFileBackend  # noqa: E402
 from optuna.trial import TrialState  # noqa: E402
 
-from optuna_bridge import STUDY, ChoiceSpace, GeneticSampler, OptunaStudy, from_gray  # noqa: E402
+from optuna_bridge import STUDY, ChoiceSpace, GeneticSampler, OptunaStudy, distributions_of, from_gray  # noqa: E402
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -245,6 +247,46 @@ def test_the_resume_command_keeps_the_study(tmp_path: Path) -> None:
     assert "--optuna_study 'a study.journal'" in evolution.resume_command(options, run)
 
 
+@pytest.mark.parametrize("table", [STANDARD, EXTENDED], ids=["standard", "extended"])
+def test_every_value_of_every_gene_is_a_choice(table: GeneTable) -> None:
+    for gene in table.genes:
+        parameter = distributions_of(table)[gene.name]
+        assert isinstance(parameter, CategoricalDistribution)
+        assert {parameter.to_external_repr(parameter.to_internal_repr(value)) for value in gene.values} == {
+            *gene.values
+        }
+
+
+SMALL = ["--dataset", "digits", "--train_limit", "300", "--epochs", "1", "--batch_size", "32"]
+SEARCH = ["--population", "4", "--generations", "3", "--elitism", "1", "--cpu_workers", "1"]
+
+
+def test_a_study_file_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("a line\n")
+    folder = tmp_path / "run"
+    ended = finish(start(*SMALL, *SEARCH, "--output_dir", str(folder), "--optuna_study", str(tmp_path / "notes")), 2)
+    assert ended == f"error: --optuna_study {tmp_path / 'notes'} is not a journal of Optuna; name another file\n"
+    assert not folder.exists()
+
+
+@pytest.mark.slow
+def test_a_killed_run_that_goes_on_has_a_whole_study(tmp_path: Path) -> None:
+    folder, journal = tmp_path / "run", tmp_path / "study.journal"
+    process = start(*SMALL, *SEARCH, "--output_dir", str(folder), "--optuna_study", str(journal))
+    deadline = time.monotonic() + 60
+    while not (journal.exists() and b"gen1/ind1" in journal.read_bytes()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    text = finish(start("--resume", str(folder), "--cpu_workers", "1", "--optuna_study", str(journal)))
+    assert f"optuna study         {journal}" in text
+    names: dict[str, str] = {}
+    for generation in load_state(folder)[1].generations:
+        for each in generation.individuals:
+            names.setdefault(each.jobs[-1], each.name)
+    assert [trial.user_attrs["individual"] for trial in load(journal).trials] == list(names.values())
+
+
 # The sampler
 
 LETTERS = ("a", "b", "c", "d")
@@ -390,6 +432,7 @@ def test_a_chromosome_stands_for_values_and_values_for_a_chromosome(space: Choic
     for name, value in values.items():
         assert space.parameters[name]._contains(space.parameters[name].to_internal_repr(value))
     again = space.chromosome(values)
+    assert again is not None
     assert space.values(again) == values
     assert space.phenotype(again) == space.phenotype(text)
 
@@ -405,6 +448,13 @@ def test_every_choice_has_a_chromosome(space: ChoiceSpace) -> None:
             else len(range(each.low, each.high + 1, each.step))
         )
         assert found == {str(number) for number in range(count)}
+
+
+def test_values_that_are_no_choice_have_no_chromosome() -> None:
+    space = ChoiceSpace.of({"a": IntDistribution(0, 8, step=2), "b": CategoricalDistribution([None, "x"])})
+    assert space.chromosome({"a": 8, "b": None}) is not None
+    for values in ({"a": 8}, {"a": 7, "b": "x"}, {"a": 10, "b": "x"}, {"a": -2, "b": "x"}, {"a": 0, "b": "y"}, {}):
+        assert space.chromosome(values) is None
 
 
 def test_gray_codes_are_undone() -> None:
