@@ -91,6 +91,7 @@ def export_model(network: Network, images: Tensor, folder: Path, formats: Sequen
     places = torch.linspace(0, len(images) - 1, min(CHECKED, len(images))).round().long()
     images = images[places].contiguous()
     expected = predict(network.model, images, "float32")
+    batches = [images[:1], *(images[1:].split(256) if len(images) > 1 else ())]  # their number may be any
     exported = []
     for name in formats:
         path = folder / FILES[name]
@@ -100,7 +101,7 @@ def export_model(network: Network, images: Tensor, folder: Path, formats: Sequen
             reason = str(error).strip().partition("\n")[0]
             raise RunFault(f"{path} was not written: {type(error).__name__}: {reason}") from error
         with torch.no_grad():
-            found = torch.cat([forward(images[:1]), *(forward(batch) for batch in images[1:].split(256))])
+            found = torch.cat([forward(batch) for batch in batches])
         difference = (found - expected).abs().max().item()
         if not difference <= TOLERANCE * max(1.0, expected.abs().max().item()):
             raise RunFault(f"{path} was not written: its logits differ from those of the network by {difference:.2g}")

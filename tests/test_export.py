@@ -196,6 +196,11 @@ def test_many_images_are_sampled_evenly(tmp_path: Path, monkeypatch: pytest.Monk
     assert export_model(network, images_of((1, 8, 8), 50), tmp_path, ["safetensors"])[0].images == 5
 
 
+def test_one_image_is_enough_to_check_with(tmp_path: Path) -> None:
+    network = network_of("standard 8×8 grey", tmp_path)
+    assert [each.images for each in export_model(network, images_of((1, 8, 8), 1), tmp_path, tuple(FILES))] == [1] * 4
+
+
 def test_a_missing_package_is_named_before_anything_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     require_packages(["torch", "code"])
