@@ -336,7 +336,8 @@ def main_process_cost(folder: Path) -> dict[str, float]:
 
 def populations(devices: int) -> list[int]:
     few = [10, 20] if devices <= 16 else []
-    return sorted({*few, *(k * devices for k in (1, 2, 4) if k * devices >= 4)})
+    shares = (1, 2, 4, 8) if devices <= 64 else (1, 2, 4)
+    return sorted({*few, *(k * devices for k in shares if k * devices >= 4)})
 
 
 def main() -> None:
