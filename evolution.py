@@ -342,8 +342,7 @@ def evolve(options: argparse.Namespace, run: RunDirectory, state: RunState | Non
         set_up_workers(workers, run, state, data, device, descriptor)
         data = data.only_test()  # the workers have the rest, and it is counted once
         facts = facts_in_words(state.facts)
-        workers_in_words = "1 worker" if len(slots) == 1 else f"{len(slots)} workers"
-        console.say(f"data set {state.data.dataset}: {facts}; {workers_in_words} on {device}")
+        console.say(f"data set {state.data.dataset}: {facts}; {counted(len(slots), 'worker')} on {device}")
         console.open([slot.name for slot in slots], state.search.generations if state.search.budget is None else None)
         first = torch.device(device, options.gpus[0]) if options.gpus else torch.device(device)
         latency = partial(

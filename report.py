@@ -18,7 +18,7 @@ from network_drawing import legend_svg
 from objectives import counted, quantity
 from pages import render_page
 from records import DataConfig, Individual, ModelInfo, RunState
-from report_sections import drawing, sections
+from report_sections import Section, drawing, sections
 from run_analysis import accuracies_by_epochs, savings, timeline
 from run_directory import RunDirectory, write_durably
 from run_state import load_state
@@ -29,9 +29,16 @@ Card = tuple[str, str]  # a figure, and what it is
 
 def write_report(run: RunDirectory, state: RunState) -> Path:
     """Makes the report of a run as of a state, from its files; returns its path. Raises `SaveError`."""
-    findings = read_findings(run, state)
-    write_durably(run.report, render_page("report.html", **page_values(findings)))
+    _write(run, state)
     return run.report
+
+
+def _write(run: RunDirectory, state: RunState) -> list[Section]:
+    """Makes the report, and returns the sections that it shows."""
+    values = page_values(read_findings(run, state))
+    write_durably(run.report, render_page("report.html", **values))
+    shown: list[Section] = values["sections"]
+    return shown
 
 
 def page_values(findings: Findings) -> dict[str, Any]:
@@ -202,9 +209,10 @@ def main(arguments: Sequence[str]) -> int:
     )
     options = parser.parse(arguments)
     run, state = load_state(Path(options.resume))
-    print(write_report(run, state))
+    shown = _write(run, state)
+    print(run.report)
     if options.figures:
-        for section in sections(read_findings(run, state)):
+        for section in shown:
             for picture in section.figures:
                 for path in save_figure(picture.figure, run.figures, picture.name):
                     print(path)

@@ -30,6 +30,7 @@ from run_analysis import (
     comparable,
     diversity,
     lineage,
+    longest_epochs,
     main_line,
     original,
     outcomes,
@@ -158,7 +159,7 @@ def progress(findings: Findings) -> Section:
     generations = findings.state.generations
     spent, common = spending(findings.state), common_epochs(findings.individuals)
     fewer = f" With early stopping all can be compared after {epochs_in_words(common)} only." if common else ""
-    longest = max((each.fitness.epochs for each in findings.individuals if each.fitness), default=0)
+    longest = longest_epochs(findings.individuals)
     figures = [
         Picture(
             draw_progress(generations),

@@ -39,6 +39,11 @@ def common_epochs(individuals: Iterable[Individual]) -> int:
     return max(set.intersection(*lengths), default=0) if lengths else 0
 
 
+def longest_epochs(individuals: Sequence[Individual]) -> int:
+    """The epochs of the longest training that has succeeded; 0 for none."""
+    return max((each.fitness.epochs for each in individuals if each.fitness), default=0)
+
+
 @dataclass(frozen=True, slots=True)
 class Spent:
     """An individual as it came in, and what the run had spent by then."""
@@ -247,7 +252,7 @@ class Outcome:
 
 def outcomes(individuals: Sequence[Individual]) -> list[Outcome]:
     """Forecasts and outcomes; shorter trainings are brought to the scale of the longest."""
-    longest = max((each.fitness.epochs for each in individuals if each.fitness), default=0)
+    longest = longest_epochs(individuals)
     values = comparable(individuals)
     return [
         Outcome(each, each.forecast, values[each.name], each.fitness.epochs == longest)

@@ -30,6 +30,7 @@ from run_analysis import (
     entropy,
     evaluated,
     levels,
+    longest_epochs,
 )
 from theme import (
     BLUE,
@@ -80,11 +81,6 @@ def draw_progress(generations: Sequence[Generation]) -> Figure:
         axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
         axes[-1].set_xlim(0.5, generations[-1].number + 0.5)
     return figure
-
-
-def longest_epochs(individuals: Sequence[Individual]) -> int:
-    """The epochs of the longest training that has succeeded; 0 for none."""
-    return max((each.fitness.epochs for each in individuals if each.fitness), default=0)
 
 
 def _dots(axes: Axes, individuals: Sequence[Individual], epochs: int, label: str = "") -> None:
