@@ -285,7 +285,8 @@ def difference(values: Sequence[float], reference: Sequence[float]) -> Differenc
     variance = sum(part for part, _ in parts)
     if variance == 0:
         return Difference(mean, 0.0)
-    freedom = variance**2 / sum(part**2 / degrees for part, degrees in parts)
+    # Shares, not squares of the parts: those of variances below 1e-162 are zero.
+    freedom = 1 / sum((part / variance) ** 2 / degrees for part, degrees in parts)
     return Difference(mean, float(stdtrit(freedom, 0.975)) * math.sqrt(variance))
 
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import ttest_ind
 
@@ -164,6 +164,7 @@ accuracies = st.lists(st.floats(0, 1), min_size=2, max_size=8)
 
 
 @given(accuracies, accuracies)
+@example([0.0, 0.0], [0.0, 7e-124])
 @settings(max_examples=200, deadline=None)
 def test_the_interval_is_that_of_welch(values: list[float], reference: list[float]) -> None:
     found = difference(values, reference)
