@@ -11,7 +11,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,12 +42,16 @@ from run_directory import RunDirectory, write_durably
 from run_state import load_state, refuse_changes, save_state
 from search_algorithms import new_search
 from tensorboard_log import TensorBoardLog
-from worker_manager import Slot, StopRequested, StopSignals, WorkerManager
+from worker_manager import StopRequested, StopSignals
 
 # Whatever imports torch is imported after the folder is locked, so that a refusal is instant.
 if TYPE_CHECKING:
+    import torch
+
     from image_data import ImageData
+    from local_workers import LocalWorkers
     from optuna_bridge import OptunaStudy
+    from ray_workers import RayWorkers
     from search import Search
 
 EXAMPLES = """examples:
@@ -79,6 +83,11 @@ def build_parser() -> Parser:
     )
     devices.add_argument(
         "--cpu_workers", type=int, metavar="N", help="train on the CPU, N at once (default without GPUs: one per core)"
+    )
+    devices.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="train on a Ray cluster: HOST:PORT, auto (that of this machine), or local (started here for this run)",
     )
     add_settings(parser, "limits (they change no result)", Limits)
     folder = parser.add_argument_group("the run's folder")
@@ -130,6 +139,12 @@ def check_options(options: argparse.Namespace) -> None:
             raise InputError(f"--{name} must be at least {least}, but is {value}")
     if options.gpus is not None and options.cpu_workers is not None:
         raise InputError("--gpus and --cpu_workers exclude each other; leave one out")
+    if options.cluster is not None:
+        require_package("ray", "--cluster")
+        if options.gpus is not None:
+            raise InputError("--gpus names GPUs of this machine; a --cluster uses all that it has: leave it out")
+        if options.workers_per_gpu is None:
+            raise InputError("--workers_per_gpu auto is for the GPUs of this machine; on a --cluster name a number")
     if options.resume and options.overwrite:
         raise InputError("--resume and --overwrite exclude each other; leave one out")
     if options.plan and options.resume:
@@ -187,7 +202,7 @@ def open_run(options: argparse.Namespace) -> tuple[RunDirectory, RunState | None
     return run, replace(state, search=search, data=data)
 
 
-def new_state(options: argparse.Namespace, data: ImageData, device_type: str) -> RunState:
+def new_state(options: argparse.Namespace, data: ImageData, workers: LocalWorkers | RayWorkers) -> RunState:
     """The state of a run that has not begun: every setting resolved, and the first population."""
     from train_model import resolve_protocol
 
@@ -200,7 +215,9 @@ def new_state(options: argparse.Namespace, data: ImageData, device_type: str) ->
     return RunState(
         version=VERSION,
         search=search,
-        training=resolve_protocol(training, config, data.input_shape, gpu=device_type == "cuda"),
+        training=resolve_protocol(
+            training, config, data.input_shape, gpu=workers.device == "cuda", bfloat16=workers.bfloat16
+        ),
         data=config,
         facts=facts,
         gene_table=table,
@@ -251,36 +268,28 @@ def facts_of(data: ImageData) -> DataFacts:
     )
 
 
-def start_workers(
-    options: argparse.Namespace, run: RunDirectory, slots: Sequence[Slot], descriptor: int
-) -> WorkerManager:
-    """Worker processes, which import what they need while the data is read here. `descriptor` will hold the data."""
-    return WorkerManager(
-        slots,
-        "train_model:start_trainer",
-        descriptors=[descriptor],
-        task=lambda attempt: {"micro_batch": attempt.micro_batch, "weights": run.relative(run.weights(attempt.name))},
-        job_timeout=Limits(**given(options, Limits)).job_timeout,
-    )
+def open_workers(options: argparse.Namespace, run: RunDirectory, threads: int) -> LocalWorkers | RayWorkers:
+    """The workers of this machine, or those of a cluster."""
+    timeout = Limits(**given(options, Limits)).job_timeout
+    if options.cluster is not None:
+        # Imported late: Ray need not be there.
+        from ray_workers import RayWorkers
+
+        return RayWorkers(options.cluster, run, threads, options.cpu_workers, options.workers_per_gpu, timeout)
+    from devices import find_slots
+    from local_workers import LocalWorkers
+
+    device, slots = find_slots(options.gpus, options.cpu_workers, options.workers_per_gpu, threads)
+    return LocalWorkers(run, device, slots, timeout)
 
 
-def set_up_workers(
-    workers: WorkerManager, run: RunDirectory, state: RunState, data: ImageData, device: str, descriptor: int
-) -> None:
-    """Has the workers hold the training and validation images; the test images stay here."""
-    from image_data import share_training_data
-    from train_model import WorkerSetup
+def own_device(options: argparse.Namespace, kind: str) -> torch.device:
+    """The device on which this process measures and evaluates: of the kind that trains, if it has one."""
+    import torch
 
-    setup = WorkerSetup(
-        descriptor=descriptor,
-        contents=share_training_data(data, descriptor),
-        class_names=list(data.class_names),
-        device=device,
-        threads=state.training.threads,
-        deterministic=state.training.deterministic,
-        root=str(run.root.resolve()),
-    )
-    workers.set_up(asdict(setup))
+    if kind == "cuda" and not torch.cuda.is_available():
+        kind = "cpu"  # a cluster's main process may stand on a node without a GPU
+    return torch.device(kind, options.gpus[0]) if options.gpus else torch.device(kind)
 
 
 def resume_command(options: argparse.Namespace, run: RunDirectory) -> str:
@@ -290,6 +299,7 @@ def resume_command(options: argparse.Namespace, run: RunDirectory) -> str:
         "reuse": options.reuse or None,
         "gpus": options.gpus,
         "cpu_workers": options.cpu_workers,
+        "cluster": options.cluster,
         "optuna_study": options.optuna_study,
         **given(options, Limits),
     }
@@ -305,13 +315,10 @@ def resume_command(options: argparse.Namespace, run: RunDirectory) -> str:
 
 def evolve(options: argparse.Namespace, run: RunDirectory, state: RunState | None, stop: StopSignals) -> int:
     """The run itself, in a folder that is locked."""
-    import torch
-
     from ablation import ablate
     from best_model import hand_over
     from console import Console
-    from devices import find_slots
-    from image_data import load_image_data, new_shared_memory
+    from image_data import load_image_data
     from latency import measure_latency
     from model_card import model_card
     from report import write_report
@@ -320,12 +327,10 @@ def evolve(options: argparse.Namespace, run: RunDirectory, state: RunState | Non
     limits = Limits(**given(options, Limits))
     console = Console(options.quiet)
     threads = state.training.threads if state else TrainingConfig(**given(options, TrainingConfig)).threads
-    device, slots = find_slots(options.gpus, options.cpu_workers, options.workers_per_gpu, threads)
-    descriptor = new_shared_memory()
-    with start_workers(options, run, slots, descriptor) as workers:
+    with open_workers(options, run, threads) as workers:
         data = load_image_data(state.data if state else DataConfig(**given(options, DataConfig)))
         if state is None:
-            state = new_state(options, data, device)
+            state = new_state(options, data, workers)
         elif facts_of(data) != state.facts:
             raise InputError(
                 f"data set {state.data.dataset} is not the one this run began with (fingerprint "
@@ -339,12 +344,16 @@ def evolve(options: argparse.Namespace, run: RunDirectory, state: RunState | Non
         run.drop_states_after(state.generation)
         save_state(run, state)
         write_durably(run.config, config_text(state.search, state.training, state.data).encode())
-        set_up_workers(workers, run, state, data, device, descriptor)
+        workers.hold(data, state.training)
         data = data.only_test()  # the workers have the rest, and it is counted once
         facts = facts_in_words(state.facts)
-        console.say(f"data set {state.data.dataset}: {facts}; {counted(len(slots), 'worker')} on {device}")
-        console.open([slot.name for slot in slots], state.search.generations if state.search.budget is None else None)
-        first = torch.device(device, options.gpus[0]) if options.gpus else torch.device(device)
+        console.say(
+            f"data set {state.data.dataset}: {facts}; {counted(len(workers.slots), 'worker')} on {workers.where}"
+        )
+        console.open(
+            [slot.name for slot in workers.slots], state.search.generations if state.search.budget is None else None
+        )
+        first = own_device(options, workers.device)
         latency = partial(
             measure_latency, device=first, precision=state.training.precision, threads=state.training.threads
         )
@@ -366,25 +375,23 @@ def evolve(options: argparse.Namespace, run: RunDirectory, state: RunState | Non
 def show_plan(options: argparse.Namespace, stop: StopSignals) -> int:
     """Measures a few networks on the devices given, in a folder that is removed again, and prints the plan."""
     from console import Console
-    from devices import find_slots
-    from image_data import load_image_data, new_shared_memory
+    from image_data import load_image_data
     from plan import brief, fewer_images, measure, plan_lines, sample
     from search import Search
 
     limits = Limits(**given(options, Limits))
     threads = TrainingConfig(**given(options, TrainingConfig)).threads
-    device, slots = find_slots(options.gpus, options.cpu_workers, options.workers_per_gpu, threads)
-    descriptor = new_shared_memory()
     with tempfile.TemporaryDirectory(prefix="plan_") as folder:
         run = RunDirectory(Path(folder))
-        with start_workers(options, run, slots, descriptor) as workers:
+        with open_workers(options, run, threads) as workers:
             data = load_image_data(DataConfig(**given(options, DataConfig)))
-            state = new_state(options, data, device)
-            set_up_workers(workers, run, state, fewer_images(data), device, descriptor)
+            state = new_state(options, data, workers)
+            workers.hold(fewer_images(data), state.training)
             networks = sample(NetworkSpace.of(state), state.search.seed)
             search = Search(run, brief(state, data), workers, Console(quiet=True), stop, limits)
             time, rates = measure(search, networks)
-    for line in plan_lines(state, networks, time, rates, [slot.name for slot in slots], limits.models_kept):
+            names = [slot.name for slot in workers.slots]
+    for line in plan_lines(state, networks, time, rates, names, limits.models_kept):
         print(line)
     return DONE
 

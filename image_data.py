@@ -341,6 +341,11 @@ def map_training_data(descriptor: int, contents: list[dict[str, Any]], class_nam
     arrays: list[NDArray[Any]] = [
         np.ndarray(item["shape"], item["dtype"], buffer=memory, offset=item["offset"]) for item in contents
     ]
+    return training_images(arrays, class_names)
+
+
+def training_images(arrays: Sequence[NDArray[Any]], class_names: Sequence[str]) -> ImageData:
+    """The data set of the `SHARED_ARRAYS`, without test images."""
     images, labels, val_images, val_labels = arrays
     return ImageData(
         images, labels, val_images, val_labels, images[:0], labels[:0], class_names=tuple(class_names), fingerprint=""

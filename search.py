@@ -29,7 +29,7 @@ from run_state import (
 )
 from search_algorithms import new_search
 from tensorboard_log import TensorBoardLog
-from worker_manager import StopSignals, WorkerManager
+from worker_manager import StopSignals, Workers
 
 if TYPE_CHECKING:  # it needs Optuna
     from optuna_bridge import OptunaStudy
@@ -72,7 +72,7 @@ class Search:
         self,
         run: RunDirectory,
         state: RunState,
-        workers: WorkerManager,
+        workers: Workers,
         console: Console,
         stop: StopSignals,
         limits: Limits,

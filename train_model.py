@@ -9,12 +9,14 @@ import math
 import resource
 import sys
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -22,7 +24,7 @@ from chromosome import Encoding, architecture_of
 from command_line import DONE, ERROR, Parser, add_settings, given, run_command
 from gene_tables import gene_table, refuse_coded
 from hardware import processor_flags, processor_name, return_free_memory
-from image_data import TrainingData, load_image_data, map_training_data, may_flip, to_device
+from image_data import TrainingData, load_image_data, map_training_data, may_flip, to_device, training_images
 from model_cost import EVALUATION_BATCH, model_cost
 from model_generator import build_model
 from records import (
@@ -44,13 +46,19 @@ BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # x86, x86, Arm: bfloat16 
 
 
 def resolve_protocol(
-    config: TrainingConfig, data: DataConfig, input_shape: tuple[int, int, int], gpu: bool
+    config: TrainingConfig,
+    data: DataConfig,
+    input_shape: tuple[int, int, int],
+    gpu: bool,
+    bfloat16: bool | None = None,
 ) -> TrainingConfig:
-    """The protocol with nothing left open: what "auto" and None stand for on this data and hardware."""
+    """The protocol with nothing left open: what "auto" and None stand for on this data and hardware.
+
+    `bfloat16` says whether the devices have it, where they are not those of this machine.
+    """
     precision = config.precision
     if precision == "auto":
-        has_bfloat16 = torch.cuda.is_bf16_supported(False) if gpu else bool(processor_flags() & BFLOAT16_FLAGS)
-        precision = "bfloat16" if has_bfloat16 else "float32"
+        precision = "bfloat16" if (has_bfloat16(gpu) if bfloat16 is None else bfloat16) else "float32"
     flip = ("on" if may_flip(data) else "off") if config.flip == "auto" else config.flip
     padding = max(1, min(input_shape[1:]) // 16) if config.crop_padding is None else config.crop_padding
     graph = config.cuda_graph
@@ -64,6 +72,11 @@ def resolve_protocol(
         micro_batch=config.micro_batch or config.batch_size,
         cuda_graph="on" if graph == "auto" else graph,
     )
+
+
+def has_bfloat16(gpu: bool) -> bool:
+    """Whether this machine's GPU, or else its processor, multiplies bfloat16 in hardware."""
+    return torch.cuda.is_bf16_supported(False) if gpu else bool(processor_flags() & BFLOAT16_FLAGS)
 
 
 def train_model(
@@ -208,15 +221,48 @@ def start_trainer(setup: Mapping[str, Any]) -> Callable[[Mapping[str, Any], Repo
 
     def train(task: Mapping[str, Any], report: Report) -> dict[str, Any]:
         job = from_json(TrainingJob, task["job"])
-        result, model = train_model(job, data, device, task["micro_batch"], report)
-        weights = weights_bytes(model)
+        result, weights = _result_and_weights(job, data, device, task["micro_batch"], report)
         write_whole(Path(options.root, task["weights"]), weights)  # the main process waits for the disk
-        del model
-        if (result.cost.peak_memory or 0) > MOST_KEPT:
-            return_free_memory()
-        return asdict(replace(result, weights=task["weights"], weights_sha256=hashlib.sha256(weights).hexdigest()))
+        return asdict(replace(result, weights=task["weights"]))
 
     return train
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterSetup:
+    """What a task on a cluster needs to train; the arrays, in the order of `SHARED_ARRAYS`, are its node's copy."""
+
+    arrays: list[NDArray[Any]]
+    class_names: list[str]
+    threads: int
+    deterministic: bool
+
+
+def start_cluster_trainer(setup: ClusterSetup, device_name: str) -> Callable[..., dict[str, Any]]:
+    """The trainer of a process on a cluster: takes a task, returns the result and the weights."""
+    device = prepare_device(device_name, setup.threads, setup.deterministic)
+    with warnings.catch_warnings():
+        # A node's copy cannot be written, and no training does; torch would say so each time.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        data = to_device(training_images(setup.arrays, setup.class_names), device)
+
+    def train(task: Mapping[str, Any], report: Report) -> dict[str, Any]:
+        result, weights = _result_and_weights(task["job"], data, device, task["micro_batch"], report)
+        return {"result": result, "weights": weights}
+
+    return train
+
+
+def _result_and_weights(
+    job: TrainingJob, data: TrainingData, device: torch.device, micro_batch: int, report: Report
+) -> tuple[TrainingResult, bytes]:
+    """The result of a job, which has the SHA-256 of the weights, and their file's content."""
+    result, model = train_model(job, data, device, micro_batch, report)
+    weights = weights_bytes(model)
+    del model
+    if (result.cost.peak_memory or 0) > MOST_KEPT:
+        return_free_memory()
+    return replace(result, weights_sha256=hashlib.sha256(weights).hexdigest()), weights
 
 
 def prepare_device(name: str, threads: int, deterministic: bool) -> torch.device:
@@ -224,6 +270,8 @@ def prepare_device(name: str, threads: int, deterministic: bool) -> torch.device
     torch.set_num_threads(threads)
     device = torch.device(name)
     if device.type == "cuda":
+        if device.index is not None:
+            torch.cuda.set_device(device)  # CUDA graphs are captured on the current one
         torch.backends.cudnn.benchmark = not deterministic
         torch.use_deterministic_algorithms(deterministic)
     return device

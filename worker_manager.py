@@ -26,7 +26,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import IO, Any, Protocol
+from typing import IO, Any, Protocol, Self
 
 from job_queue import Attempt, Concurrency, JobQueue
 from records import Cost, RunFault, TrainingFailure, TrainingResult, from_json
@@ -78,6 +78,17 @@ class Observer(Protocol):
     def job_retried(self, slot: str, attempt: Attempt, status: str, reason: str) -> None: ...
 
     def job_ended(self, slot: str, attempt: Attempt, result: TrainingResult) -> None: ...
+
+
+class Workers(Protocol):
+    """Whatever works through a queue of jobs: processes of this machine, or the tasks of a cluster."""
+
+    @property
+    def slots(self) -> Sequence[Slot]:
+        """The places where trainings run, one at a time each; on a cluster they come and go."""
+        ...
+
+    def run(self, jobs: JobQueue, observer: Observer, stop: int | None = None) -> None: ...
 
 
 class _Worker:
@@ -174,7 +185,7 @@ class WorkerManager:
         for slot in slots:
             self._start_worker(slot)
 
-    def __enter__(self) -> WorkerManager:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -287,7 +298,7 @@ class WorkerManager:
                     observer.job_ended(worker.slot.name, attempt, result)
                 else:
                     cost = Cost(seconds=event["seconds"], device=worker.slot.name)
-                    self._fail(worker.slot.name, attempt, jobs, observer, event["status"], event["reason"], cost)
+                    end_failed(worker.slot.name, attempt, jobs, observer, event["status"], event["reason"], cost)
 
     def _replace(self, worker: _Worker, jobs: JobQueue, observer: Observer, status: str, reason: str) -> None:
         """Ends a worker that died or is overdue, accounts for its job, and starts a fresh one."""
@@ -299,17 +310,19 @@ class WorkerManager:
             if failed >= STARTS_PER_SLOT:
                 raise WorkersBroken(f"the worker of {worker.slot.name} cannot be started: {how}")
         if worker.attempt is not None:
-            self._fail(worker.slot.name, worker.attempt, jobs, observer, status, reason or how, Cost())
+            end_failed(worker.slot.name, worker.attempt, jobs, observer, status, reason or how, Cost())
         self._start_worker(worker.slot)
 
-    def _fail(
-        self, slot: str, attempt: Attempt, jobs: JobQueue, observer: Observer, status: str, reason: str, cost: Cost
-    ) -> None:
-        result = jobs.fail(attempt.key, status, reason, cost)
-        if result is None:
-            observer.job_retried(slot, attempt, status, reason)
-        else:
-            observer.job_ended(slot, attempt, result)
+
+def end_failed(
+    slot: str, attempt: Attempt, jobs: JobQueue, observer: Observer, status: str, reason: str, cost: Cost
+) -> None:
+    """Has the queue try a job again, or give it up, and tells the observer which."""
+    result = jobs.fail(attempt.key, status, reason, cost)
+    if result is None:
+        observer.job_retried(slot, attempt, status, reason)
+    else:
+        observer.job_ended(slot, attempt, result)
 
 
 class StopSignals:
@@ -351,7 +364,7 @@ class StopSignals:
             raise StopRequested(self._reason)
         os.write(self._writer, b"\0")
 
-    def run(self, workers: WorkerManager, jobs: JobQueue, observer: Observer) -> None:
+    def run(self, workers: Workers, jobs: JobQueue, observer: Observer) -> None:
         """`workers.run`, with signals waited for instead of raised."""
         self._is_waited_for = True
         try:
@@ -374,22 +387,31 @@ def worker_main(writer: int, parent: int) -> None:
     tasks = _read_tasks()
     start = tasks.get()
     sys.path[:] = start["path"]
-    module, _, function = start["trainer"].partition(":")
-    start_trainer = getattr(importlib.import_module(module), function)
-    train: Trainer = start_trainer(tasks.get())
+    train = named_function(start["trainer"])(tasks.get())
     send("ready")
     while True:
-        task = tasks.get()
-        clock = time.perf_counter()
-        try:
-            result = train(task, lambda progress: send("progress", progress=dict(progress)))
-        except RunFault as fault:
-            send("fault", reason=str(fault))  # of the machine, not of the network: the run has to stop
-        except Exception as error:
-            status, reason = _name_failure(error)
-            send("failed", status=status, reason=reason, seconds=time.perf_counter() - clock)
-        else:
-            send("result", result=result)
+        perform(train, tasks.get(), send)
+
+
+def named_function(name: str) -> Callable[..., Any]:
+    """The function that "module:function" names."""
+    module, _, function = name.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return found
+
+
+def perform(train: Trainer, task: Mapping[str, Any], send: Callable[..., None]) -> None:
+    """Trains, and sends what comes of it: progress, then one of result, failed, fault."""
+    clock = time.perf_counter()
+    try:
+        result = train(task, lambda progress: send("progress", progress=dict(progress)))
+    except RunFault as fault:
+        send("fault", reason=str(fault))  # of the machine, not of the network: the run has to stop
+    except Exception as error:
+        status, reason = name_failure(error)
+        send("failed", status=status, reason=reason, seconds=time.perf_counter() - clock)
+    else:
+        send("result", result=result)
 
 
 def _die_with(parent: int) -> None:
@@ -413,7 +435,8 @@ def _read_tasks() -> queue.SimpleQueue[dict[str, Any]]:
     return tasks
 
 
-def _name_failure(error: Exception) -> tuple[str, str]:
+def name_failure(error: Exception) -> tuple[str, str]:
+    """The status of `FAILURES` and the reason of what a training raised."""
     if isinstance(error, TrainingFailure):
         return error.status, error.reason
     if isinstance(error, MemoryError):
