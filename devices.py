@@ -8,13 +8,9 @@ from collections.abc import Sequence
 
 import torch
 
-from hardware import cores, free_memory
+from hardware import KEEP_PAGES, cores, free_memory
 from records import InputError
 from worker_manager import Slot
-
-# glibc gives large blocks back to the system when they are freed, and each step of a training would
-# fault its pages in anew: a tenth of the time. Workers keep them until the training ends.
-KEEP_PAGES = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40), "MALLOC_TOP_PAD_": str(1 << 26)}
 
 MOST_PER_GPU = 8  # trainings at once on one GPU, where their number is found out
 CPU_PROCESS = 400e6  # bytes of a worker that does not train, beside what it shares with the others

@@ -272,7 +272,10 @@ def open_workers(options: argparse.Namespace, run: RunDirectory, threads: int) -
     """The workers of this machine, or those of a cluster."""
     timeout = Limits(**given(options, Limits)).job_timeout
     if options.cluster is not None:
-        # Imported late: Ray need not be there.
+        # Imported late: Ray need not be there, and a cluster that is not is told of before torch is imported.
+        from ray_connection import try_connection
+
+        try_connection(options.cluster)
         from ray_workers import RayWorkers
 
         return RayWorkers(options.cluster, run, threads, options.cpu_workers, options.workers_per_gpu, timeout)

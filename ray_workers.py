@@ -12,18 +12,9 @@ Needs the package `ray`; nothing else imports this module before it is asked for
 from __future__ import annotations
 
 import contextlib
-import logging
 import math
-import os
 import platform
-import re
 import select
-import shutil
-import signal
-import subprocess
-import sys
-import tempfile
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -36,17 +27,16 @@ from ray.exceptions import OutOfMemoryError, RayError, RuntimeEnvSetupError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import ray_tasks
-from devices import GPU_PROCESS, GPU_SHARE, KEEP_PAGES
-from hardware import cores
+from devices import GPU_PROCESS, GPU_SHARE
 from image_data import SHARED_ARRAYS, ImageData
 from job_queue import Attempt, JobQueue
 from objectives import counted
+from ray_connection import connect
 from ray_tasks import NodeFacts
 from records import Cost, InputError, RunFault, TrainingConfig, TrainingResult
 from run_directory import RunDirectory, write_whole
 from train_model import ClusterSetup
 from worker_manager import (
-    STOP_SIGNALS,
     Observer,
     Slot,
     StopRequested,
@@ -54,33 +44,14 @@ from worker_manager import (
     end_failed,
 )
 
-CONNECT_SECONDS = 8.0  # for which a cluster may leave us without an answer
 LOOK_SECONDS = 180.0  # for which a node may take to start Python and import torch
 GONE_SECONDS = 300.0  # for which a run waits where no node is left that could train
 TICK = 0.25  # seconds between looks at stop signals and time limits; results wake us at once
 REFRESH_SECONDS = 2.0  # between looks at which nodes there are
 SMALLEST_SHARE = 1e-4  # of a GPU that Ray tells apart
-ENVIRONMENT = {
-    **KEEP_PAGES,
-    "OPENBLAS_NUM_THREADS": "1",
-    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
-    # A process trains on whichever GPU its task is given, and stays warm for the next; by itself Ray
-    # hides the other GPUs from it, which CUDA takes note of only once.
-    "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1",
-}
 LOOK = ray.remote(num_cpus=0)(ray_tasks.look)
 # A process is kept for the next task: it has torch, its GPU and the images at hand.
 TRAIN = ray.remote(max_retries=0, max_calls=0, scheduling_strategy="SPREAD")(ray_tasks.train)
-# Connects and says what came in the way. The first line it prints says that Python has got so far.
-TRIAL = """
-import logging, sys, ray
-print(flush=True)
-try:
-    ray.init(address=sys.argv[1], log_to_driver=False, logging_level=logging.ERROR)
-except Exception as error:
-    print(f"{type(error).__name__}: {error}")
-    sys.exit(1)
-"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,8 +92,8 @@ class RayWorkers:
     """Runs the jobs of a queue as tasks of a cluster: "local", "auto" or an address.
 
     Jobs ask for a GPU each (or a share, by `workers_per_gpu`) where the cluster has any and
-    `cpu_workers` is None, else for as many cores as they have `threads`. `modules` are the files of
-    the program that the nodes need. Use as a context manager: on leaving, all tasks are cancelled.
+    `cpu_workers` is None, else for as many cores as they have `threads`. `modules` are files that the nodes need
+    beside this program's. Use as a context manager: on leaving, all tasks are cancelled.
     Raises `InputError` where there is no cluster, or none that can do such a job.
     """
 
@@ -135,7 +106,7 @@ class RayWorkers:
         workers_per_gpu: int = 1,
         job_timeout: float | None = None,
         trainer: str = "train_model:start_cluster_trainer",
-        modules: Sequence[Path] | None = None,
+        modules: Sequence[Path] = (),
     ) -> None:
         self.cluster, self._run, self._threads, self._most = cluster, run, threads, cpu_workers
         self._job_timeout, self._trainer = job_timeout, trainer
@@ -143,7 +114,7 @@ class RayWorkers:
         self._names: dict[str, str] = {}
         self._setup: Any = None  # the reference to a ClusterSetup, once there is one
         self._seen, self._gone_since = -math.inf, math.inf
-        connect(cluster, modules or program_files())
+        connect(cluster, modules)
         try:
             nodes = self._nodes()
             on_gpus = cpu_workers is None and any(node.gpus for node in nodes)
@@ -312,84 +283,6 @@ class RayWorkers:
                 end_failed(task.slot, task.attempt, jobs, observer, "timed_out", reason, Cost(device=task.slot))
 
 
-def program_files() -> list[Path]:
-    """The modules of this program."""
-    return sorted(Path(__file__).parent.glob("*.py"))
-
-
-def connect(cluster: str, modules: Sequence[Path]) -> None:
-    """Connects this process to a cluster, or starts one on this machine for "local", and sends the modules there.
-
-    Raises `InputError` where no cluster answers, or one of another version.
-    """
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told of a cluster that was started here
-    own: dict[str, Any] = {}
-    if cluster == "local":
-        own = {"num_cpus": cores(), "include_dashboard": False}
-    else:
-        try_connection(cluster)
-    handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
-    try:
-        with tempfile.TemporaryDirectory(prefix="program_") as folder:
-            for path in modules:
-                shutil.copy(path, folder)
-            ray.init(
-                address=cluster,
-                runtime_env={"working_dir": folder, "env_vars": ENVIRONMENT},
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                **own,
-            )
-    except (OSError, RuntimeError, ValueError, RayError) as error:
-        raise InputError(f"--cluster {cluster}: {explained(str(error))}") from error
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in handlers.items():
-                signal.signal(number, handler)  # Ray puts its own in the place of ours
-
-
-def try_connection(cluster: str) -> None:
-    """Connects in another process first: where nothing answers, Ray waits for minutes and then ends the process."""
-    if cluster.startswith("ray://"):
-        raise InputError(
-            f"--cluster {cluster}: Ray Client is not supported; run this command on a node of the cluster "
-            "with --cluster auto, for example through: ray exec"
-        )
-    with subprocess.Popen(
-        [sys.executable, "-c", TRIAL, cluster], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as trial:
-        assert trial.stdout is not None
-        try:
-            trial.stdout.readline()
-            said, _ = trial.communicate(timeout=CONNECT_SECONDS)
-        except subprocess.TimeoutExpired:
-            raise InputError(
-                f"--cluster {cluster}: no Ray cluster answers within {CONNECT_SECONDS:.0f} s; look with: ray status "
-                "--address HOST:PORT. This machine must be one of its nodes; start one by: ray start --head"
-            ) from None
-        finally:
-            trial.kill()
-    if trial.returncode:
-        raise InputError(f"--cluster {cluster}: {explained(said)}")
-
-
-def explained(said: str) -> str:
-    """What Ray says of a connection that failed, in one line with what to do."""
-    versions = dict(zip(("theirs", "ours"), re.findall(r"Ray: (\S+)\s+Python: (\S+)", said), strict=False))
-    if "ours" in versions:
-        (ray_there, python_there), (ray_here, python_here) = versions["theirs"], versions["ours"]
-        return (
-            f"the cluster runs Ray {ray_there} with Python {python_there}, here are Ray {ray_here} with Python "
-            f"{python_here}; all machines need the same, to the last digit (pip install ray=={ray_there})"
-        )
-    if "Could not find any running Ray instance" in said:
-        return "no Ray cluster runs on this machine; start one by: ray start --head, or name its HOST:PORT"
-    if "Invalid address format" in said:
-        return "expected auto, local, or the HOST:PORT that ray start has printed"
-    return " ".join(said.split()) or "the connection failed without a word"
-
-
 def look(node: Node) -> NodeFacts:
     """What a node says of itself. Raises `InputError` where it cannot train at all."""
     there = NodeAffinitySchedulingStrategy(node_id=node.id, soft=False)
@@ -460,6 +353,7 @@ def _next_event(generator: ray.ObjectRefGenerator) -> Mapping[str, Any]:
     except RayError as error:
         status = "out_of_memory" if isinstance(error, OutOfMemoryError) else "crashed"
         cause = getattr(error, "cause", None) or error
-        reason = f"{type(cause).__name__}: {str(cause).strip().partition(chr(10))[0]}"
+        said = str(cause).strip().partition("\n")[0].partition(". ")[0]  # the rest is about Ray's logs
+        reason = f"{type(cause).__name__}: {said}"
         return {"event": "failed", "status": status, "reason": reason, "seconds": 0.0}
     return event

@@ -24,8 +24,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from chromosome import Encoding, decode
-from devices import KEEP_PAGES
-from hardware import cores, processor_name
+from hardware import KEEP_PAGES, cores, processor_name
 from model_cost import model_cost
 
 ROOT = Path(__file__).parent.parent

@@ -40,8 +40,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from chromosome import Architecture, Encoding, decode
-from devices import KEEP_PAGES
-from hardware import cores, processor_name
+from hardware import KEEP_PAGES, cores, processor_name
 from model_cost import model_cost
 
 if TYPE_CHECKING:

@@ -45,6 +45,7 @@ ORDER = (
     "worker_manager",
     "devices",
     "local_workers",
+    "ray_connection",
     "ray_tasks",
     "ray_workers",
     "console",

@@ -54,7 +54,7 @@ def evolve(folder: Path, state: RunState | None = None, journal: Path | None = N
     study = OptunaStudy(journal or folder / "study.journal", state)
     told, signals = Told(lambda line: None), NoSignals()
     workers = InlineWorkers(run)
-    search = SearchWithoutFigures(run, state, workers, told, signals, ALL, study=study)  # type: ignore[arg-type]
+    search = SearchWithoutFigures(run, state, workers, told, signals, ALL, study=study)
     search.evolve()
     return search
 

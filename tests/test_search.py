@@ -80,7 +80,7 @@ def evolve(
     save_state(run, state)
     workers = InlineWorkers(run)
     sources = [RunDirectory(each) for each in reused]
-    search = SearchWithoutFigures(run, state, workers, Told(lines.append), NoSignals(), limits, sources, latency)  # type: ignore[arg-type]
+    search = SearchWithoutFigures(run, state, workers, Told(lines.append), NoSignals(), limits, sources, latency)
     search.evolve()
     return Run(search, workers.started, lines)
 

@@ -39,7 +39,7 @@ def evolve(folder: Path, state: RunState | None = None) -> Search:
     save_state(run, state)
     log = TensorBoardLog(run, NetworkSpace.of(state).encoding.table)
     told, signals = Told(lambda line: None), NoSignals()
-    search = SearchWithoutFigures(run, state, InlineWorkers(run), told, signals, ALL, log=log)  # type: ignore[arg-type]
+    search = SearchWithoutFigures(run, state, InlineWorkers(run), told, signals, ALL, log=log)
     search.evolve()
     return search
 

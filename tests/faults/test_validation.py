@@ -110,7 +110,7 @@ def check_a_changed_state(data: st.DataObject, finished: RunDirectory, tmp_path:
     assert json.loads(json.dumps(asdict(state))) == content
     # What was accepted can be gone on with.
     run = RunDirectory(tmp_path / "run")
-    search = SearchWithoutFigures(run, state, InlineWorkers(run), Told(print), NoSignals(), Limits())  # type: ignore[arg-type]
+    search = SearchWithoutFigures(run, state, InlineWorkers(run), Told(print), NoSignals(), Limits())
     search.write_derived_files(search.individuals())
     search.engine.ask()
 
