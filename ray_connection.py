@@ -24,7 +24,7 @@ from hardware import KEEP_PAGES, cores
 from records import InputError
 from worker_manager import STOP_SIGNALS
 
-CONNECT_SECONDS = 5.0  # for which a cluster may leave us without an answer
+CONNECT_SECONDS = 4.0  # for which a cluster may leave us without an answer
 ENVIRONMENT = {
     **KEEP_PAGES,
     "OPENBLAS_NUM_THREADS": "1",
@@ -92,15 +92,14 @@ def try_connection(cluster: str) -> None:
             f"--cluster {cluster}: Ray Client is not supported; run this command on a node of the cluster "
             "with --cluster auto, for example through: ray exec"
         )
-    no_answer = InputError(
-        f"--cluster {cluster}: no Ray cluster answers; see there by: ray status. This machine must be one of its "
-        "nodes: ray start --address HOST:PORT, or ray start --head for a new cluster"
-    )
     if (address := re.fullmatch(r"(.+):(\d+)", cluster)) is not None:
         try:
             socket.create_connection((address[1].strip("[]"), int(address[2])), CONNECT_SECONDS).close()
-        except (OSError, OverflowError):
-            raise no_answer from None
+        except (OSError, OverflowError) as error:
+            raise InputError(
+                f"--cluster {cluster}: nothing answers there ({error}); look on the head node by: ray status, "
+                "or start a cluster by: ray start --head"
+            ) from None
     trial = subprocess.Popen(
         [sys.executable, "-c", TRIAL, cluster], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
@@ -110,7 +109,10 @@ def try_connection(cluster: str) -> None:
             trial.stdout.readline()
             said, _ = trial.communicate(timeout=CONNECT_SECONDS)
         except subprocess.TimeoutExpired:
-            raise no_answer from None
+            raise InputError(
+                f"--cluster {cluster}: it does not let this machine in; run this on one of its nodes (a machine is "
+                "made one by: ray start --address HOST:PORT), with RAY_AUTH_MODE=token set if it asks for a token"
+            ) from None
         finally:
             trial.kill()
     if trial.returncode:
