@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from records import Epoch, TrainingFailure, TrainingJob, TrainingResult, from_json
+from records import Epoch, RunFault, TrainingFailure, TrainingJob, TrainingResult, from_json
 
 Report = Callable[[Mapping[str, Any]], None]
 
@@ -75,3 +75,17 @@ def misbehave(word: str, micro_batch: int) -> None:
     if word == "spin":
         while True:
             pass
+
+
+def start_on_cluster(setup: object, device: str) -> Callable[[Mapping[str, Any], Report], dict[str, Any]]:
+    """The same for a task of a cluster, whose weights are the name of its device."""
+
+    def train(task: Mapping[str, Any], report: Report) -> dict[str, Any]:
+        job: TrainingJob = task["job"]
+        if job.phenotype.startswith("fault"):
+            raise RunFault("the disk is on fire")
+        misbehave(job.phenotype.split()[0], task["micro_batch"])
+        report({"epoch": 1, "accuracy": 0.5})
+        return {"result": result_of(job, task["micro_batch"]), "weights": device.encode()}
+
+    return train
