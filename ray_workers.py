@@ -23,7 +23,13 @@ from typing import Any
 
 import ray
 import torch
-from ray.exceptions import OutOfMemoryError, RayError, RuntimeEnvSetupError
+from ray.exceptions import (
+    NodeDiedError,
+    OutOfMemoryError,
+    RayError,
+    RuntimeEnvSetupError,
+    TaskUnschedulableError,
+)
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import ray_tasks
@@ -116,13 +122,9 @@ class RayWorkers:
         self._seen, self._gone_since = -math.inf, math.inf
         connect(cluster, modules)
         try:
-            nodes = self._nodes()
-            on_gpus = cpu_workers is None and any(node.gpus for node in nodes)
+            nodes, facts = self._able_nodes(cpu_workers, workers_per_gpu)
+            on_gpus = bool(self._request.gpus)
             self.device = "cuda" if on_gpus else "cpu"
-            share = math.floor(1 / workers_per_gpu / SMALLEST_SHARE) * SMALLEST_SHARE
-            self._request = Request(gpus=share) if on_gpus else Request(cpus=threads)
-            refuse_small(cluster, nodes, self._request, workers_per_gpu)
-            facts = {node.name: look(node) for node in nodes if self._request.places(node)}
             refuse_odd(cluster, facts, on_gpus)
             self.bfloat16: bool | None = all(each.bfloat16 for each in facts.values())
             self._gpu_memory = _room([size for each in facts.values() for size in each.gpu_memory], workers_per_gpu)
@@ -171,6 +173,20 @@ class RayWorkers:
                 while self._take_ready(jobs, observer, 0):
                     pass
                 raise StopRequested
+
+    def _able_nodes(self, cpu_workers: int | None, workers_per_gpu: int) -> tuple[list[Node], dict[str, NodeFacts]]:
+        """The nodes, once all of those that could take a job have answered; decides what a job asks for."""
+        nodes = self._nodes()
+        while True:
+            self._request = Request(cpus=self._threads)
+            if cpu_workers is None and any(node.gpus for node in nodes):
+                self._request = Request(gpus=math.floor(1 / workers_per_gpu / SMALLEST_SHARE) * SMALLEST_SHARE)
+            refuse_small(self.cluster, nodes, self._request, workers_per_gpu)
+            asked = [node for node in nodes if self._request.places(node)]
+            facts = look(asked)
+            if len(facts) == len(asked):
+                return nodes, facts
+            nodes = [node for node in nodes if node.name in facts or node not in asked]  # the others have died
 
     def _nodes(self) -> list[Node]:
         """The nodes that are alive, each with a name of its own."""
@@ -283,18 +299,28 @@ class RayWorkers:
                 end_failed(task.slot, task.attempt, jobs, observer, "timed_out", reason, Cost(device=task.slot))
 
 
-def look(node: Node) -> NodeFacts:
-    """What a node says of itself. Raises `InputError` where it cannot train at all."""
-    there = NodeAffinitySchedulingStrategy(node_id=node.id, soft=False)
-    try:
-        facts: NodeFacts = ray.get(LOOK.options(scheduling_strategy=there).remote(), timeout=LOOK_SECONDS)
-    except RayError as error:
-        cause = error if isinstance(error, RuntimeEnvSetupError) else getattr(error, "cause", None) or error
-        last = (str(cause).strip().splitlines() or [type(cause).__name__])[-1]
-        raise InputError(
-            f"node {node.name} of the cluster cannot train ({last}); it needs Python {platform.python_version()} "
-            "with what requirements.txt lists"
-        ) from error
+def look(nodes: Sequence[Node]) -> dict[str, NodeFacts]:
+    """What nodes say of themselves, by their names; those that died meanwhile are left out.
+
+    Raises `InputError` where one cannot train at all.
+    """
+    asked = {}
+    for node in nodes:
+        there = NodeAffinitySchedulingStrategy(node_id=node.id, soft=False)
+        asked[node.name] = LOOK.options(scheduling_strategy=there).remote()
+    facts: dict[str, NodeFacts] = {}
+    for name, answer in asked.items():
+        try:
+            facts[name] = ray.get(answer, timeout=LOOK_SECONDS)
+        except (NodeDiedError, TaskUnschedulableError):
+            continue
+        except RayError as error:
+            cause = error if isinstance(error, RuntimeEnvSetupError) else getattr(error, "cause", None) or error
+            last = (str(cause).strip().splitlines() or [type(cause).__name__])[-1]
+            raise InputError(
+                f"node {name} of the cluster cannot train ({last}); it needs Python {platform.python_version()} "
+                "with what requirements.txt lists"
+            ) from error
     return facts
 
 

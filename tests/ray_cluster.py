@@ -6,6 +6,7 @@ if the machine had lost its power), and ends when its standard input closes.
 
 from __future__ import annotations
 
+import os
 import secrets
 import subprocess
 import sys
@@ -13,18 +14,18 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(16), "RAY_USAGE_STATS_ENABLED": "0"}
+# Whoever reaches the port of a cluster runs code, so a token is asked for. Ray reads it when it is imported.
+os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(16))
+os.environ.update({"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"})
 
 
 class ClusterProcess:
-    """A head without cores and nodes of one core each; `environment` is what lets others in."""
+    """A head without cores, and nodes of one core each."""
 
-    def __init__(self, environment: dict[str, str], nodes: int = 2) -> None:
-        self.environment = environment
+    def __init__(self, nodes: int = 2) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.ray_cluster"],
             cwd=ROOT,
-            env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

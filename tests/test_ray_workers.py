@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("ray")
+from tests.ray_cluster import ROOT, ClusterProcess  # isort: skip (before Ray is imported)
 
 import ray_workers
 from job_queue import JobQueue
@@ -26,7 +26,6 @@ from ray_workers import Node, RayWorkers, Request, in_words, refuse_odd, refuse_
 from records import InputError, RunFault
 from run_directory import RunDirectory
 from search import HISTORY_COLUMNS
-from tests.ray_cluster import ROOT, TOKEN, ClusterProcess
 from tests.test_worker_manager import Record, job
 from worker_manager import Slot, StopRequested, StopSignals, WorkersBroken
 
@@ -40,17 +39,8 @@ MEASURED = HISTORY_COLUMNS.index("seconds")  # from there on no two runs are ali
 
 
 @pytest.fixture(scope="module")
-def environment() -> Iterator[dict[str, str]]:
-    """That of this process and its children, with the token of the cluster."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in TOKEN.items():
-            patch.setenv(name, value)
-        yield dict(os.environ)
-
-
-@pytest.fixture(scope="module")
-def cluster(environment: dict[str, str]) -> Iterator[ClusterProcess]:
-    with ClusterProcess(environment) as process:
+def cluster() -> Iterator[ClusterProcess]:
+    with ClusterProcess() as process:
         yield process
 
 
@@ -269,7 +259,7 @@ def test_trainings_share_gpus_by_their_numbers(
     """Ray is told of GPUs that are not there, and the trainer only says which it was given."""
     node = cluster.add(gpus=2)
     facts = NodeFacts(torch="", hardware="GPU", bfloat16=True, gpu_memory=(10_000_000_000,))
-    monkeypatch.setattr(ray_workers, "look", lambda node: facts)
+    monkeypatch.setattr(ray_workers, "look", lambda nodes: {node.name: facts for node in nodes})
     monkeypatch.setattr(ray_workers, "refuse_odd", lambda *arguments: None)
     run = RunDirectory(tmp_path)
     options: dict[str, Any] = {"trainer": "trainers:start_on_cluster", "modules": TRAINERS}
