@@ -240,6 +240,16 @@ def open_study(options: argparse.Namespace, state: RunState) -> OptunaStudy | No
     return OptunaStudy(Path(options.optuna_study), state)
 
 
+def check_algorithm(search: EvolutionConfig) -> None:
+    """Raises `InputError` for a sampler of Optuna that is missing or cannot propose networks."""
+    if search.sampler is not None:
+        require_package("optuna", f"--algorithm {search.algorithm}")
+        # Imported late, like everything that needs Optuna.
+        from optuna_search import check_sampler
+
+        check_sampler(search)
+
+
 def facts_of(data: ImageData) -> DataFacts:
     return DataFacts(
         fingerprint=data.fingerprint,
@@ -488,7 +498,8 @@ def main(arguments: Sequence[str]) -> int:
     parser = build_parser()
     options = parser.parse(with_config(parser, arguments))
     check_options(options)
-    run, _ = open_run(options)
+    run, state = open_run(options)
+    check_algorithm(state.search if state else EvolutionConfig(**given(options, EvolutionConfig)))
     if options.plan:
         with StopSignals(Limits(**given(options, Limits)).max_hours) as stop:
             return show_plan(options, stop)

@@ -246,7 +246,7 @@ SEARCHES = st.integers(2, 50).flatmap(
         EvolutionConfig,
         generations=st.integers(1, 99),
         budget=st.none() | st.integers(19, 999),
-        algorithm=st.sampled_from(["genetic", "aging", "random", "local_search"]),
+        algorithm=st.sampled_from(["genetic", "aging", "random", "local_search", "optuna:TPESampler"]),
         population=st.just(population),
         crossover=st.sampled_from(["uniform", "one_point", "two_point"]),
         crossover_prob=SHARE,
