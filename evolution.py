@@ -37,7 +37,7 @@ from records import (
     RunState,
     TrainingConfig,
 )
-from run_analysis import by_effect, timeline
+from run_analysis import by_effect, energy_used, timeline
 from run_directory import RunDirectory, write_durably
 from run_state import load_state, refuse_changes, save_state
 from search_algorithms import new_search
@@ -416,7 +416,7 @@ def closing_lines(search: Search, info: ModelInfo, ablation: Ablation | None) ->
         evaluate += ["--data_dir", search.state.data.data_dir]
     final = f", then {len(result.epochs)} epochs on all but the test images" if info.split == "all" else ""
     before = ", before the final training" if info.split == "all" else ""
-    files = f"{run.best_model.parent}/, {run.history}"
+    files, energy = f"{run.best_model.parent}/, {run.history}", energy_used(search.results.values())
     return [
         "",
         f"best network         {individual.chromosome} ({individual.name}{final})",
@@ -429,6 +429,7 @@ def closing_lines(search: Search, info: ModelInfo, ablation: Ablation | None) ->
         *(ablation_lines(ablation) if ablation else []),
         f"trainings            {trainings_in_words(search)}",
         f"device time          {device_time_in_words(search)}",
+        *([f"energy               {energy.words}"] if energy else []),
         f"files                {files}",
         *([f"tensorboard          tensorboard --logdir {run.tensorboard}"] if search.log else []),
         *([f"optuna study         {search.study.path}"] if search.study else []),

@@ -434,6 +434,15 @@ class Epoch:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Energy:
+    """What the counter of a GPU said before and after a training, in joules since its driver was loaded."""
+
+    gpu: str  # its UUID
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Cost:
     """What a training cost, as measured: never the same twice, and never part of a result's identity."""
 
@@ -446,6 +455,7 @@ class Cost:
     note: str = ""  # what a person should know of how it ran
     started: float = 0.0  # seconds since 1970
     attempts: int = 1
+    energy: Energy | None = None  # of the whole GPU, whatever else ran on it; None where no counter could be read
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

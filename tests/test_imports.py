@@ -13,6 +13,7 @@ ORDER = (
     "records",
     "calibration",
     "hardware",
+    "energy",
     "command_line",
     "config_file",
     "chromosome",

@@ -22,6 +22,7 @@ from records import (
     Cost,
     DataConfig,
     DataFacts,
+    Energy,
     Epoch,
     EvolutionConfig,
     Finalist,
@@ -182,6 +183,7 @@ TEXT = st.text(max_size=6)
 SHARE = st.floats(0, 1)
 EPOCHS = st.builds(Epoch, train_loss=FINITE, accuracy=st.none() | SHARE, loss=st.none() | FINITE)
 NAMES = st.sampled_from(["accuracy", "parameters", "flops", "latency"])
+ENERGIES = st.builds(Energy, gpu=TEXT, before=FINITE, after=FINITE)
 COSTS = st.builds(
     Cost,
     seconds=FINITE,
@@ -191,6 +193,7 @@ COSTS = st.builds(
     reused=TEXT,
     started=FINITE,
     attempts=COUNT,
+    energy=st.none() | ENERGIES,
 )
 FITNESSES = st.builds(
     Fitness,
@@ -363,6 +366,7 @@ STRATEGIES: dict[type, st.SearchStrategy[Any]] = {
     TrainingJob: JOBS,
     Epoch: EPOCHS,
     Cost: COSTS,
+    Energy: ENERGIES,
     TrainingResult: RESULTS,
     Fitness: FITNESSES,
     Forecast: FORECASTS,
