@@ -182,7 +182,7 @@ def check_sampler(config: EvolutionConfig) -> None:
         close = difflib.get_close_matches(name.lower().removesuffix("sampler"), short, n=2, cutoff=0.5)
         reason = f"Optuna {optuna.__version__} has no such sampler"
         advice = f"; did you mean {' or '.join(short[each] for each in close)}?" if close else ""
-    usable = [each for each in known if not refusal(replace(config, algorithm=OPTUNA + each))]
+    usable = [each for each in known if each != name and not refusal(replace(config, algorithm=OPTUNA + each))]
     raise InputError(f"--algorithm {config.algorithm}: {reason}; choose among {', '.join(usable)}{advice}")
 
 

@@ -19,15 +19,15 @@ import evolution
 import records
 import train_model as trainer
 from energy import energy_counter
-from image_data import ImageData, new_shared_memory, share_training_data
+from image_data import load_image_data, new_shared_memory, share_training_data
 from model_card import model_card
-from records import Cost, Energy, TrainingResult, from_json
+from records import Cost, DataConfig, Energy, TrainingResult, from_json
 from run_analysis import energy_used
 from tests.faults import small_run
 from tests.faults.small_run import birth
 from tests.test_report import page_of
 from tests.test_search import Run, evolve
-from tests.test_train_model import CPU, few_digits, job  # noqa: F401
+from tests.test_train_model import CPU, job
 
 GPU = "GPU-5a1b"
 
@@ -111,8 +111,9 @@ def test_the_library_of_nvidia_has_these_names() -> None:
     assert issubclass(pynvml.NVMLError, Exception)
 
 
-def result_of_a_worker(few_digits: ImageData, folder: Path) -> TrainingResult:  # noqa: F811
+def result_of_a_worker(folder: Path) -> TrainingResult:
     """What a worker sends for a training, as the main process reads it."""
+    few_digits = load_image_data(DataConfig(dataset="digits", train_limit=300))
     descriptor = new_shared_memory()
     setup = trainer.WorkerSetup(
         descriptor=descriptor,
@@ -130,16 +131,14 @@ def result_of_a_worker(few_digits: ImageData, folder: Path) -> TrainingResult:  
 
 
 def test_a_worker_on_a_gpu_says_what_its_counter_said_before_and_after(
-    few_digits: ImageData,  # noqa: F811
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(monkeypatch, Library())
-    assert result_of_a_worker(few_digits, tmp_path).cost.energy is None  # it trains on the CPU
+    assert result_of_a_worker(tmp_path).cost.energy is None  # it trains on the CPU
     monkeypatch.setattr(trainer, "gpu_uuid", lambda device: GPU)
     results = []
     for number in (1, 2):
-        result = result_of_a_worker(few_digits, tmp_path)
+        result = result_of_a_worker(tmp_path)
         results.append(replace(result, key=str(number), cost=replace(result.cost, device="gpu 0")))
     assert [result.cost.energy for result in results] == [
         Energy(gpu=GPU, before=8000.0, after=9000.0),
@@ -152,13 +151,11 @@ def test_a_worker_on_a_gpu_says_what_its_counter_said_before_and_after(
 
 
 def test_a_worker_on_a_gpu_that_says_nothing_trains_all_the_same(
-    few_digits: ImageData,  # noqa: F811
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(monkeypatch, Library(has_counter=False))
     monkeypatch.setattr(trainer, "gpu_uuid", lambda device: GPU)
-    result = result_of_a_worker(few_digits, tmp_path)
+    result = result_of_a_worker(tmp_path)
     assert (result.status, result.cost.energy) == ("done", None)
     assert result.cost != Cost()
 
