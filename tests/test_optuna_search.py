@@ -34,7 +34,9 @@ from optuna_search import REPEATS, OptunaSearch, check_sampler, samplers  # noqa
 
 QUICK = ["TPESampler", "RandomSampler", "NSGAIISampler", "NSGAIIISampler", "QMCSampler", "BruteForceSampler"]
 EVERY = [*QUICK, "GPSampler"]
-newer = pytest.mark.skipif(int(optuna.__version__.partition(".")[0]) < 5, reason="some of these samplers are newer than 4.3")
+newer = pytest.mark.skipif(
+    int(optuna.__version__.partition(".")[0]) < 5, reason="some of these samplers are newer than 4.3"
+)
 EXTENDED_NETWORKS = NetworkSpace(Encoding((1, 8, 8), 10, EXTENDED))
 
 
