@@ -550,7 +550,7 @@ class Individual:
     generation: int
     index: int
     chromosome: str
-    origin: str  # random, elite, crossover, mutation, crossover+mutation, known
+    origin: str  # random, elite, crossover, mutation, crossover+mutation, known, SAMPLER, SAMPLER+mutation
     parents: tuple[str, ...] = ()  # names of individuals, as `name` gives them
     jobs: tuple[str, ...] = ()  # keys
     fitness: Fitness | None = None

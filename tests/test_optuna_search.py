@@ -30,7 +30,7 @@ optuna = pytest.importorskip("optuna", reason="needs optuna (pip install -r requ
 
 from optuna.trial import TrialState  # noqa: E402
 
-from optuna_search import REPEATS, OptunaSearch, check_sampler, samplers  # noqa: E402
+from optuna_search import REPEATS, OptunaSearch, check_sampler, new_sampler, samplers  # noqa: E402
 
 QUICK = ["TPESampler", "RandomSampler", "NSGAIISampler", "NSGAIIISampler", "QMCSampler", "BruteForceSampler"]
 EVERY = [*QUICK, "GPSampler"]
@@ -190,6 +190,21 @@ def test_limits_that_are_known_before_training_are_kept(name: str) -> None:
     engine = new_search(configured(name, max_parameters=60_000, population=8), NETWORKS)
     for asked in told(engine, 4):
         assert all(NETWORKS.size(each.chromosome).parameters <= 60_000 for each in asked)
+
+
+def test_a_limit_that_half_of_all_networks_keep_needs_no_mutation() -> None:
+    engine = new_search(configured("RandomSampler", max_parameters=700_000, population=8), NETWORKS)
+    assert {each.origin for asked in told(engine, 4) for each in asked} == {"RandomSampler"}
+
+
+@newer
+def test_no_generation_of_a_sequence_begins_it_anew() -> None:
+    engine = new_search(configured("QMCSampler", population=20), BitStrings(40))
+    assert {each.origin for asked in told(engine, 6) for each in asked} == {"QMCSampler"}
+
+
+def test_networks_that_are_proposed_together_are_kept_apart() -> None:
+    assert vars(new_sampler(configured("TPESampler"), 0))["_constant_liar"] is True
 
 
 @pytest.mark.parametrize("name", ["TPESampler", "NSGAIISampler"])
