@@ -73,7 +73,8 @@ class OptunaSearch(SearchAlgorithm):
         study.add_trials(list(self._trials(generation_key(sampler))))
         if isinstance(sampler, optuna.samplers.BaseGASampler):
             # Each selection rests on the one before; asked for in order, none has to look far back.
-            for number in range(1, self._generation_of(len(study.trials))):
+            complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+            for number in range(1, self._generation_of(len(complete))):
                 sampler.get_parent_population(study, number)
         return study
 
