@@ -106,6 +106,14 @@ class GeneTable:
         """The loci that some gene reads, in ascending order."""
         return tuple(sorted(locus for gene in self.genes for locus in gene.loci))
 
+    def chromosome_of(self, values: Sequence[Any]) -> str:
+        """The first chromosome whose genes have these values, in the genes' order; 0 where no gene reads."""
+        bits = ["0"] * self.length
+        for gene, value in zip(self.genes, values, strict=True):
+            for locus, bit in zip(gene.loci, f"{gene.values.index(value):0{len(gene.loci)}b}", strict=True):
+                bits[locus] = bit
+        return "".join(bits)
+
     @property
     def hyperparameters(self) -> tuple[str, ...]:
         """The settings of a training that a gene codes for."""

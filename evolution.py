@@ -37,7 +37,7 @@ from records import (
     RunState,
     TrainingConfig,
 )
-from run_analysis import by_effect, timeline
+from run_analysis import by_effect, energy_used, timeline
 from run_directory import RunDirectory, write_durably
 from run_state import load_state, refuse_changes, save_state
 from search_algorithms import new_search
@@ -257,6 +257,16 @@ def open_study(options: argparse.Namespace, state: RunState) -> OptunaStudy | No
     return OptunaStudy(Path(options.optuna_study), state)
 
 
+def check_algorithm(search: EvolutionConfig) -> None:
+    """Raises `InputError` for a sampler of Optuna that is missing or cannot propose networks."""
+    if search.sampler is not None:
+        require_package("optuna", f"--algorithm {search.algorithm}")
+        # Imported late, like everything that needs Optuna.
+        from optuna_search import check_sampler
+
+        check_sampler(search)
+
+
 def facts_of(data: ImageData) -> DataFacts:
     return DataFacts(
         fingerprint=data.fingerprint,
@@ -416,7 +426,7 @@ def closing_lines(search: Search, info: ModelInfo, ablation: Ablation | None) ->
         evaluate += ["--data_dir", search.state.data.data_dir]
     final = f", then {len(result.epochs)} epochs on all but the test images" if info.split == "all" else ""
     before = ", before the final training" if info.split == "all" else ""
-    files = f"{run.best_model.parent}/, {run.history}"
+    files, energy = f"{run.best_model.parent}/, {run.history}", energy_used(search.results.values())
     return [
         "",
         f"best network         {individual.chromosome} ({individual.name}{final})",
@@ -429,6 +439,7 @@ def closing_lines(search: Search, info: ModelInfo, ablation: Ablation | None) ->
         *(ablation_lines(ablation) if ablation else []),
         f"trainings            {trainings_in_words(search)}",
         f"device time          {device_time_in_words(search)}",
+        *([f"energy               {energy.words}"] if energy else []),
         f"files                {files}",
         *([f"tensorboard          tensorboard --logdir {run.tensorboard}"] if search.log else []),
         *([f"optuna study         {search.study.path}"] if search.study else []),
@@ -498,7 +509,8 @@ def main(arguments: Sequence[str]) -> int:
     parser = build_parser()
     options = parser.parse(with_config(parser, arguments))
     check_options(options)
-    run, _ = open_run(options)
+    run, state = open_run(options)
+    check_algorithm(state.search if state else EvolutionConfig(**given(options, EvolutionConfig)))
     if options.plan:
         with StopSignals(Limits(**given(options, Limits)).max_hours) as stop:
             return show_plan(options, stop)

@@ -52,6 +52,10 @@ class SearchSpace(Protocol):
         """The value of each gene."""
         ...
 
+    def chromosome_of(self, traits: Sequence[object]) -> str:
+        """The first chromosome whose genes have these values."""
+        ...
+
     def phenotype(self, chromosome: str) -> str: ...
 
     def size(self, chromosome: str) -> Fitness:
@@ -75,6 +79,9 @@ class BitStrings:
 
     def traits(self, chromosome: str) -> tuple[object, ...]:
         return tuple(chromosome)
+
+    def chromosome_of(self, traits: Sequence[object]) -> str:
+        return "".join(map(str, traits))
 
     def phenotype(self, chromosome: str) -> str:
         return chromosome

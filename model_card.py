@@ -14,7 +14,7 @@ from chromosome import describe_hyperparameters
 from console import printable
 from gene_tables import encoding_of
 from records import ModelInfo, RunState
-from run_analysis import evaluated, spending
+from run_analysis import energy_used, evaluated, spending
 
 CLASSES_NAMED = 20
 
@@ -127,6 +127,8 @@ def _cost(info: ModelInfo, state: RunState | None) -> Iterator[str]:
             f"The search: {spent[-1].trainings:,.1f} full trainings for {len(spent)} individuals, "
             f"{spent[-1].device_hours:,.3g} device hours, without what was trained after it."
         )
+        if (energy := energy_used(state.results.values())) is not None:
+            yield f"The GPUs used {energy.words} while they trained for it."
     if info.result is not None:
         cost = info.result.cost
         where = f" on {_plain(cost.hardware)}" if cost.hardware else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,9 @@ class NetworkSpace:
 
     def traits(self, chromosome: str) -> tuple[object, ...]:
         return tuple(gene.value(chromosome) for gene in self.encoding.table.genes)
+
+    def chromosome_of(self, traits: Sequence[object]) -> str:
+        return self.encoding.table.chromosome_of(traits)
 
     def phenotype(self, chromosome: str) -> str:
         return self.encoding.phenotype(chromosome)

@@ -9,9 +9,7 @@ Needs the package `optuna`; nothing else imports this module before it is asked 
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -31,6 +29,7 @@ from chromosome import GeneTable
 from gene_tables import encoding_of
 from genetic_algorithm import BitStrings, GeneticAlgorithm
 from objectives import pareto_order
+from optuna_search import categories, constraints_of, directions_of, quietly, values_of
 from records import (
     EvolutionConfig,
     Fitness,
@@ -86,10 +85,7 @@ class OptunaStudy:
         state = TrialState.FAIL
         if fitness is not None:
             state = TrialState.COMPLETE if fitness.epochs >= self.epochs else TrialState.PRUNED
-            values = [fitness.value if name == "accuracy" else fitness.objective(name) for name in self.objectives]
-            if self.limits:  # as every version of Optuna reads them: over zero is passed
-                passed = [fitness.objective(name) / limit - 1 for name, limit in self.limits.items()]
-                system["constraints"] = passed
+            values, system = values_of(fitness, self.objectives), constraints_of(fitness, self.limits)
         trial = create_trial(
             state=state,
             values=values,
@@ -128,8 +124,7 @@ class OptunaStudy:
             ) from error
         if any(name != STUDY for name in names):
             raise InputError(f"--optuna_study {self.path} holds another study ({', '.join(names)}); name another file")
-        accuracy, other = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
-        directions = [accuracy if name == "accuracy" else other for name in self.objectives]
+        directions = directions_of(self.objectives)
         with quietly():
             if names:
                 study = optuna.load_study(study_name=STUDY, storage=storage)
@@ -165,8 +160,8 @@ def marks_of(state: RunState) -> dict[str, Any]:
 
 
 def distributions_of(table: GeneTable) -> dict[str, BaseDistribution]:
-    """One categorical parameter for each gene, of its distinct values in the order of their codes."""
-    return {gene.name: CategoricalDistribution(tuple(dict.fromkeys(gene.values))) for gene in table.genes}
+    """One categorical parameter for each gene."""
+    return {gene.name: categories(gene.values) for gene in table.genes}
 
 
 def attributes(individual: Individual, result: TrainingResult) -> dict[str, Any]:
@@ -192,19 +187,6 @@ def drop_torn_line(path: Path) -> None:
     whole = content.rfind(b"\n") + 1
     if whole < len(content):
         os.truncate(path, whole)
-
-
-@contextmanager
-def quietly() -> Iterator[None]:
-    """Without a line for a study that is made, and without a warning for names of metrics, which are experimental."""
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            yield
-    finally:
-        optuna.logging.set_verbosity(verbosity)
 
 
 DEFAULTS = EvolutionConfig()

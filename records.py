@@ -108,6 +108,8 @@ def _require(holds: bool, name: str, expected: str, found: object) -> None:
         raise InputError(f"--{name} must be {expected}, but is {found}")
 
 
+ALGORITHMS = ("genetic", "aging", "random", "local_search")
+OPTUNA = "optuna:"  # and the name of a sampler
 OBJECTIVES = ("accuracy", "parameters", "flops", "latency")
 AUTO_FINALISTS = 3
 
@@ -123,8 +125,7 @@ class EvolutionConfig:
     population: int = _setting(10, "individuals in each generation")
     algorithm: str = _setting(
         "genetic",
-        "how networks are proposed; the others to compare with, at the same budget",
-        ("genetic", "aging", "random", "local_search"),
+        f"how networks are proposed: {', '.join(ALGORITHMS)}, or a sampler of Optuna, such as {OPTUNA}TPESampler",
     )
     crossover: str = _setting("uniform", "crossover operator", ("uniform", "one_point", "two_point"))
     crossover_prob: float = _setting(0.9, "probability that two parents are crossed, 0 to 1")
@@ -179,6 +180,12 @@ class EvolutionConfig:
 
     def __post_init__(self) -> None:
         _require_choices(self)
+        _require(
+            self.algorithm in ALGORITHMS or (self.sampler or "").isidentifier(),
+            "algorithm",
+            f"one of {', '.join(ALGORITHMS)}, or {OPTUNA}NAME with a sampler of Optuna, such as {OPTUNA}TPESampler",
+            repr(self.algorithm),
+        )
         _require(bool(self.encoding), "encoding", "standard, extended or a JSON file", "empty")
         _require(self.generations >= 1, "generations", "at least 1", self.generations)
         _require(self.population >= 2, "population", "at least 2", self.population)
@@ -215,6 +222,11 @@ class EvolutionConfig:
             expected = f"more than what the finalists take ({self.finalists_trained} × {self.final_seeds})"
             _require(self.budget > self.final_trainings, "budget", expected, self.budget)
         _require(self.seed >= 0, "seed", "0 or more", self.seed)
+
+    @property
+    def sampler(self) -> str | None:
+        """The name of the sampler of Optuna that proposes the networks; None where none does."""
+        return self.algorithm.removeprefix(OPTUNA) if self.algorithm.startswith(OPTUNA) else None
 
     @property
     def finalists_trained(self) -> int:
@@ -422,6 +434,15 @@ class Epoch:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Energy:
+    """What the counter of a GPU said before and after a training, in joules since its driver was loaded."""
+
+    gpu: str  # its UUID
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Cost:
     """What a training cost, as measured: never the same twice, and never part of a result's identity."""
 
@@ -434,6 +455,7 @@ class Cost:
     note: str = ""  # what a person should know of how it ran
     started: float = 0.0  # seconds since 1970
     attempts: int = 1
+    energy: Energy | None = None  # of the whole GPU, whatever else ran on it; None where no counter could be read
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -528,7 +550,7 @@ class Individual:
     generation: int
     index: int
     chromosome: str
-    origin: str  # random, elite, crossover, mutation, crossover+mutation, known
+    origin: str  # random, elite, crossover, mutation, crossover+mutation, known, SAMPLER, SAMPLER+mutation
     parents: tuple[str, ...] = ()  # names of individuals, as `name` gives them
     jobs: tuple[str, ...] = ()  # keys
     fitness: Fitness | None = None

@@ -29,6 +29,7 @@ from run_analysis import (
     common_epochs,
     comparable,
     diversity,
+    energy_used,
     lineage,
     longest_epochs,
     main_line,
@@ -443,6 +444,8 @@ def devices(findings: Findings) -> Section | None:
     lead += "."
     if pauses:
         lead += f" The run was stopped {pauses} time{'s' if pauses > 1 else ''}; that time is cut out."
+    if (energy := energy_used(findings.results.values())) is not None:
+        lead += f" While they trained they used {energy.words}."
     seconds = [bar.end - bar.start for bar in found.bars]
     return Section(
         "devices",

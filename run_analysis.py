@@ -13,7 +13,18 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from chromosome import GeneTable
-from records import Ablation, Fitness, Forecast, Generation, Individual, Neighbour, RunState, TrainingResult
+from records import (
+    Ablation,
+    Cost,
+    Energy,
+    Fitness,
+    Forecast,
+    Generation,
+    Individual,
+    Neighbour,
+    RunState,
+    TrainingResult,
+)
 from surrogate import Rungs
 
 PAUSE = 60.0  # seconds in which no device trains, from which on the run counts as stopped
@@ -355,6 +366,72 @@ def timeline(results: Iterable[TrainingResult]) -> Timeline:
         bars.append(Bar(result.cost.device, start, start + result.cost.seconds, result.key, result.status == "done"))
         latest = max(latest, bars[-1].end)
     return Timeline(tuple(bars), tuple(sorted({bar.device for bar in bars}, key=_by_number)), tuple(pauses))
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyUsed:
+    """What the GPUs of a run used while they trained for it, by the names of the devices."""
+
+    joules: Mapping[str, float]
+    known: int  # trainings of which it is known
+    trainings: int
+
+    @property
+    def words(self) -> str:
+        """In kWh, of all and of each; which trainings are missing, if any are."""
+        each = ", ".join(f"{device} {_kilowatt_hours(joules)}" for device, joules in self.joules.items())
+        missing = "" if self.known == self.trainings else f"; {self.known} of {self.trainings} trainings"
+        return f"{_kilowatt_hours(sum(self.joules.values()))} kWh ({each}{missing})"
+
+
+def energy_used(results: Iterable[TrainingResult]) -> EnergyUsed | None:
+    """The energy of a run; None if nothing is known of it.
+
+    Left out are trainings that an earlier run paid for, and those that failed before their clock ran.
+    Where several trained on one GPU at once, what its counter ran through is counted once.
+    """
+    timed = [result for result in results if result.cost.started > 0 and not result.cost.reused]
+    by_gpu: dict[str, list[tuple[Cost, Energy]]] = {}
+    for cost in sorted((result.cost for result in timed), key=lambda cost: cost.started):
+        if cost.energy is not None:
+            by_gpu.setdefault(cost.energy.gpu, []).append((cost, cost.energy))
+    joules: dict[str, float] = {}
+    for trainings in by_gpu.values():
+        device = trainings[0][0].device.partition(".")[0]  # "gpu 1.2" is the second worker of "gpu 1"
+        joules[device] = joules.get(device, 0.0) + sum(map(covered, _unbroken(trainings)))
+    ordered = {device: joules[device] for device in sorted(joules, key=_by_number)}
+    known = sum(len(trainings) for trainings in by_gpu.values())
+    return EnergyUsed(ordered, known, len(timed)) if known else None
+
+
+def _unbroken(trainings: Iterable[tuple[Cost, Energy]]) -> Iterator[list[tuple[float, float]]]:
+    """What the counter of a GPU ran through in trainings, which are in the order of their start.
+
+    Apart for each load of its driver, which begins anew at zero: that can only be while nothing trains.
+    """
+    intervals: list[tuple[float, float]] = []
+    latest = highest = 0.0
+    for cost, energy in trainings:
+        if intervals and cost.started >= latest and energy.before < highest:
+            yield intervals
+            intervals, highest = [], 0.0
+        intervals.append((energy.before, energy.after))
+        latest, highest = max(latest, cost.started + cost.seconds), max(highest, energy.before)
+    yield intervals
+
+
+def covered(intervals: Iterable[tuple[float, float]]) -> float:
+    """The length of all that lies in at least one interval; one that ends before it begins is empty."""
+    length, reached = 0.0, -math.inf
+    for start, end in sorted(intervals):
+        length += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return length
+
+
+def _kilowatt_hours(joules: float) -> str:
+    value = joules / 3.6e6
+    return f"{value:,.2f}" if value >= 1 else f"{value:.3g}"
 
 
 def _by_number(device: str) -> list[tuple[int, str]]:

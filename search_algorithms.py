@@ -92,4 +92,9 @@ def new_search(config: EvolutionConfig, space: SearchSpace, generations: Sequenc
         from surrogate import FitnessPredictor
 
         predictor = FitnessPredictor
+    if config.sampler is not None:
+        # Imported late: it needs Optuna.
+        from optuna_search import OptunaSearch
+
+        return OptunaSearch(config, space, generations)
     return ALGORITHMS[config.algorithm](config, space, generations, predictor)

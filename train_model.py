@@ -22,6 +22,7 @@ from torch.nn import functional
 
 from chromosome import Encoding, architecture_of
 from command_line import DONE, ERROR, Parser, add_settings, given, run_command
+from energy import energy_counter
 from gene_tables import gene_table, refuse_coded
 from hardware import processor_flags, processor_name, return_free_memory
 from image_data import TrainingData, load_image_data, map_training_data, may_flip, to_device, training_images
@@ -30,6 +31,7 @@ from model_generator import build_model
 from records import (
     Cost,
     DataConfig,
+    Energy,
     Epoch,
     InputError,
     TrainingConfig,
@@ -92,14 +94,21 @@ def train_model(
     called after each epoch, and within long ones. Raises `TrainingFailure` for a loss that is not
     finite ("diverged") or too little memory ("out_of_memory").
     """
+    gpu = gpu_uuid(device)
+    before = energy_counter(gpu) if gpu else None
+    micro_batch = micro_batch or job.protocol.micro_batch or job.protocol.batch_size
     try:
-        return _train(job, data, device, micro_batch or job.protocol.micro_batch or job.protocol.batch_size, report)
+        result, model = _train(job, data, device, micro_batch, report)
     except torch.OutOfMemoryError as error:
         raise TrainingFailure("out_of_memory", str(error).splitlines()[0]) from error
     except RuntimeError as error:
         if "can't allocate memory" in str(error) or "not enough memory" in str(error):
             raise TrainingFailure("out_of_memory", str(error).splitlines()[0]) from error
         raise
+    if gpu and before is not None and (after := energy_counter(gpu)) is not None:
+        energy = Energy(gpu=gpu, before=before, after=after)
+        result = replace(result, cost=replace(result.cost, energy=energy))
+    return result, model
 
 
 def _train(
@@ -170,6 +179,11 @@ def accuracy_and_loss(logits: Tensor, labels: Tensor) -> tuple[float, float]:
 def hardware_name(device: torch.device) -> str:
     """The device in words, alike for all devices that are equally fast."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
+
+
+def gpu_uuid(device: torch.device) -> str | None:
+    """The UUID of a GPU, as NVIDIA's tools write it; None for any other device."""
+    return f"GPU-{torch.cuda.get_device_properties(device).uuid}" if device.type == "cuda" else None
 
 
 def _reset_peak_memory(device: torch.device) -> None:

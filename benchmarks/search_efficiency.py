@@ -29,7 +29,8 @@ default spends the budget on its first generation or two:
   ever more of what it knows after about 100 networks: run it with --only GPSampler --seeds 10 --budget 100);
 - this engine, with the defaults of EvolutionConfig: in generations of 10 whose networks could train side by side,
   and with what a run of that budget hands over: from 90 trainings on, 9 of them are fresh trainings of three
-  finalists (each again one of the three runs, drawn anew), before that the highest accuracy seen.
+  finalists (each again one of the three runs, drawn anew), before that the highest accuracy seen;
+- this engine with TPESampler as its --algorithm, in the same generations of 10, without finalists.
 
 Those that breed bit strings have 16 bits, two for each layer: 00, 01 and 10 are the choices 0, 1 and 2, and so is
 11 the choice 1. Only distinct networks are counted, so that no search pays for what it asks again.
@@ -110,6 +111,10 @@ class LayerCodes:
 
     def traits(self, chromosome: str) -> tuple[object, ...]:
         return tuple(self.phenotype(chromosome))
+
+    def chromosome_of(self, traits: Sequence[object]) -> str:
+        bits = {digit: code for code, digit in reversed(CODES.items())}
+        return "".join(bits[str(trait)] for trait in traits)
 
     def phenotype(self, chromosome: str) -> str:
         return "".join(CODES[chromosome[start : start + 2]] for start in range(0, self.length, BITS_PER_LAYER))
@@ -296,6 +301,7 @@ OF_BITS: dict[str, Search] = {
 OF_NETWORKS: dict[str, Search] = {
     "this engine": whole_runs,
     "this engine, without finalists": partial(whole_runs, finalists=0),
+    "this engine, optuna:TPESampler": partial(whole_runs, algorithm="optuna:TPESampler", finalists=0),
     "random search": random_search,
     "aging evolution, 50 individuals": partial(aging_evolution, population=50, sample=10),
     "aging evolution, 10 individuals": partial(aging_evolution, population=10, sample=3),

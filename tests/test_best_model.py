@@ -250,7 +250,9 @@ BAD_FLAGS = {
     "--final_seeds 0": "--final_seeds must be at least 1",
     "--budget 0": "--budget must be at least 1, but is 0",
     "--budget 5 --finalists 6": "the number of individuals (5), but is 6",
-    "--algorithm annealing": "invalid choice: 'annealing'",
+    "--algorithm annealing": "or optuna:NAME with a sampler of Optuna, such as optuna:TPESampler, but is 'annealing'",
+    "--algorithm optuna:": "but is 'optuna:'",
+    "--algorithm optuna:TPE-Sampler": "but is 'optuna:TPE-Sampler'",
     "--early_stopping patience": "invalid choice: 'patience'",
     "--reduction_factor 1": "--reduction_factor must be at least 2, but is 1",
 }

@@ -55,6 +55,9 @@ class Striped:
     def traits(self, chromosome: str) -> tuple[object, ...]:
         return tuple(chromosome[::2])
 
+    def chromosome_of(self, traits: Sequence[object]) -> str:
+        return "".join(f"{trait}0" for trait in traits)[: self.length]
+
     def phenotype(self, chromosome: str) -> str:
         return chromosome[::2]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chromosome import EXTENDED, STANDARD, Encoding, architecture_of
+from chromosome import EXTENDED, STANDARD, Encoding, Gene, GeneTable, architecture_of
 from model_cost import model_cost
 from model_generator import build_model
 from network_space import NetworkSpace
@@ -29,6 +29,20 @@ def test_every_trait_is_an_allele_of_its_gene(name: str, data: st.DataObject) ->
     assert len(traits) == len(space.alleles)
     for trait, alleles in zip(traits, space.alleles, strict=True):
         assert trait in alleles
+
+
+@given(names, st.data())
+@relaxed
+def test_the_values_of_the_genes_tell_all_bits_that_code(name: str, data: st.DataObject) -> None:
+    space = SPACES[name]
+    chromosome = data.draw(chromosomes(space))
+    bits = (bit if locus in space.coding_loci else "0" for locus, bit in enumerate(chromosome))
+    assert space.chromosome_of(space.traits(chromosome)) == "".join(bits)
+
+
+def test_of_two_codes_with_one_value_the_first_is_taken() -> None:
+    table = GeneTable((Gene("kernel", (1, 0), (3, 5, 3, 5)),), 3)
+    assert [table.chromosome_of([kernel]) for kernel in (3, 5)] == ["000", "100"]
 
 
 @given(names, st.data())

@@ -22,6 +22,7 @@ from records import (
     Cost,
     DataConfig,
     DataFacts,
+    Energy,
     Epoch,
     EvolutionConfig,
     Finalist,
@@ -182,6 +183,7 @@ TEXT = st.text(max_size=6)
 SHARE = st.floats(0, 1)
 EPOCHS = st.builds(Epoch, train_loss=FINITE, accuracy=st.none() | SHARE, loss=st.none() | FINITE)
 NAMES = st.sampled_from(["accuracy", "parameters", "flops", "latency"])
+ENERGIES = st.builds(Energy, gpu=TEXT, before=FINITE, after=FINITE)
 COSTS = st.builds(
     Cost,
     seconds=FINITE,
@@ -191,6 +193,7 @@ COSTS = st.builds(
     reused=TEXT,
     started=FINITE,
     attempts=COUNT,
+    energy=st.none() | ENERGIES,
 )
 FITNESSES = st.builds(
     Fitness,
@@ -246,7 +249,7 @@ SEARCHES = st.integers(2, 50).flatmap(
         EvolutionConfig,
         generations=st.integers(1, 99),
         budget=st.none() | st.integers(19, 999),
-        algorithm=st.sampled_from(["genetic", "aging", "random", "local_search"]),
+        algorithm=st.sampled_from(["genetic", "aging", "random", "local_search", "optuna:TPESampler"]),
         population=st.just(population),
         crossover=st.sampled_from(["uniform", "one_point", "two_point"]),
         crossover_prob=SHARE,
@@ -363,6 +366,7 @@ STRATEGIES: dict[type, st.SearchStrategy[Any]] = {
     TrainingJob: JOBS,
     Epoch: EPOCHS,
     Cost: COSTS,
+    Energy: ENERGIES,
     TrainingResult: RESULTS,
     Fitness: FITNESSES,
     Forecast: FORECASTS,

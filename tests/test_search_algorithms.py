@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import records
 from chromosome import Encoding
 from genetic_algorithm import BitStrings, GeneticAlgorithm, SearchAlgorithm, SearchSpace
 from network_space import NetworkSpace
@@ -156,6 +157,7 @@ def test_names_stand_for_algorithms() -> None:
         "random": RandomSearch,
         "local_search": LocalSearch,
     }
+    assert set(expected) == set(records.ALGORITHMS)
     for name, kind in expected.items():
         assert type(new_search(EvolutionConfig(algorithm=name), BitStrings(5))) is kind
 
