@@ -110,7 +110,7 @@ def _images(options: argparse.Namespace) -> tuple[tuple[int, int, int], int]:
     if config.dataset in SHAPES:
         return SHAPES[config.dataset]
     source = read_source(config)
-    _, height, width, channels = source.train[0].shape
+    height, width, channels = source.train.shape
     return (channels, height, width), len(source.class_names)
 
 

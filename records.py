@@ -108,6 +108,8 @@ def _require(holds: bool, name: str, expected: str, found: object) -> None:
         raise InputError(f"--{name} must be {expected}, but is {found}")
 
 
+MINIMUM_SIDE = 8  # pixels of an image: three poolings must leave one
+MAXIMUM_IMAGE_SIDE = 224  # pixels: up to here networks are tested
 OBJECTIVES = ("accuracy", "parameters", "flops", "latency")
 AUTO_FINALISTS = 3
 
@@ -340,8 +342,10 @@ class DataConfig:
     train_limit: int | None = _setting(
         None, "use a stratified subset of at most this many training images (default: all)"
     )
-    image_size: int | None = _setting(
-        None, "side in pixels to which a folder's images are resized (default: their own, or 64 if they differ)"
+    image_size: str | None = _setting(
+        None,
+        "pixels to which the images of a folder or an .npz file are resized: a side, or HEIGHTxWIDTH "
+        "(default: their own, or 64 where the pictures of a folder differ)",
     )
 
     def __post_init__(self) -> None:
@@ -351,7 +355,19 @@ class DataConfig:
         if self.train_limit is not None:
             _require(self.train_limit >= 1, "train_limit", "at least 1", self.train_limit)
         if self.image_size is not None:
-            _require(self.image_size >= 8, "image_size", "at least 8 pixels", self.image_size)
+            sides = self.image_size.split("x")
+            sound = len(sides) <= 2 and all(each.isdecimal() and each.isascii() for each in sides)
+            sound = sound and all(MINIMUM_SIDE <= int(each) <= MAXIMUM_IMAGE_SIDE for each in sides)
+            expected = f"{MINIMUM_SIDE} to {MAXIMUM_IMAGE_SIDE} pixels, as 64 or (height, width) as 48x64"
+            _require(sound, "image_size", expected, self.image_size)
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width to which images are resized, where they are."""
+        if self.image_size is None:
+            return None
+        height, *width = map(int, self.image_size.split("x"))
+        return height, width[0] if width else height
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

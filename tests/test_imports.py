@@ -33,6 +33,7 @@ ORDER = (
     "run_directory",
     "run_state",
     "audit",
+    "own_data",
     "data_sources",
     "image_data",
     "layers",
