@@ -8,11 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import image_data
 import own_data
-from records import DataConfig, InputError
+from chromosome import Encoding, decode, phenotype
+from export import Network, export_model
+from image_data import image_tensor, to_device
+from network_drawing import draw_network
+from records import DataConfig, InputError, TrainingConfig, TrainingJob
+from tests.pictures import check_files
 from tests.test_image_data import (
     X_TEST,
     Y_TEST,
@@ -26,6 +32,8 @@ from tests.test_image_data import (
     write_npz,
     write_pictures,
 )
+from theme import save_figure
+from train_model import resolve_protocol, train_model, weights_bytes
 
 X_VAL, Y_VAL = images_of(8, 8, 8, seed=3), np.arange(8) % 4
 
@@ -391,3 +399,27 @@ def test_a_damaged_picture_is_named_though_its_header_is_sound(tmp_path: Path) -
 def test_labels_of_an_archive_hold_whatever_kind_of_whole_number(tmp_path: Path) -> None:
     path = write_npz(tmp_path / "a.npz", y_train=Y.astype(np.uint64), y_test=Y_TEST.astype(np.int8))
     assert np.array_equal(load(path).test_labels, Y_TEST)
+
+
+# From images to a network
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (24, 40), (8, 224), (224, 160, 3)])
+def test_a_network_for_images_of_any_size_trains_and_can_be_drawn_and_exported(
+    tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    """Six training images in batches of 128, so that an epoch is one step."""
+    images = np.repeat(np.arange(12), int(np.prod(shape))).astype(np.uint8).reshape(12, *shape)
+    path = write_npz(tmp_path / "a.npz", x_train=images, y_train=np.arange(12) % 2, x_test=images[:2], y_test=Y[:2])
+    data = load(path, val_fraction=0.5)
+    network = decode(Encoding(data.input_shape, data.classes), "0000000000001111111")
+    protocol = resolve_protocol(TrainingConfig(epochs=1), DataConfig(dataset=str(path)), data.input_shape, gpu=False)
+    job = TrainingJob(phenotype=phenotype(network), protocol=protocol, data_fingerprint=data.fingerprint)
+    result, model = train_model(job, to_device(data, torch.device("cpu")), torch.device("cpu"))
+    assert result.status == "done"
+    assert result.fitness is not None
+    check_files(save_figure(draw_network(network), tmp_path, "network"), tmp_path, "network")
+    (tmp_path / "weights.pt").write_bytes(weights_bytes(model))
+    subject = Network(model, network, "small", data.class_names, tmp_path / "weights.pt")
+    (code,) = export_model(subject, image_tensor(data.test_images, torch.device("cpu")), tmp_path, ["code"])
+    assert code.same_class == 2
