@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from calibration import is_uneven
 from evaluation_plots import block_size, draw_classes, draw_confusion, draw_reliability, worst_classes
 from pages import figure_markup, png_uri, render_page
 
@@ -94,6 +95,10 @@ def cards(report: Report) -> list[tuple[str, str]]:
         (f"{report['accuracy']:.4f}", f"test accuracy (95% interval {low:.4f} to {high:.4f})"),
         (f"{report['loss']:.4f}", "test loss, nats"),
     ]
+    if is_uneven([row["images"] for row in report["classes"]]):
+        low, high = report["balanced_accuracy_interval"]
+        words = f"balanced accuracy: mean recall of the classes (95% interval {low:.4f} to {high:.4f})"
+        found.insert(1, (f"{report['balanced_accuracy']:.4f}", words))
     if "top_5_accuracy" in report:
         found.append((f"{report['top_5_accuracy']:.4f}", "top-5 accuracy"))
     return [

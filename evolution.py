@@ -35,6 +35,7 @@ from records import (
     ModelInfo,
     RunFault,
     RunState,
+    TestScore,
     TrainingConfig,
 )
 from run_analysis import by_effect, timeline
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from optuna_bridge import OptunaStudy
     from search import Search
 
+FEW_STEPS = 4  # of an epoch: too few to learn much in the usual number of epochs
 EXAMPLES = """examples:
   python evolution.py --generations 20 --population 10 --gpus 0 1 2 3
   python evolution.py --dataset digits --cpu_workers 2
@@ -200,7 +202,7 @@ def new_state(options: argparse.Namespace, data: ImageData, device_type: str) ->
     return RunState(
         version=VERSION,
         search=search,
-        training=resolve_protocol(training, config, data.input_shape, gpu=device_type == "cuda"),
+        training=resolve_protocol(training, config, data.input_shape, device_type == "cuda", data.class_counts),
         data=config,
         facts=facts,
         gene_table=table,
@@ -340,10 +342,13 @@ def evolve(options: argparse.Namespace, run: RunDirectory, state: RunState | Non
         save_state(run, state)
         write_durably(run.config, config_text(state.search, state.training, state.data).encode())
         set_up_workers(workers, run, state, data, device, descriptor)
-        data = data.only_test()  # the workers have the rest, and it is counted once
         facts = facts_in_words(state.facts)
         console.say(f"data set {state.data.dataset}: {facts}; {counted(len(slots), 'worker')} on {device}")
-        console.open([slot.name for slot in slots], state.search.generations if state.search.budget is None else None)
+        for note in data_notes(state, data):
+            console.say(f"note: {note}")
+        data = data.only_test()  # the workers have the rest, and it is counted once
+        generations = state.search.generations if state.search.budget is None else None
+        console.open([slot.name for slot in slots], generations, state.training.measure)
         first = torch.device(device, options.gpus[0]) if options.gpus else torch.device(device)
         latency = partial(
             measure_latency, device=first, precision=state.training.precision, threads=state.training.threads
@@ -397,6 +402,24 @@ def facts_in_words(facts: DataFacts) -> str:
     )
 
 
+def data_notes(state: RunState, data: ImageData) -> list[str]:
+    """What a person should know of how these data are trained on."""
+    images, batch, notes = state.facts.train_images, state.training.batch_size, list[str]()
+    if state.training.metric == "balanced_accuracy":
+        counts = data.class_counts
+        notes.append(
+            f"classes have {min(counts):,} to {max(counts):,} training images; fitness is the balanced accuracy, the "
+            "mean over classes of the share that is found (--metric accuracy for the share of all images)"
+        )
+    if images < FEW_STEPS * batch:
+        steps = max(1, images // batch)
+        notes.append(
+            f"an epoch of {images:,} images is {counted(steps, 'step')} of {min(batch, images)}; a smaller "
+            "--batch_size or more --epochs train for more"
+        )
+    return notes
+
+
 def closing_lines(search: Search, info: ModelInfo, ablation: Ablation | None) -> list[str]:
     run, individual, result = search.run, info.individual, info.result
     if result is None or individual.fitness is None or info.test is None:
@@ -411,9 +434,10 @@ def closing_lines(search: Search, info: ModelInfo, ablation: Ablation | None) ->
         "",
         f"best network         {individual.chromosome} ({individual.name}{final})",
         f"                     {info.description}",
-        f"validation accuracy  {individual.fitness.value:.4f} ({search.state.facts.val_images:,} images{before})",
+        f"{f'validation {search.state.training.measure}':<20} {individual.fitness.value:.4f} "
+        f"({search.state.facts.val_images:,} images{before})",
         *finalist_lines(info),
-        f"test accuracy        {info.test.accuracy:.4f} ({info.test.images:,} images, on which no choice was based)",
+        *test_lines(info.test),
         f"size                 {result.parameters:,} parameters, {result.flops / 1e6:,.1f} MFLOPs an image",
         *front_lines(search),
         *(ablation_lines(ablation) if ablation else []),
@@ -424,6 +448,15 @@ def closing_lines(search: Search, info: ModelInfo, ablation: Ablation | None) ->
         *([f"optuna study         {search.study.path}"] if search.study else []),
         f"next                 {command_text('evaluate.py', *evaluate)}",
     ]
+
+
+def test_lines(test: TestScore) -> list[str]:
+    """What the best network reached on the test images; by the search's own measure first."""
+    where = f"({test.images:,} images, on which no choice was based)"
+    plain = f"test accuracy        {test.accuracy:.4f}"
+    if test.balanced_accuracy is None:
+        return [f"{plain} {where}"]
+    return [f"test balanced accuracy {test.balanced_accuracy:.4f} {where}", plain]
 
 
 def finalist_lines(info: ModelInfo) -> list[str]:

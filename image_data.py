@@ -61,6 +61,11 @@ class ImageData:
     def classes(self) -> int:
         return len(self.class_names)
 
+    @property
+    def class_counts(self) -> list[int]:
+        """The training images of each class."""
+        return [int(count) for count in np.bincount(self.train_labels, minlength=self.classes)]
+
     def split(self, name: str) -> tuple[Images, Labels]:
         """The images and labels of "train", "validation" or "test"."""
         prefix = {"train": "train", "validation": "val", "test": "test"}[name]

@@ -103,6 +103,11 @@ def _require_choices(record: Any) -> None:
             _require(choices is None or each in choices, item.name, f"one of {', '.join(choices or ())}", repr(each))
 
 
+def in_words(metric: str) -> str:
+    """A metric, as it is called where people read it; one that was left open is the accuracy."""
+    return "balanced accuracy" if metric == "balanced_accuracy" else "accuracy"
+
+
 def _require(holds: bool, name: str, expected: str, found: object) -> None:
     if not holds:
         raise InputError(f"--{name} must be {expected}, but is {found}")
@@ -110,6 +115,7 @@ def _require(holds: bool, name: str, expected: str, found: object) -> None:
 
 MINIMUM_SIDE = 8  # pixels of an image: three poolings must leave one
 MAXIMUM_IMAGE_SIDE = 224  # pixels: up to here networks are tested
+METRICS = ("accuracy", "balanced_accuracy")
 OBJECTIVES = ("accuracy", "parameters", "flops", "latency")
 AUTO_FINALISTS = 3
 
@@ -256,8 +262,8 @@ class EvolutionConfig:
 class TrainingConfig:
     """The protocol of a training: everything beside network and data that can change its outcome.
 
-    `precision`, `flip`, `crop_padding`, `micro_batch` and `cuda_graph` may be left open ("auto" or None); a run
-    resolves them once, before its first job, so that a job's key never depends on the machine.
+    `precision`, `flip`, `crop_padding`, `micro_batch`, `metric` and `cuda_graph` may be left open ("auto" or None);
+    a run resolves them once, before its first job, so that a job's key never depends on the machine.
     """
 
     epochs: int = _setting(5, "epochs of each training")
@@ -287,6 +293,12 @@ class TrainingConfig:
     crop_padding: int | None = _setting(None, "pixels of padding for random crops (default: a sixteenth of the image)")
     precision: str = _setting(
         "auto", "arithmetic; auto: bfloat16 where the hardware has it", ("auto", "float32", "bfloat16")
+    )
+    metric: str = _setting(
+        "auto",
+        "what fitness is: accuracy, or balanced_accuracy (the mean over classes of the share that is found); "
+        "auto: balanced for data of one's own whose classes are uneven",
+        ("auto", *METRICS),
     )
     threads: int = _setting(1, "CPU threads of one training")
     training_seed: int = _setting(0, "enters the seed of every training")
@@ -324,6 +336,11 @@ class TrainingConfig:
             _require(self.crop_padding >= 0, "crop_padding", "0 or more", self.crop_padding)
         _require(self.threads >= 1, "threads", "at least 1", self.threads)
         _require(self.training_seed >= 0, "training_seed", "0 or more", self.training_seed)
+
+    @property
+    def measure(self) -> str:
+        """What fitness is, in words."""
+        return in_words(self.metric)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -430,7 +447,11 @@ class TrainingJob:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Epoch:
-    """What one epoch came to. Accuracies are shares (0 to 1), losses cross-entropies in nats."""
+    """What one epoch came to. Losses are cross-entropies in nats.
+
+    `accuracy` is a share (0 to 1): of the validation images, or its mean over classes where the
+    protocol's `metric` says so.
+    """
 
     train_loss: float
     accuracy: float | None = None
@@ -598,6 +619,7 @@ class TestScore:
     accuracy: float
     loss: float
     images: int
+    balanced_accuracy: float | None = None  # where that is what the search went by
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -653,11 +675,17 @@ class ModelInfo:
     data: DataConfig
     facts: DataFacts
     precision: str
+    metric: str  # what fitness is: "accuracy" or "balanced_accuracy"
     split: str  # what the weights were trained on: "train", or "all" with the validation images
     weights: str | None  # path inside the run's folder
     result: TrainingResult | None
     finalists: tuple[Finalist, ...] = ()  # the best by mean first
     test: TestScore | None = None
+
+    @property
+    def measure(self) -> str:
+        """What fitness is, in words."""
+        return in_words(self.metric)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

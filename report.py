@@ -75,7 +75,8 @@ def cards(findings: Findings) -> list[Card]:
     """The figures at the top of the page."""
     best, info, found = findings.best, findings.info, list[Card]()
     if best is not None and best.fitness is not None:
-        found.append((f"{best.fitness.value:.4f}", f"validation accuracy ({findings.state.facts.val_images:,} images)"))
+        images = findings.state.facts.val_images
+        found.append((f"{best.fitness.value:.4f}", f"validation {findings.measure} ({images:,} images)"))
         found += tested_cards(info) if info is not None else []
         found.append((f"{best.fitness.parameters:,}", "parameters"))
         found.append((f"{best.fitness.flops / 1e6:,.1f}", "MFLOPs an image"))
@@ -97,6 +98,8 @@ def tested_cards(info: ModelInfo) -> list[Card]:
         spread = "" if error is None else f" ± {error:.4f}"
         seeds = counted(len(finalist.accuracies), "fresh seed")
         found.append((f"{finalist.mean:.4f}{spread}", f"with {seeds} (mean{', standard error' if spread else ''})"))
+    if info.test is not None and info.test.balanced_accuracy is not None:
+        found.append((f"{info.test.balanced_accuracy:.4f}", f"test balanced accuracy ({info.test.images:,} images)"))
     if info.test is not None:
         low, high = wilson_interval(round(info.test.accuracy * info.test.images), info.test.images)
         found.append(
@@ -161,7 +164,7 @@ def individuals_table(findings: Findings) -> dict[str, Any]:
             "failure": each.failure,
         }
     return {
-        "columns": COLUMNS,
+        "columns": [findings.measure if name == "accuracy" else name for name in COLUMNS],
         "rows": rows,
         "drawings": drawings,
         "details": details,

@@ -550,6 +550,7 @@ OTHER_PROTOCOL: dict[str, Any] = {
     "augmentation": "none",
     "flip": "on",
     "crop_padding": 4,
+    "metric": "balanced_accuracy",
     "precision": "float32",
     "threads": 2,
     "training_seed": 1,
