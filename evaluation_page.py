@@ -97,7 +97,7 @@ def cards(report: Report) -> list[tuple[str, str]]:
     ]
     if is_uneven([row["images"] for row in report["classes"]]):
         low, high = report["balanced_accuracy_interval"]
-        words = f"balanced accuracy: mean recall of the classes (95% interval {low:.4f} to {high:.4f})"
+        words = f"balanced accuracy (95% interval {low:.4f} to {high:.4f})"
         found.insert(1, (f"{report['balanced_accuracy']:.4f}", words))
     if "top_5_accuracy" in report:
         found.append((f"{report['top_5_accuracy']:.4f}", "top-5 accuracy"))

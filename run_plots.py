@@ -53,6 +53,11 @@ FRONT: Any = {"linestyle": "--", "linewidth": 1, "marker": "D", "markersize": 6,
 UNITS = {"parameters": (1, "parameters"), "flops": (1e-6, "MFLOPs an image"), "latency": (1e3, "ms an image")}
 
 
+def _axis_label(measure: str) -> str:
+    """What an axis of fitness is called, in lines that are short enough for a low figure."""
+    return "\n".join(["validation", measure]) if " " in measure else f"validation {measure}"
+
+
 def draw_progress(generations: Sequence[Generation], measure: str = "accuracy") -> Figure:
     """Accuracy over generations: every individual as a dot, the best so far, the level of each generation.
 
@@ -75,7 +80,7 @@ def draw_progress(generations: Sequence[Generation], measure: str = "accuracy") 
             _dots(axes[1], individuals, common)
         _level(axes[-1], levels(generations, common))
         for each in axes:
-            each.set_ylabel(f"validation {measure}")
+            each.set_ylabel(_axis_label(measure))
             each.legend(loc="lower right")
         axes[-1].set_xlabel("generation")
         axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -128,7 +133,7 @@ def draw_spending(spent: Sequence[Spent], measure: str = "accuracy") -> Figure:
             known = [(x, y) for x, y in zip(values, best, strict=True) if y is not None]
             axes.step([x for x, _ in known], [y for _, y in known], where="post", color=ORANGE, label="best so far")
             axes.set_xlabel(title)
-            axes.set_ylabel(f"validation {measure}")
+            axes.set_ylabel(_axis_label(measure))
             axes.set_xlim(left=0)
             axes.legend(loc="lower right")
     return figure
@@ -168,7 +173,7 @@ def draw_learning_curves(
         axes.set_xlim(min(curves) - 0.5, max(curves) + 0.5)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel(f"generation, and in it epochs 1 to {longest}")
-        axes.set_ylabel(f"validation {measure}")
+        axes.set_ylabel(_axis_label(measure))
     return figure
 
 
@@ -374,7 +379,7 @@ def draw_front(
                     axes.annotate(words, point, textcoords="offset points", xytext=(6, -10), fontweight="bold")
         axes.set_xscale("log")
         axes.set_xlabel(unit)
-        axes.set_ylabel(f"validation {measure}")
+        axes.set_ylabel(_axis_label(measure))
     return figure
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -424,6 +425,21 @@ def test_a_network_for_images_of_any_size_trains_and_can_be_drawn_and_exported(
     subject = Network(model, network, "small", data.class_names, tmp_path / "weights.pt")
     (code,) = export_model(subject, image_tensor(data.test_images, torch.device("cpu")), tmp_path, ["code"])
     assert code.same_class == 2
+
+
+def test_the_programs_of_the_guide_write_data_that_can_be_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guide = (Path(__file__).parent.parent / "docs" / "your-own-data.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    for program in re.findall(r"```python\n(.*?)```", guide, re.DOTALL):
+        exec(compile(program, "guide", "exec"), {})  # noqa: S102 our own
+    scans, pieces = load("scans"), load("pieces", image_size="48x64")
+    assert counts(scans) == [830, 200, 316]
+    assert sorted(set(scans.class_counts)) == [20, 110]
+    assert pieces.input_shape == (3, 48, 64)
+    assert counts(pieces) == [81, 9, 22]
+    assert "830 training, 200 validation and 316 test images of 8×8×1" in guide
 
 
 NAMES = ("<b>bold</b>", "a name that is much too long for any table " * 3, "猫 и кошка", "plain")
