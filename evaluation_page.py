@@ -13,7 +13,7 @@ from PIL import Image
 
 from calibration import is_uneven
 from evaluation_plots import block_size, draw_classes, draw_confusion, draw_reliability, worst_classes
-from pages import figure_markup, png_uri, render_page
+from pages import brief, figure_markup, png_uri, render_page
 
 MISTAKES, CONFUSIONS = 24, 10  # shown at most
 LARGEST_SIDE = 128  # pixels of a picture on the page; larger images are made smaller
@@ -197,11 +197,6 @@ def mistakes_sentence(report: Report, mistakes: Sequence[Mistake]) -> str:
         "and with what confidence: look for wrong labels, for images that would fool a person too, and for what the "
         "others have in common."
     )
-
-
-def brief(name: str, most: int = 40) -> str:
-    """A name from data within a sentence."""
-    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def picture(image: NDArray[np.uint8]) -> str:

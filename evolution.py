@@ -354,7 +354,8 @@ def evolve(options: argparse.Namespace, run: RunDirectory, state: RunState | Non
             measure_latency, device=first, precision=state.training.precision, threads=state.training.threads
         )
         try:
-            log = TensorBoardLog(run, encoding_of(state.facts, state.gene_table).table) if options.tensorboard else None
+            table, measure = encoding_of(state.facts, state.gene_table).table, state.training.measure
+            log = TensorBoardLog(run, table, measure) if options.tensorboard else None
             search = Search(run, state, workers, console, stop, limits, reused, latency, log, study)
             search.evolve()
             info = hand_over(search, data, first)

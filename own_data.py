@@ -100,7 +100,10 @@ def read_folder(folder: Path, size: Size | None) -> Source:
     Every header is read, so that all pictures are found to be pictures, and how large they are;
     pixels are read where they are asked for.
     """
-    listings = {name: _list(part) for name, part in _split_folders(folder).items()}
+    try:
+        listings = {name: _list(part) for name, part in _split_folders(folder).items()}
+    except OSError as error:
+        raise InputError(f"cannot read the folder {error.filename or folder} ({error.strerror})") from error
     class_names = listings["train"].class_names
     for other in listings.values():
         if other.class_names != class_names:
@@ -123,16 +126,16 @@ def read_folder(folder: Path, size: Size | None) -> Source:
 
 def _split_folders(folder: Path) -> dict[str, Path]:
     """The folders of the splits, by name; the folder itself is all there is to train where it holds the classes."""
-    if not any(child.is_dir() for child in (folder / "train").glob("*")):
-        return {"train": folder}
+    children = sorted(child for child in folder.iterdir() if child.is_dir())
     found: dict[str, Path] = {}
     for name, spellings in FOLDERS.items():
-        there = [folder / spelling for spelling in spellings if (folder / spelling).is_dir()]
+        there = [child for child in children if child.name.lower() in spellings]
         if len(there) > 1:
             raise InputError(f"{folder}: {' and '.join(part.name for part in there)} are both there; keep one of them")
         if there:
             found[name] = there[0]
-    return found
+    has_classes = "train" in found and any(child.is_dir() for child in found["train"].iterdir())
+    return found if has_classes else {"train": folder}
 
 
 def _list(folder: Path) -> _Listing:
@@ -230,7 +233,7 @@ def read_npz(path: Path, size: Size | None) -> Source:
 
     Pixels are read row by row where they are asked for. Pickled contents are refused, never read.
     """
-    with open(path, "rb") as file:
+    with _sound(path), open(path, "rb") as file:
         if file.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX:
             raise InputError(f"{path}: expected an .npz archive, found a single array")
     with _sound(path), zipfile.ZipFile(path) as archive:

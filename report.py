@@ -16,7 +16,7 @@ from console import duration
 from findings import Findings, read_findings
 from network_drawing import legend_svg
 from objectives import counted, quantity
-from pages import render_page
+from pages import brief, render_page
 from records import DataConfig, Individual, ModelInfo, RunState
 from report_sections import Section, drawing, sections
 from run_analysis import accuracies_by_epochs, savings, timeline
@@ -49,6 +49,7 @@ def page_values(findings: Findings) -> dict[str, Any]:
         "folder": str(findings.run.root.resolve()),
         "again": shlex.join(["python", "report.py", "--resume", str(source(findings))]),
         "facts": state.facts,
+        "class_names": names_in_words(state.facts.class_names),
         "notes": findings.notes,
         "best": best,
         "words": "" if best is None else findings.space.encoding.describe(best.chromosome),
@@ -62,6 +63,12 @@ def page_values(findings: Findings) -> dict[str, Any]:
         "state": state,
         "evaluation": findings.run.evaluation.exists(),
     }
+
+
+def names_in_words(names: Sequence[str], most: int = 20) -> str:
+    """The names of classes, long ones cut, with the number of those that are left out."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(brief(name) for name in names[:most]) + more
 
 
 def source(findings: Findings) -> Path:

@@ -46,7 +46,7 @@ def counts(data: image_data.ImageData) -> list[int]:
 # Splits of one's own
 
 
-@pytest.mark.parametrize("name", ["val", "valid", "validation"])
+@pytest.mark.parametrize("name", ["val", "valid", "validation", "Val"])
 def test_a_validation_folder_is_used_as_it_is(tmp_path: Path, name: str) -> None:
     for part, count in (("train", 10), (name, 4), ("test", 3)):
         write_pictures(tmp_path / part, "L", count=count)
@@ -483,6 +483,7 @@ def test_a_run_on_uneven_classes_with_odd_names_says_what_it_goes_by_and_keeps_t
     assert "\\<b\\>bold" in card
     page = Path("results/report.html").read_text()
     assert "validation balanced accuracy" in page
+    assert f"Classes: &lt;b&gt;bold&lt;/b&gt;, {NAMES[1][:39]}…, 猫 и кошка, plain" in page
     line = ["--model_path", "best_model/best_model.pt", "--info_path", "best_model/info.json", "--export", "code"]
     assert evaluate.main(line) == 0
     said = capfd.readouterr().out
