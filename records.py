@@ -206,7 +206,7 @@ class EvolutionConfig:
             self.elitism,
         )
         _require(self.reduction_factor >= 2, "reduction_factor", "at least 2", self.reduction_factor)
-        if self.objectives[0] != "accuracy" or len(set(self.objectives)) < len(self.objectives):
+        if self.objectives[:1] != ("accuracy",) or len(set(self.objectives)) < len(self.objectives):
             expected = "accuracy and then any of " + ", ".join(OBJECTIVES[1:]) + ", each once"
             _require(False, "objectives", expected, " ".join(self.objectives))
         for name in ("budget", "max_parameters", "max_flops", "max_latency", "final_seeds", "final_epochs"):

@@ -744,6 +744,7 @@ def test_a_choice_that_does_not_exist_is_refused(record: Any, setting: dict[str,
     [
         (("accuracy", "speed"), "--objectives must be one of accuracy, parameters, flops, latency, but is 'speed'"),
         (("parameters",), "--objectives must be accuracy and then any of parameters, flops, latency, each once, "),
+        ((), "but is "),
         (("parameters", "accuracy"), "but is parameters accuracy"),
         (("accuracy", "flops", "flops"), "each once, but is accuracy flops flops"),
     ],
