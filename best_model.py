@@ -15,7 +15,7 @@ from records import Finalist, Individual, InputError, ModelInfo, RunFault, TestS
 from run_directory import RunDirectory, file_sha256, sealed, write_durably
 from run_state import INFO, PARETO, read_info
 from search import Search
-from train_model import accuracy_and_loss, predict
+from train_model import accuracy_and_loss, balanced_accuracy, predict
 
 FINAL = "final"  # the name under which the trainings after the last generation keep their files
 
@@ -40,7 +40,8 @@ def hand_over(search: Search, data: ImageData, device: torch.device) -> ModelInf
             stale.unlink()  # of the model that is about to be replaced
     write_durably(run.best_model, (run.root / str(result.weights)).read_bytes())
     model = load_model(run.best_model, architecture_of(info.phenotype))
-    info = replace(info, test=test_score(model, data, device, info.precision))
+    is_balanced = search.state.training.metric == "balanced_accuracy"
+    info = replace(info, test=test_score(model, data, device, info.precision, is_balanced))
     write_durably(run.best_info, sealed(INFO, asdict(info)))
     return info
 
@@ -120,9 +121,11 @@ def _handed_over_before(run: RunDirectory, info: ModelInfo) -> ModelInfo | None:
     return before if same and file_sha256(run.best_model) == info.result.weights_sha256 else None
 
 
-def test_score(model: nn.Module, data: ImageData, device: torch.device, precision: str) -> TestScore:
-    """Accuracy and loss of a model on the test images."""
+def test_score(model: nn.Module, data: ImageData, device: torch.device, precision: str, is_balanced: bool) -> TestScore:
+    """Accuracy and loss of a model on the test images, and where asked the mean accuracy of the classes."""
     model.to(device).to(memory_format=torch.channels_last)
     labels = torch.from_numpy(data.test_labels).to(device)
-    accuracy, loss = accuracy_and_loss(predict(model, image_tensor(data.test_images, device), precision), labels)
-    return TestScore(accuracy=accuracy, loss=loss, images=len(labels))
+    logits = predict(model, image_tensor(data.test_images, device), precision)
+    accuracy, loss = accuracy_and_loss(logits, labels)
+    balanced = balanced_accuracy(logits, labels) if is_balanced else None
+    return TestScore(accuracy=accuracy, loss=loss, images=len(labels), balanced_accuracy=balanced)

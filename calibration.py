@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BINS = 15  # as in Guo et al. 2017, section 5
+UNEVEN = 1.5  # times the images of the smallest class: naming the larger of two classes is then right in 60%
 Z_95 = 1.959963984540054  # of the normal distribution, for intervals of 95%
 
 Reals = NDArray[np.float64]
@@ -79,3 +81,26 @@ def wilson_interval(right: int, count: int) -> tuple[float, float]:
     middle = (share + square / 2) / (1 + square)
     half = Z_95 * math.sqrt(share * (1 - share) / count + square / (4 * count)) / (1 + square)
     return (middle - half if right else 0.0), (middle + half if right < count else 1.0)
+
+
+def is_uneven(counts: Sequence[int]) -> bool:
+    """Whether the accuracy on classes of so many images says too little about the smaller ones."""
+    return len(counts) > 0 and max(counts) > UNEVEN * min(counts)
+
+
+def balanced_interval(right: Sequence[int], counts: Sequence[int]) -> tuple[float, float]:
+    """The 95% interval of the mean of shares, `right` of `counts` each; classes without images are left out.
+
+    The deviations of the shares' own intervals, added as those of independent quantities are
+    (Zou & Donner 2008, eq. 3).
+    """
+    seen = [(hits, count) for hits, count in zip(right, counts, strict=True) if count]
+    shares = [hits / count for hits, count in seen]
+    intervals = [wilson_interval(hits, count) for hits, count in seen]
+    mean = math.fsum(shares) / max(1, len(seen))
+    below, above = (
+        math.sqrt(math.fsum((share - interval[side]) ** 2 for share, interval in zip(shares, intervals, strict=True)))
+        / max(1, len(seen))
+        for side in (0, 1)
+    )
+    return mean - below, mean + above

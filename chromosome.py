@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from records import AUGMENTATIONS, OPTIMIZERS, InputError, canonical_json
+from records import AUGMENTATIONS, MINIMUM_SIDE, OPTIMIZERS, InputError, canonical_json
 
-MINIMUM_SIDE = 8  # pixels: three poolings must leave one
 MAXIMUM_SIDE = 64  # pixels: larger inputs are halved by a stem until they fit
 BLOCKS = 7
 POOLED_BLOCKS = {"early": (1, 3, 5), "late": (2, 4, 6)}  # by the place of pooling

@@ -74,6 +74,7 @@ class Console:
         self._known: list[float] = []  # fitness of those in this generation that are not trained
         self._reached: dict[str, float] = {}  # fitness of the others so far, by individual
         self._widest = len("individual")  # of the names shown, so that columns stay where they are
+        self._measure = "accuracy"
         self._notes: set[str] = set()  # said already
 
     def say(self, message: str, always: bool = False, wrap: bool = True) -> None:
@@ -87,8 +88,12 @@ class Console:
                 text = wrapped(text, self.terminal.width)
             self.terminal.print(text, markup=False, emoji=False)
 
-    def open(self, slots: list[str], generations: int | None) -> None:
-        """Begins the live table, on a terminal. `generations` is None where a budget ends the run."""
+    def open(self, slots: list[str], generations: int | None, measure: str = "accuracy") -> None:
+        """Begins the live table, on a terminal. `generations` is None where a budget ends the run.
+
+        `measure` is what fitness is, in words.
+        """
+        self._measure = measure
         self._slots, self._of = dict.fromkeys(slots), "" if generations is None else f"/{generations}"
         if self.terminal.is_terminal and not self.quiet:
             self._live = Live(
@@ -156,7 +161,7 @@ class Console:
             return
         outcome = "trained"
         if result.fitness is not None:
-            outcome = f"accuracy {result.fitness.value:.4f}"
+            outcome = f"{self._measure} {result.fitness.value:.4f}"
             if attempt.name.startswith("gen"):  # finalists are of no generation
                 self._reached[attempt.name.partition("/epochs_")[0]] = result.fitness.value
             self._best = max(self._best or 0.0, result.fitness.value)
@@ -174,7 +179,7 @@ class Console:
 
     def picture(self) -> RenderableType:
         """The live table: one header line, then the devices, however many there are."""
-        return _Picture(self._header(), self._slots, self._widest)
+        return _Picture(self._header(), self._slots, self._widest, self._measure)
 
     def _header(self) -> list[str]:
         values = [*self._known, *self._reached.values()]
@@ -199,8 +204,9 @@ class _Picture:
     read; else several stand side by side; what is still too much is counted.
     """
 
-    def __init__(self, header: Sequence[str], slots: Mapping[str, Work], widest: int) -> None:
+    def __init__(self, header: Sequence[str], slots: Mapping[str, Work], widest: int, measure: str) -> None:
         self.header, self.slots, self.widest = header, slots, widest
+        self.measure = measure.partition(" ")[0]  # accuracy or balanced, equally wide
 
     def __rich_console__(self, console: Terminal, options: ConsoleOptions) -> RenderResult:
         width, height = options.max_width, options.size.height
@@ -221,7 +227,7 @@ class _Picture:
         columns = [True, True, True, needed + BAR + 2 <= width, True, needed <= width]
         if columns[3]:
             table.add_column("", width=BAR)
-        table.add_column("accuracy", justify="right", no_wrap=True)
+        table.add_column(self.measure, justify="right", no_wrap=True)
         if columns[5]:
             table.add_column("images/s", justify="right", no_wrap=True)
         for slot, work in self.slots.items():

@@ -36,7 +36,7 @@ LOOK = {
 ON_DARK, ON_LIGHT = "#fafafa", "#0a0a0a"  # on a cell, which has its colour on any page
 
 
-def draw_gene_values(effects: GeneEffects) -> Figure:
+def draw_gene_values(effects: GeneEffects, measure: str = "accuracy") -> Figure:
     """The mean accuracy of the networks with each value of each gene, its 95% interval, and how many they are.
 
     As they were found: networks with one value may be better for other reasons than this value.
@@ -57,7 +57,7 @@ def draw_gene_values(effects: GeneEffects) -> Figure:
                     axes.text(1.03, place, str(value.count), transform=axes.get_yaxis_transform(), va="center")
                     if value.mean is not None:
                         _dot(axes, place, value.mean, value.interval, filled=True)
-        figure.supxlabel("mean validation accuracy, 95% interval; n networks")
+        figure.supxlabel(f"mean validation {measure}, 95% interval; n networks")
     return figure
 
 

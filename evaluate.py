@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 from torch import Tensor, nn
 
-from calibration import calibration, surest_mistakes, top_confidence, wilson_interval
+from calibration import balanced_interval, calibration, is_uneven, surest_mistakes, top_confidence, wilson_interval
 from chromosome import Architecture, Encoding, architecture_of, check_chromosome
 from command_line import DONE, Parser, Several, add_settings, given, run_command
 from console import printable
@@ -38,7 +38,7 @@ from records import DataConfig, InputError, ModelInfo, TrainingConfig
 from run_directory import RunDirectory, check_writable, file_sha256, write_durably
 from run_state import load_state, read_info
 from theme import save_figure
-from train_model import accuracy_and_loss, predict, resolve_protocol
+from train_model import accuracy_and_loss, balanced_accuracy, predict, resolve_protocol
 
 LATENCY_WARM_UPS, LATENCY_REPEATS = 5, 30
 TOP_K = 5
@@ -148,10 +148,13 @@ def classification_report(logits: Tensor, labels: Tensor, class_names: Sequence[
     truth, predicted = labels.numpy(), logits.argmax(1).numpy()
     classes = np.arange(len(class_names))
     columns = precision_recall_fscore_support(truth, predicted, labels=classes, zero_division=0.0)
+    hits = np.bincount(truth[truth == predicted], minlength=len(classes))
     interval = wilson_interval(int((truth == predicted).sum()), len(truth))
     report: dict[str, Any] = {
         "accuracy": accuracy,
         "accuracy_interval": list(interval),
+        "balanced_accuracy": balanced_accuracy(logits, labels),
+        "balanced_accuracy_interval": list(balanced_interval(hits.tolist(), columns[3].tolist())),
         "loss": loss,
         "images": len(labels),
     }
@@ -214,6 +217,10 @@ def print_report(report: dict[str, Any], terminal: Terminal) -> None:
         ),
         ("test loss", f"{report['loss']:.4f}"),
     ]
+    if is_uneven([row["images"] for row in report["classes"]]):
+        low, high = report["balanced_accuracy_interval"]
+        words = f"{report['balanced_accuracy']:.4f} (mean recall of the classes), 95% interval {low:.4f} to {high:.4f}"
+        lines.insert(2, ("balanced", words))
     if f"top_{TOP_K}_accuracy" in report:
         lines.append((f"top-{TOP_K} accuracy", f"{report[f'top_{TOP_K}_accuracy']:.4f}"))
     sure = report["calibration"]

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from calibration import is_uneven
 from evaluation_plots import block_size, draw_classes, draw_confusion, draw_reliability, worst_classes
-from pages import figure_markup, png_uri, render_page
+from pages import brief, figure_markup, png_uri, render_page
 
 MISTAKES, CONFUSIONS = 24, 10  # shown at most
 LARGEST_SIDE = 128  # pixels of a picture on the page; larger images are made smaller
@@ -94,6 +95,10 @@ def cards(report: Report) -> list[tuple[str, str]]:
         (f"{report['accuracy']:.4f}", f"test accuracy (95% interval {low:.4f} to {high:.4f})"),
         (f"{report['loss']:.4f}", "test loss, nats"),
     ]
+    if is_uneven([row["images"] for row in report["classes"]]):
+        low, high = report["balanced_accuracy_interval"]
+        words = f"balanced accuracy (95% interval {low:.4f} to {high:.4f})"
+        found.insert(1, (f"{report['balanced_accuracy']:.4f}", words))
     if "top_5_accuracy" in report:
         found.append((f"{report['top_5_accuracy']:.4f}", "top-5 accuracy"))
     return [
@@ -192,11 +197,6 @@ def mistakes_sentence(report: Report, mistakes: Sequence[Mistake]) -> str:
         "and with what confidence: look for wrong labels, for images that would fool a person too, and for what the "
         "others have in common."
     )
-
-
-def brief(name: str, most: int = 40) -> str:
-    """A name from data within a sentence."""
-    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def picture(image: NDArray[np.uint8]) -> str:

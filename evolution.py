@@ -35,6 +35,7 @@ from records import (
     ModelInfo,
     RunFault,
     RunState,
+    TestScore,
     TrainingConfig,
 )
 from run_analysis import by_effect, energy_used, timeline
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from ray_workers import RayWorkers
     from search import Search
 
+FEW_STEPS = 4  # of an epoch: too few to learn much in the usual number of epochs
 EXAMPLES = """examples:
   python evolution.py --generations 20 --population 10 --gpus 0 1 2 3
   python evolution.py --dataset digits --cpu_workers 2
@@ -216,7 +218,7 @@ def new_state(options: argparse.Namespace, data: ImageData, workers: LocalWorker
         version=VERSION,
         search=search,
         training=resolve_protocol(
-            training, config, data.input_shape, gpu=workers.device == "cuda", bfloat16=workers.bfloat16
+            training, config, data.input_shape, workers.device == "cuda", data.class_counts, workers.bfloat16
         ),
         data=config,
         facts=facts,
@@ -358,20 +360,20 @@ def evolve(options: argparse.Namespace, run: RunDirectory, state: RunState | Non
         save_state(run, state)
         write_durably(run.config, config_text(state.search, state.training, state.data).encode())
         workers.hold(data, state.training)
+        facts, count = facts_in_words(state.facts), counted(len(workers.slots), "worker")
+        console.say(f"data set {state.data.dataset}: {facts}; {count} on {workers.where}")
+        for note in data_notes(state, data):
+            console.say(f"note: {note}")
         data = data.only_test()  # the workers have the rest, and it is counted once
-        facts = facts_in_words(state.facts)
-        console.say(
-            f"data set {state.data.dataset}: {facts}; {counted(len(workers.slots), 'worker')} on {workers.where}"
-        )
-        console.open(
-            [slot.name for slot in workers.slots], state.search.generations if state.search.budget is None else None
-        )
+        generations = state.search.generations if state.search.budget is None else None
+        console.open([slot.name for slot in workers.slots], generations, state.training.measure)
         first = own_device(options, workers.device)
         latency = partial(
             measure_latency, device=first, precision=state.training.precision, threads=state.training.threads
         )
         try:
-            log = TensorBoardLog(run, encoding_of(state.facts, state.gene_table).table) if options.tensorboard else None
+            table, measure = encoding_of(state.facts, state.gene_table).table, state.training.measure
+            log = TensorBoardLog(run, table, measure) if options.tensorboard else None
             search = Search(run, state, workers, console, stop, limits, reused, latency, log, study)
             search.evolve()
             info = hand_over(search, data, first)
@@ -417,6 +419,24 @@ def facts_in_words(facts: DataFacts) -> str:
     )
 
 
+def data_notes(state: RunState, data: ImageData) -> list[str]:
+    """What a person should know of how these data are trained on."""
+    images, batch, notes = state.facts.train_images, state.training.batch_size, list[str]()
+    if state.training.metric == "balanced_accuracy":
+        counts = data.class_counts
+        notes.append(
+            f"classes have {min(counts):,} to {max(counts):,} training images; fitness is the balanced accuracy, the "
+            "mean over classes of the share that is found (--metric accuracy for the share of all images)"
+        )
+    if images < FEW_STEPS * batch:
+        steps = max(1, images // batch)
+        notes.append(
+            f"an epoch of {images:,} images is {counted(steps, 'step')} of {min(batch, images)}; a smaller "
+            "--batch_size or more --epochs train for more"
+        )
+    return notes
+
+
 def closing_lines(search: Search, info: ModelInfo, ablation: Ablation | None) -> list[str]:
     run, individual, result = search.run, info.individual, info.result
     if result is None or individual.fitness is None or info.test is None:
@@ -431,9 +451,10 @@ def closing_lines(search: Search, info: ModelInfo, ablation: Ablation | None) ->
         "",
         f"best network         {individual.chromosome} ({individual.name}{final})",
         f"                     {info.description}",
-        f"validation accuracy  {individual.fitness.value:.4f} ({search.state.facts.val_images:,} images{before})",
+        f"{f'validation {search.state.training.measure}':<20} {individual.fitness.value:.4f} "
+        f"({search.state.facts.val_images:,} images{before})",
         *finalist_lines(info),
-        f"test accuracy        {info.test.accuracy:.4f} ({info.test.images:,} images, on which no choice was based)",
+        *test_lines(info.test),
         f"size                 {result.parameters:,} parameters, {result.flops / 1e6:,.1f} MFLOPs an image",
         *front_lines(search),
         *(ablation_lines(ablation) if ablation else []),
@@ -445,6 +466,15 @@ def closing_lines(search: Search, info: ModelInfo, ablation: Ablation | None) ->
         *([f"optuna study         {search.study.path}"] if search.study else []),
         f"next                 {command_text('evaluate.py', *evaluate)}",
     ]
+
+
+def test_lines(test: TestScore) -> list[str]:
+    """What the best network reached on the test images; by the search's own measure first."""
+    where = f"({test.images:,} images, on which no choice was based)"
+    plain = f"test accuracy        {test.accuracy:.4f}"
+    if test.balanced_accuracy is None:
+        return [f"{plain} {where}"]
+    return [f"test balanced accuracy {test.balanced_accuracy:.4f} {where}", plain]
 
 
 def finalist_lines(info: ModelInfo) -> list[str]:

@@ -34,6 +34,11 @@ class Findings:
         return self.space.encoding.table
 
     @property
+    def measure(self) -> str:
+        """What fitness is, in words."""
+        return self.state.training.measure
+
+    @property
     def is_over(self) -> bool:
         return self.info is not None and self.info.test is not None
 

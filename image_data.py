@@ -7,7 +7,7 @@ import math
 import mmap
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,17 +17,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from chromosome import MINIMUM_SIDE
-from data_sources import Images, Labels, read_source
-from records import DataConfig, InputError, canonical_json
+from data_sources import NAMED_SETS, read_source
+from hardware import free_memory
+from own_data import Images, Labels, Part, Places, Source
+from records import MINIMUM_SIDE, DataConfig, InputError, canonical_json
 
-Split = tuple[Images, Labels]
+Split = tuple[Part, Places]  # some images of a part
 
 SHARED_ARRAYS = ("train_images", "train_labels", "val_images", "val_labels")
 NO_FLIP = ("digits", "mnist", "fashion_mnist", "kmnist", "svhn")
 DIGITS_VAL_FRACTION, VAL_FRACTION = 0.2, 0.1
 TEST_FRACTION = 0.2  # of data that come without a test split: digits, plain folders of images
 MOST_LIGHT = 0.4  # share by which strong augmentation changes brightness and contrast at most
+COPIES = 2  # of the pixels at most: those read here, and those that the workers share
+HISTOGRAM_VALUES = 2**22  # pixels that are counted at once
 SPLIT_SEED = 0  # splits are fixed per data set, whatever the seed of the search
 
 
@@ -58,6 +61,11 @@ class ImageData:
     def classes(self) -> int:
         return len(self.class_names)
 
+    @property
+    def class_counts(self) -> list[int]:
+        """The training images of each class."""
+        return [int(count) for count in np.bincount(self.train_labels, minlength=self.classes)]
+
     def split(self, name: str) -> tuple[Images, Labels]:
         """The images and labels of "train", "validation" or "test"."""
         prefix = {"train": "train", "validation": "val", "test": "test"}[name]
@@ -71,7 +79,7 @@ class ImageData:
     def statistics(self) -> tuple[list[float], list[float]]:
         """Mean and standard deviation per channel of the training images, in pixel values."""
         channels = self.train_images.reshape(-1, self.train_images.shape[-1])
-        counts = [np.bincount(channels[:, channel], minlength=256) for channel in range(channels.shape[1])]
+        counts = [_histogram(channels[:, channel]) for channel in range(channels.shape[1])]
         values = np.arange(256)
         means = [float((count * values).sum() / count.sum()) for count in counts]
         variances = [
@@ -81,15 +89,24 @@ class ImageData:
 
 
 def load_image_data(config: DataConfig) -> ImageData:
-    """Loads a data set and splits it. Raises `InputError` for data that are missing or not as needed."""
+    """Loads a data set and splits it. Raises `InputError` for data that are missing, not as needed, or too large.
+
+    Which image is in which split follows from the labels alone, so only pixels that are kept are read.
+    """
     source = read_source(config)
-    train, test = source.train, source.test
-    if test is None:
-        train, test = _hold_out_test(*train, source.class_names)
-    _check_arrays(config.dataset, train, test, source.class_names)
-    default = DIGITS_VAL_FRACTION if config.dataset == "digits" else VAL_FRACTION
-    val_fraction = default if config.val_fraction is None else config.val_fraction
-    return _split(train, test, source.class_names, val_fraction, config.train_limit)
+    _check_source(config, source)
+    splits = _choose(source, config)
+    _check_memory(config, splits)
+    return _read(splits, source.class_names)
+
+
+def _histogram(values: Images) -> NDArray[np.int64]:
+    """How often each value from 0 to 255 occurs; a part at a time, as `bincount` makes eight bytes of each."""
+    pieces = np.array_split(values, max(1, -(-len(values) // HISTOGRAM_VALUES)))
+    total = np.zeros(256, np.int64)
+    for piece in pieces:
+        total += np.bincount(piece, minlength=256)
+    return total
 
 
 def may_flip(config: DataConfig) -> bool:
@@ -97,47 +114,62 @@ def may_flip(config: DataConfig) -> bool:
     return config.dataset not in NO_FLIP
 
 
-def _check_arrays(name: str, train: Split, test: Split, class_names: Sequence[str]) -> None:
+def _check_source(config: DataConfig, source: Source) -> None:
     """Raises `InputError` unless images and labels can be trained on."""
-    (x_train, y_train), (x_test, y_test) = train, test
-    height, width, channels = x_train.shape[1:]
-    if x_train.shape[1:] != x_test.shape[1:]:
-        raise InputError(
-            f"{name}: training images are {height}×{width}×{channels}, "
-            f"but test images {'×'.join(map(str, x_test.shape[1:]))}"
-        )
-    if not len(x_test):
-        raise InputError(f"{name}: there are no test images")
+    name = config.dataset
+    for split, part in source.parts.items():
+        if part.shape != source.train.shape:
+            ours, theirs = ("×".join(map(str, each.shape)) for each in (source.train, part))
+            raise InputError(f"{name}: training images are {ours}, but {split} images {theirs}")
+        if split != "training" and not len(part.labels):
+            raise InputError(f"{name}: there are no {split} images")
+    height, width, channels = source.train.shape
     if min(height, width) < MINIMUM_SIDE or channels not in (1, 3):
         raise InputError(
             f"{name}: images must be at least {MINIMUM_SIDE}×{MINIMUM_SIDE} pixels with 1 or 3 channels, "
             f"but are {height}×{width} with {channels}"
         )
-    in_range = y_train.min(initial=0) >= 0 and y_train.max(initial=-1) < len(class_names)
-    counts = np.bincount(y_train, minlength=len(class_names)) if in_range else np.zeros(1)
+    if config.val_fraction is not None and source.validation is not None:
+        raise InputError(
+            f"--val_fraction is for data without a validation split, but {name} has "
+            f"{len(source.validation.labels):,} validation images; leave the flag out"
+        )
+    _check_labels(name, source)
+
+
+def _check_labels(name: str, source: Source) -> None:
+    """Raises `InputError` unless each class is in the splits there are, and can be in those still to be made."""
+    labels, class_names = source.train.labels, source.class_names
+    in_range = labels.min(initial=0) >= 0 and labels.max(initial=-1) < len(class_names)
+    counts = np.bincount(labels, minlength=len(class_names)) if in_range else np.zeros(1)
     if not counts.all():
-        found = np.unique(y_train)
+        found = np.unique(labels)
         raise InputError(
             f"{name}: labels must be the whole numbers from 0 on without a gap, but the training labels are "
             f"{', '.join(map(str, found[:12]))}{', …' if len(found) > 12 else ''}"
         )
     if len(counts) < 2:
         raise InputError(f"{name}: at least 2 classes are needed, but there is {len(counts)}")
-    if y_test.min() < 0 or y_test.max() >= len(counts):
-        raise InputError(
-            f"{name}: test labels must lie between 0 and {len(counts) - 1} as the training labels do, "
-            f"but run from {y_test.min()} to {y_test.max()}"
-        )
+    for split, part in list(source.parts.items())[1:]:
+        if part.labels.min() < 0 or part.labels.max() >= len(counts):
+            raise InputError(
+                f"{name}: {split} labels must lie between 0 and {len(counts) - 1} as the training labels do, "
+                f"but run from {part.labels.min()} to {part.labels.max()}"
+            )
+    if source.validation is not None and len(missing := np.setdiff1d(labels, source.validation.labels)):
+        named = ", ".join(repr(class_names[label]) for label in missing[:5])
+        raise InputError(f"{name}: every class must be among the validation images, but there is none of {named}")
+    uses = ["train", *(["validate"] if source.validation is None else []), *(["test"] if source.test is None else [])]
     rare = int(counts.argmin())
-    if counts[rare] < 2:
+    if counts[rare] < len(uses):
         raise InputError(
-            f"{name}: class {class_names[rare]!r} has {counts[rare]} training image; "
-            "each class needs at least two, one to train on and one to validate"
+            f"{name}: class {class_names[rare]!r} has {counts[rare]} training image{'s' if counts[rare] > 1 else ''}; "
+            f"each class needs at least {len(uses)}, one each to {' and to '.join(uses)}"
         )
 
 
-def _stratified(labels: Labels, count: int, least: int = 1, leave: int = 1) -> NDArray[np.int64]:
-    """Indices of `count` images, each class by its share (largest remainders), ascending.
+def _stratified(labels: Labels, count: int, least: int = 1, leave: int = 1) -> Places:
+    """Places of `count` images, each class by its share (largest remainders), ascending.
 
     At least `least` of each class are taken and `leave` left. Raises `InputError` where that cannot be.
     """
@@ -159,42 +191,86 @@ def _stratified(labels: Labels, count: int, least: int = 1, leave: int = 1) -> N
     return np.sort(np.concatenate(chosen))
 
 
-def _hold_out_test(images: Images, labels: Labels, class_names: Sequence[str]) -> tuple[Split, Split]:
-    """Training and test split of data that come without one."""
-    counts = np.bincount(labels)
-    if counts.min() < 3:
-        rare = int(counts.argmin())
+def _choose(source: Source, config: DataConfig) -> dict[str, Split]:
+    """The images of "train", "validation" and "test"; of the training images where the data set comes without."""
+    labels, classes = source.train.labels, len(source.class_names)
+    kept = np.arange(len(labels))
+    left_to_make = (source.validation is None) + (source.test is None)
+    splits: dict[str, Split] = {}
+    if source.test is None:
+        count = max(round(TEST_FRACTION * len(labels)), classes)
+        test = _stratified(labels, count, leave=left_to_make)
+        splits["test"], kept = (source.train, test), np.delete(kept, test)
+    else:
+        splits["test"] = source.test, np.arange(len(source.test.labels))
+    kept = kept[_limited(labels[kept], config.train_limit, least=1 if source.validation else 2)]
+    if source.validation is None:
+        default = DIGITS_VAL_FRACTION if config.dataset == "digits" else VAL_FRACTION
+        fraction = default if config.val_fraction is None else config.val_fraction
+        validation = _stratified(labels[kept], max(round(fraction * len(kept)), classes))
+        splits["validation"], kept = (source.train, kept[validation]), np.delete(kept, validation)
+    else:
+        splits["validation"] = source.validation, np.arange(len(source.validation.labels))
+    return {**splits, "train": (source.train, kept)}
+
+
+def _limited(labels: Labels, train_limit: int | None, least: int) -> Places:
+    """The places of what `--train_limit` keeps, at least so many of each class."""
+    if train_limit is None or train_limit >= len(labels):
+        return np.arange(len(labels))
+    classes = int(labels.max()) + 1
+    if train_limit < least * classes:
+        images = "two images" if least == 2 else "one image"
         raise InputError(
-            f"class {class_names[rare]!r} has {counts[rare]} images; without a test folder each class "
-            "needs at least three: one each to train, to validate and to test"
+            f"--train_limit must be at least {least * classes} ({images} for each of {classes} classes), "
+            f"but is {train_limit}"
         )
-    test = _stratified(labels, max(round(TEST_FRACTION * len(labels)), len(counts)))
-    return (np.delete(images, test, 0), np.delete(labels, test)), (images[test], labels[test])
+    return _stratified(labels, train_limit, least=least, leave=0)
 
 
-def _split(
-    train: Split, test: Split, class_names: Sequence[str], val_fraction: float, train_limit: int | None
-) -> ImageData:
-    """Training, validation and test split, with the fingerprint of all three."""
-    (x_train, y_train), (x_test, y_test) = train, test
-    if train_limit is not None and train_limit < len(y_train):
-        classes = len(class_names)
-        if train_limit < 2 * classes:
-            raise InputError(
-                f"--train_limit must be at least {2 * classes} (two images for each of {classes} classes), "
-                f"but is {train_limit}"
-            )
-        kept = _stratified(y_train, train_limit, least=2, leave=0)
-        x_train, y_train = x_train[kept], y_train[kept]
-    count = max(round(val_fraction * len(y_train)), len(class_names))
-    validation = _stratified(y_train, count)
+def _check_memory(config: DataConfig, splits: Mapping[str, Split]) -> None:
+    """Raises `InputError` for images that do not fit into the memory that is free, before any is read."""
+    each = COPIES * math.prod(splits["train"][0].shape)
+    count = sum(len(places) for _, places in splits.values())
+    loading = max(part.loading for part, _ in splits.values())
+    need, free = count * each + loading, free_memory()
+    if free is None or need <= free:
+        return
+    height, width, channels = splits["train"][0].shape
+    advice, room = [], max(0, free - loading) / each  # images
+    side = int(min(height, width) * math.sqrt(room / count)) // 8 * 8
+    if side >= MINIMUM_SIDE and config.dataset not in NAMED_SETS:
+        advice.append(f"make them smaller, for instance by --image_size {side}")
+    limit = int(room) - count + _limitable(splits)
+    if limit > 0:
+        advice.append(f"use fewer, by --train_limit {limit}")
+    raise InputError(
+        f"{config.dataset}: its {count:,} images of {height}×{width}×{channels} need {need / 1e9:,.2f} GB of memory "
+        f"({COPIES} bytes a value, while workers take them over), but {free / 1e9:,.2f} GB are free; "
+        + ", or ".join([*advice, "free some"])
+    )
+
+
+def _limitable(splits: Mapping[str, Split]) -> int:
+    """The images on which `--train_limit` has an effect: validation images of one's own are not among them."""
+    trained = splits["train"][0]
+    return sum(len(splits[name][1]) for name in ("train", "validation") if splits[name][0] is trained)
+
+
+def _read(splits: Mapping[str, Split], class_names: Sequence[str]) -> ImageData:
+    """Training, validation and test split, with the fingerprint of all three. Each part is read once."""
+    images: dict[str, Images] = {}
+    for part in dict.fromkeys(part for part, _ in splits.values()):
+        names = [name for name, (of, _) in splits.items() if of is part]
+        images |= zip(names, part.read([splits[name][1] for name in names]), strict=True)
+    labels = {name: part.labels[places] for name, (part, places) in splits.items()}
     data = ImageData(
-        np.delete(x_train, validation, 0),
-        np.delete(y_train, validation),
-        x_train[validation],
-        y_train[validation],
-        np.ascontiguousarray(x_test),
-        y_test,
+        images["train"],
+        labels["train"],
+        images["validation"],
+        labels["validation"],
+        images["test"],
+        labels["test"],
         class_names=tuple(class_names),
         fingerprint="",
     )

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from calibration import wilson_interval
+from calibration import is_uneven, wilson_interval
 from chromosome import describe_hyperparameters
 from console import printable
 from gene_tables import encoding_of
@@ -99,10 +99,15 @@ def _accuracy(info: ModelInfo, evaluation: Mapping[str, Any] | None) -> Iterator
     fitness, count = info.individual.fitness, info.facts.val_images
     if fitness is not None:
         before = ", before the final training" if info.split == "all" else ""
+        is_balanced = info.metric == "balanced_accuracy"
+        reached = f"{fitness.value:.4f} ({count:,} images)" if is_balanced else _share(fitness.value, count)
         yield (
-            f"Validation accuracy {_share(fitness.value, count)}{before}. The search selected by it, "
-            "so it flatters: the test accuracy is the one to quote."
+            f"Validation {info.measure} {reached}{before}. The search selected by it, "
+            f"so it flatters: the test {info.measure} is the one to quote."
         )
+    if info.test is not None and info.test.balanced_accuracy is not None:
+        balanced = info.test.balanced_accuracy
+        yield f"Test balanced accuracy {balanced:.4f}, the mean over classes of the share that is found."
     if info.test is not None:
         yield (
             f"Test accuracy {_share(info.test.accuracy, info.test.images)}, loss {info.test.loss:.4f}. "
@@ -114,6 +119,12 @@ def _accuracy(info: ModelInfo, evaluation: Mapping[str, Any] | None) -> Iterator
             f"Evaluated in {evaluation['precision']}: test accuracy "
             f"{_share(evaluation['accuracy'], evaluation['images'])}, loss {evaluation['loss']:.4f}."
         )
+        if is_uneven([row["images"] for row in evaluation["classes"]]):
+            low, high = evaluation["balanced_accuracy_interval"]
+            yield (
+                f"Classes are uneven: balanced accuracy {evaluation['balanced_accuracy']:.4f} "
+                f"(95% interval {low:.4f} to {high:.4f})."
+            )
         yield f"Expected calibration error {sure['ece']:.4f}, mean confidence {sure['mean_confidence']:.4f}."
         weakest = min(evaluation["classes"], key=lambda row: row["recall"])
         yield f"Weakest class: {_plain(weakest['class'])}, recall {weakest['recall']:.4f} ({weakest['images']} images)."

@@ -59,7 +59,7 @@ class OptunaStudy:
     def __init__(self, path: Path, state: RunState) -> None:
         self.path = path
         self.objectives, self.limits = state.search.objectives, state.search.limits
-        self.epochs = state.training.epochs
+        self.epochs, self.measure = state.training.epochs, state.training.measure
         self.table = encoding_of(state.facts, state.gene_table).table
         self.distributions = distributions_of(self.table)
         try:
@@ -146,7 +146,7 @@ class OptunaStudy:
             if name not in found:
                 study.set_user_attr(name, mark)
         if study.metric_names is None:
-            study.set_metric_names(list(self.objectives))
+            study.set_metric_names([self.measure if name == "accuracy" else name for name in self.objectives])
 
 
 def marks_of(state: RunState) -> dict[str, Any]:

@@ -40,3 +40,8 @@ def figure_markup(figure: Figure, name: str, words: str) -> Markup:
 def png_uri(content: bytes) -> str:
     """A PNG as the address of a picture inside the page."""
     return f"data:image/png;base64,{base64.b64encode(content).decode()}"
+
+
+def brief(name: str, most: int = 40) -> str:
+    """A name from data within a sentence."""
+    return name if len(name) <= most else f"{name[: most - 1]}…"

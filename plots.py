@@ -22,9 +22,9 @@ KINDS = ("svg", "png", "pdf")  # of files
 CLASSES = 10  # where nobody said
 
 
-def draw_run(run: RunDirectory, generations: Sequence[Generation]) -> list[Path]:
+def draw_run(run: RunDirectory, generations: Sequence[Generation], measure: str = "accuracy") -> list[Path]:
     """Draws how far a run has come into its folder; returns the paths. `report.py --figures` draws all there is."""
-    return save_figure(draw_progress(generations), run.figures, "fitness")
+    return save_figure(draw_progress(generations, measure), run.figures, "fitness")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.resume is None:
         raise InputError("expected --resume with a run's folder, or --chromosome with the bits of a network")
     run, state = load_state(Path(options.resume))
-    for path in draw_run(run, state.generations):
+    for path in draw_run(run, state.generations, state.training.measure):
         print(path)
     return DONE
 
@@ -110,7 +110,7 @@ def _images(options: argparse.Namespace) -> tuple[tuple[int, int, int], int]:
     if config.dataset in SHAPES:
         return SHAPES[config.dataset]
     source = read_source(config)
-    _, height, width, channels = source.train[0].shape
+    height, width, channels = source.train.shape
     return (channels, height, width), len(source.class_names)
 
 

@@ -103,6 +103,11 @@ def _require_choices(record: Any) -> None:
             _require(choices is None or each in choices, item.name, f"one of {', '.join(choices or ())}", repr(each))
 
 
+def in_words(metric: str) -> str:
+    """A metric, as it is called where people read it; one that was left open is the accuracy."""
+    return "balanced accuracy" if metric == "balanced_accuracy" else "accuracy"
+
+
 def _require(holds: bool, name: str, expected: str, found: object) -> None:
     if not holds:
         raise InputError(f"--{name} must be {expected}, but is {found}")
@@ -110,6 +115,9 @@ def _require(holds: bool, name: str, expected: str, found: object) -> None:
 
 ALGORITHMS = ("genetic", "aging", "random", "local_search")
 OPTUNA = "optuna:"  # and the name of a sampler
+MINIMUM_SIDE = 8  # pixels of an image: three poolings must leave one
+MAXIMUM_IMAGE_SIDE = 224  # pixels: up to here networks are tested
+METRICS = ("accuracy", "balanced_accuracy")
 OBJECTIVES = ("accuracy", "parameters", "flops", "latency")
 AUTO_FINALISTS = 3
 
@@ -205,7 +213,7 @@ class EvolutionConfig:
             self.elitism,
         )
         _require(self.reduction_factor >= 2, "reduction_factor", "at least 2", self.reduction_factor)
-        if self.objectives[0] != "accuracy" or len(set(self.objectives)) < len(self.objectives):
+        if self.objectives[:1] != ("accuracy",) or len(set(self.objectives)) < len(self.objectives):
             expected = "accuracy and then any of " + ", ".join(OBJECTIVES[1:]) + ", each once"
             _require(False, "objectives", expected, " ".join(self.objectives))
         for name in ("budget", "max_parameters", "max_flops", "max_latency", "final_seeds", "final_epochs"):
@@ -266,8 +274,8 @@ class EvolutionConfig:
 class TrainingConfig:
     """The protocol of a training: everything beside network and data that can change its outcome.
 
-    `precision`, `flip`, `crop_padding`, `micro_batch` and `cuda_graph` may be left open ("auto" or None); a run
-    resolves them once, before its first job, so that a job's key never depends on the machine.
+    `precision`, `flip`, `crop_padding`, `micro_batch`, `metric` and `cuda_graph` may be left open ("auto" or None);
+    a run resolves them once, before its first job, so that a job's key never depends on the machine.
     """
 
     epochs: int = _setting(5, "epochs of each training")
@@ -297,6 +305,12 @@ class TrainingConfig:
     crop_padding: int | None = _setting(None, "pixels of padding for random crops (default: a sixteenth of the image)")
     precision: str = _setting(
         "auto", "arithmetic; auto: bfloat16 where the hardware has it", ("auto", "float32", "bfloat16")
+    )
+    metric: str = _setting(
+        "auto",
+        "what fitness is: accuracy, or balanced_accuracy (the mean over classes of the share that is found); "
+        "auto: balanced for data of one's own whose classes are uneven",
+        ("auto", *METRICS),
     )
     threads: int = _setting(1, "CPU threads of one training")
     training_seed: int = _setting(0, "enters the seed of every training")
@@ -335,6 +349,11 @@ class TrainingConfig:
         _require(self.threads >= 1, "threads", "at least 1", self.threads)
         _require(self.training_seed >= 0, "training_seed", "0 or more", self.training_seed)
 
+    @property
+    def measure(self) -> str:
+        """What fitness is, in words."""
+        return in_words(self.metric)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataConfig:
@@ -352,8 +371,10 @@ class DataConfig:
     train_limit: int | None = _setting(
         None, "use a stratified subset of at most this many training images (default: all)"
     )
-    image_size: int | None = _setting(
-        None, "side in pixels to which a folder's images are resized (default: their own, or 64 if they differ)"
+    image_size: str | None = _setting(
+        None,
+        "pixels to which the images of a folder or an .npz file are resized: a side, or HEIGHTxWIDTH "
+        "(default: their own, or 64 where the pictures of a folder differ)",
     )
 
     def __post_init__(self) -> None:
@@ -363,7 +384,19 @@ class DataConfig:
         if self.train_limit is not None:
             _require(self.train_limit >= 1, "train_limit", "at least 1", self.train_limit)
         if self.image_size is not None:
-            _require(self.image_size >= 8, "image_size", "at least 8 pixels", self.image_size)
+            sides = self.image_size.split("x")
+            sound = len(sides) <= 2 and all(each.isdecimal() and each.isascii() for each in sides)
+            sound = sound and all(MINIMUM_SIDE <= int(each) <= MAXIMUM_IMAGE_SIDE for each in sides)
+            expected = f"{MINIMUM_SIDE} to {MAXIMUM_IMAGE_SIDE} pixels, as 64 or (height, width) as 48x64"
+            _require(sound, "image_size", expected, self.image_size)
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width to which images are resized, where they are."""
+        if self.image_size is None:
+            return None
+        height, *width = map(int, self.image_size.split("x"))
+        return height, width[0] if width else height
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -426,7 +459,11 @@ class TrainingJob:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Epoch:
-    """What one epoch came to. Accuracies are shares (0 to 1), losses cross-entropies in nats."""
+    """What one epoch came to. Losses are cross-entropies in nats.
+
+    `accuracy` is a share (0 to 1): of the validation images, or its mean over classes where the
+    protocol's `metric` says so.
+    """
 
     train_loss: float
     accuracy: float | None = None
@@ -604,6 +641,7 @@ class TestScore:
     accuracy: float
     loss: float
     images: int
+    balanced_accuracy: float | None = None  # where that is what the search went by
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -659,11 +697,17 @@ class ModelInfo:
     data: DataConfig
     facts: DataFacts
     precision: str
+    metric: str  # what fitness is: "accuracy" or "balanced_accuracy"
     split: str  # what the weights were trained on: "train", or "all" with the validation images
     weights: str | None  # path inside the run's folder
     result: TrainingResult | None
     finalists: tuple[Finalist, ...] = ()  # the best by mean first
     test: TestScore | None = None
+
+    @property
+    def measure(self) -> str:
+        """What fitness is, in words."""
+        return in_words(self.metric)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,7 +16,7 @@ from console import duration
 from findings import Findings, read_findings
 from network_drawing import legend_svg
 from objectives import counted, quantity
-from pages import render_page
+from pages import brief, render_page
 from records import DataConfig, Individual, ModelInfo, RunState
 from report_sections import Section, drawing, sections
 from run_analysis import accuracies_by_epochs, savings, timeline
@@ -49,6 +49,7 @@ def page_values(findings: Findings) -> dict[str, Any]:
         "folder": str(findings.run.root.resolve()),
         "again": shlex.join(["python", "report.py", "--resume", str(source(findings))]),
         "facts": state.facts,
+        "class_names": names_in_words(state.facts.class_names),
         "notes": findings.notes,
         "best": best,
         "words": "" if best is None else findings.space.encoding.describe(best.chromosome),
@@ -64,6 +65,12 @@ def page_values(findings: Findings) -> dict[str, Any]:
     }
 
 
+def names_in_words(names: Sequence[str], most: int = 20) -> str:
+    """The names of classes, long ones cut, with the number of those that are left out."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(brief(name) for name in names[:most]) + more
+
+
 def source(findings: Findings) -> Path:
     """What the page was made from: the folder, or a state that is not its newest."""
     run, number = findings.run, findings.state.generation
@@ -75,7 +82,8 @@ def cards(findings: Findings) -> list[Card]:
     """The figures at the top of the page."""
     best, info, found = findings.best, findings.info, list[Card]()
     if best is not None and best.fitness is not None:
-        found.append((f"{best.fitness.value:.4f}", f"validation accuracy ({findings.state.facts.val_images:,} images)"))
+        images = findings.state.facts.val_images
+        found.append((f"{best.fitness.value:.4f}", f"validation {findings.measure} ({images:,} images)"))
         found += tested_cards(info) if info is not None else []
         found.append((f"{best.fitness.parameters:,}", "parameters"))
         found.append((f"{best.fitness.flops / 1e6:,.1f}", "MFLOPs an image"))
@@ -97,6 +105,8 @@ def tested_cards(info: ModelInfo) -> list[Card]:
         spread = "" if error is None else f" ± {error:.4f}"
         seeds = counted(len(finalist.accuracies), "fresh seed")
         found.append((f"{finalist.mean:.4f}{spread}", f"with {seeds} (mean{', standard error' if spread else ''})"))
+    if info.test is not None and info.test.balanced_accuracy is not None:
+        found.append((f"{info.test.balanced_accuracy:.4f}", f"test balanced accuracy ({info.test.images:,} images)"))
     if info.test is not None:
         low, high = wilson_interval(round(info.test.accuracy * info.test.images), info.test.images)
         found.append(
@@ -161,7 +171,7 @@ def individuals_table(findings: Findings) -> dict[str, Any]:
             "failure": each.failure,
         }
     return {
-        "columns": COLUMNS,
+        "columns": [findings.measure if name == "accuracy" else name for name in COLUMNS],
         "rows": rows,
         "drawings": drawings,
         "details": details,

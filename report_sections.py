@@ -133,7 +133,7 @@ def finalists(findings: Findings) -> Section | None:
     if ahead is not info.finalists[0]:
         lead += f": {ahead.individual}, ahead in the search with {value:.4f}, came to {ahead.mean:.4f} on average"
     columns = ("network", "in the search", "mean with fresh seeds", "each")
-    table = Table(columns, tuple(rows), "Validation accuracies.")
+    table = Table(columns, tuple(rows), f"Validation {findings.measure} of each training.")
     return Section("finalists", "Was the winner lucky?", f"{lead}.", tables=(table,))
 
 
@@ -157,28 +157,28 @@ def progress_lead(findings: Findings) -> str:
 
 
 def progress(findings: Findings) -> Section:
-    generations = findings.state.generations
+    generations, measure = findings.state.generations, findings.measure
     spent, common = spending(findings.state), common_epochs(findings.individuals)
     fewer = f" With early stopping all can be compared after {epochs_in_words(common)} only." if common else ""
     longest = longest_epochs(findings.individuals)
     figures = [
         Picture(
-            draw_progress(generations),
+            draw_progress(generations, measure),
             "progress",
-            "accuracy over generations",
+            f"{measure} over generations",
             "Each dot is an individual; the band holds the middle half of a generation."
             + (fewer if common != longest else ""),
         ),
         Picture(
-            draw_spending(spent),
+            draw_spending(spent, measure),
             "spending",
-            "best accuracy against trainings and device hours",
+            f"best {measure} against trainings and device hours",
             "The same against what was paid: a curve that has been flat for long says that the run could have ended "
             "earlier.",
         ),
     ]
     if longest > 1:
-        curves = draw_learning_curves(generations, findings.state.results)
+        curves = draw_learning_curves(generations, findings.state.results, measure)
         figures.append(
             Picture(
                 curves,
@@ -256,9 +256,9 @@ def components(findings: Findings) -> Section:
                 f"(ridge regression on all results, 95% intervals).{estimated}",
             ),
             Picture(
-                draw_gene_values(effects),
+                draw_gene_values(effects, findings.measure),
                 "values",
-                "mean accuracy by gene value",
+                f"mean {findings.measure} by gene value",
                 "The plain means of what was trained, with their counts: a search trains good neighbours of good "
                 "networks, so these mix a value's worth with the company it kept.",
             ),
@@ -319,8 +319,9 @@ def ablation(findings: Findings) -> Section:
         lead += "; with one seed there are no intervals, and nothing is clear."
     same = sum(each.is_same_network for each in found.neighbours)
     caption = f"{counted(same, 'further bit')} of the best change nothing there." if same else ""
-    words = "what changing one bit of the best does to its accuracy"
-    return Section("ablation", "Around the best", lead, (Picture(draw_ablation(found), "ablation", words, caption),))
+    figure = draw_ablation(found, findings.measure)
+    words = f"what changing one bit of the best does to its {findings.measure}"
+    return Section("ablation", "Around the best", lead, (Picture(figure, "ablation", words, caption),))
 
 
 def search(findings: Findings) -> Section:
@@ -363,7 +364,7 @@ def forecasts(findings: Findings) -> list[Picture]:
         f"{sum(each.within for each in in_full)} of {len(in_full)} networks that were trained in full came out within "
         "the 95% interval of their forecast. They were chosen for high forecasts: expect some disappointments."
     )
-    return [Picture(draw_forecasts(found), "forecasts", "forecast against outcome", caption)]
+    return [Picture(draw_forecasts(found, findings.measure), "forecasts", "forecast against outcome", caption)]
 
 
 def savings_table(spared: Savings) -> Table:
@@ -408,7 +409,7 @@ def descent(findings: Findings) -> Section | None:
     tables = [Table(columns, rows, "The main line: from each child to its nearer parent.")] if rows else []
     if others:
         tables.append(Table(columns, others, "All other steps between ancestors."))
-    figure = draw_lineage(steps, line, comparable(findings.individuals))
+    figure = draw_lineage(steps, line, comparable(findings.individuals), findings.measure)
     caption = "One training is one throw of the dice: small steps up or down may be luck."
     return Section(
         "descent",
@@ -475,13 +476,20 @@ def front(findings: Findings) -> Section | None:
         costs = ", ".join(quantity(name, each.fitness.objective(name)) for name in objectives[1:])
         caption = f"{each.fitness.value:.4f}, {costs} ({each.name})"
         drawings.append(NetworkPicture(mark, drawing(findings, each), caption))
-    figures = {name: draw_front(findings.individuals, found, name) for name in objectives[1:]}
+    figures = [
+        Picture(
+            draw_front(findings.individuals, found, name, findings.measure),
+            f"front-{name}",
+            f"{findings.measure} against {name}",
+        )
+        for name in objectives[1:]
+    ]
     more = "" if len(found) <= MOST_LISTED else f" The first {MOST_LISTED} are drawn."
     return Section(
         "front",
         "Pareto front",
         f"{counted(len(found), 'network')} beaten by no other in all of {', '.join(objectives)} at once: the choice "
         f"is yours.{more}",
-        figures=tuple(Picture(figure, f"front-{name}", f"accuracy against {name}") for name, figure in figures.items()),
+        figures=tuple(figures),
         drawings=tuple(drawings),
     )

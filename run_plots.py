@@ -1,4 +1,4 @@
-"""The figures of a run, each drawn from what its records say."""
+"""The figures of a run, each drawn from what its records say; `measure` is what its fitness is, in words."""
 
 from __future__ import annotations
 
@@ -53,7 +53,12 @@ FRONT: Any = {"linestyle": "--", "linewidth": 1, "marker": "D", "markersize": 6,
 UNITS = {"parameters": (1, "parameters"), "flops": (1e-6, "MFLOPs an image"), "latency": (1e3, "ms an image")}
 
 
-def draw_progress(generations: Sequence[Generation]) -> Figure:
+def _axis_label(measure: str) -> str:
+    """What an axis of fitness is called, in lines that are short enough for a low figure."""
+    return "\n".join(["validation", measure]) if " " in measure else f"validation {measure}"
+
+
+def draw_progress(generations: Sequence[Generation], measure: str = "accuracy") -> Figure:
     """Accuracy over generations: every individual as a dot, the best so far, the level of each generation.
 
     Where trainings ended early, the level is shown apart, after as many epochs as all have trained
@@ -75,7 +80,7 @@ def draw_progress(generations: Sequence[Generation]) -> Figure:
             _dots(axes[1], individuals, common)
         _level(axes[-1], levels(generations, common))
         for each in axes:
-            each.set_ylabel("validation accuracy")
+            each.set_ylabel(_axis_label(measure))
             each.legend(loc="lower right")
         axes[-1].set_xlabel("generation")
         axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -103,7 +108,7 @@ def _level(axes: Axes, found: Sequence[Level]) -> None:
     axes.plot(numbers, [level.mean for level in found], color=GREEN, linestyle="--", label="mean")
 
 
-def draw_spending(spent: Sequence[Spent]) -> Figure:
+def draw_spending(spent: Sequence[Spent], measure: str = "accuracy") -> Figure:
     """The best so far, and every fully trained individual, against trainings spent and against device hours."""
     individuals = [each.individual for each in spent]
     longest = longest_epochs(individuals)
@@ -128,13 +133,15 @@ def draw_spending(spent: Sequence[Spent]) -> Figure:
             known = [(x, y) for x, y in zip(values, best, strict=True) if y is not None]
             axes.step([x for x, _ in known], [y for _, y in known], where="post", color=ORANGE, label="best so far")
             axes.set_xlabel(title)
-            axes.set_ylabel("validation accuracy")
+            axes.set_ylabel(_axis_label(measure))
             axes.set_xlim(left=0)
             axes.legend(loc="lower right")
     return figure
 
 
-def draw_learning_curves(generations: Sequence[Generation], results: Mapping[str, TrainingResult]) -> Figure:
+def draw_learning_curves(
+    generations: Sequence[Generation], results: Mapping[str, TrainingResult], measure: str = "accuracy"
+) -> Figure:
     """The accuracy over epochs of each individual's longest training, generations side by side."""
     curves = {
         generation.number: [
@@ -166,7 +173,7 @@ def draw_learning_curves(generations: Sequence[Generation], results: Mapping[str
         axes.set_xlim(min(curves) - 0.5, max(curves) + 0.5)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel(f"generation, and in it epochs 1 to {longest}")
-        axes.set_ylabel("validation accuracy")
+        axes.set_ylabel(_axis_label(measure))
     return figure
 
 
@@ -222,7 +229,9 @@ def draw_diversity(found: Sequence[Diversity]) -> Figure:
     return figure
 
 
-def draw_lineage(steps: Sequence[Descent], line: Sequence[Descent], values: Mapping[str, float]) -> Figure:
+def draw_lineage(
+    steps: Sequence[Descent], line: Sequence[Descent], values: Mapping[str, float], measure: str = "accuracy"
+) -> Figure:
     """The ancestors of the best by generation and accuracy; its main line bold, with the bits changed on each edge.
 
     `values` are accuracies on one scale, by name; ancestors that failed are left out.
@@ -252,11 +261,11 @@ def draw_lineage(steps: Sequence[Descent], line: Sequence[Descent], values: Mapp
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.margins(y=0.15)
         axes.set_xlabel("generation")
-        axes.set_ylabel("validation accuracy,\nas if trained in full")
+        axes.set_ylabel(f"validation {measure},\nas if trained in full")
     return figure
 
 
-def draw_forecasts(found: Sequence[Outcome]) -> Figure:
+def draw_forecasts(found: Sequence[Outcome], measure: str = "accuracy") -> Figure:
     """What the predictor expected against what came out."""
     with theme():
         if not found:
@@ -276,12 +285,12 @@ def draw_forecasts(found: Sequence[Outcome]) -> Figure:
         axes.set_xlim(low, high)  # one scale for both; long intervals are cut off
         axes.set_ylim(low, high)
         axes.set_xlabel("forecast, with its 95% interval")
-        axes.set_ylabel("outcome (validation accuracy)")
+        axes.set_ylabel(f"outcome (validation {measure})")
         axes.legend(loc="upper left")
     return figure
 
 
-def draw_ablation(ablation: Ablation) -> Figure:
+def draw_ablation(ablation: Ablation, measure: str = "accuracy") -> Figure:
     """What changing one bit of the best does to its accuracy, with 95% intervals, the largest loss first."""
     found = by_effect(ablation)
     with theme():
@@ -298,7 +307,7 @@ def draw_ablation(ablation: Ablation) -> Figure:
         axes.set_xlim(-110 * limit, 110 * limit)
         axes.set_yticks(range(len(found)), names, fontsize=9)
         axes.set_ylim(len(found) - 0.5, -0.5)
-        axes.set_xlabel("change of validation accuracy (percentage points)")
+        axes.set_xlabel(f"change of validation {measure} (percentage points)")
     return figure
 
 
@@ -343,7 +352,9 @@ def draw_timeline(found: Timeline) -> Figure:
     return figure
 
 
-def draw_front(individuals: Sequence[Individual], front: Sequence[Individual], objective: str) -> Figure:
+def draw_front(
+    individuals: Sequence[Individual], front: Sequence[Individual], objective: str, measure: str = "accuracy"
+) -> Figure:
     """Accuracy against another objective: all fully trained networks, and the front, lettered."""
     scale, unit = {
         "parameters": (1, "parameters"),
@@ -368,7 +379,7 @@ def draw_front(individuals: Sequence[Individual], front: Sequence[Individual], o
                     axes.annotate(words, point, textcoords="offset points", xytext=(6, -10), fontweight="bold")
         axes.set_xscale("log")
         axes.set_xlabel(unit)
-        axes.set_ylabel("validation accuracy")
+        axes.set_ylabel(_axis_label(measure))
     return figure
 
 

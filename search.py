@@ -421,7 +421,7 @@ class Search:
         from plots import draw_run
 
         if self.engine.generations:
-            draw_run(self.run, self.engine.generations)
+            draw_run(self.run, self.engine.generations, self.state.training.measure)
 
     def write_log(self, log: TensorBoardLog) -> None:
         """Everything so far of which TensorBoard has no file yet; of individuals with the same network the first."""
@@ -444,6 +444,7 @@ class Search:
             data=self.state.data,
             facts=self.state.facts,
             precision=self.state.training.precision,
+            metric=self.state.training.metric,
             split="train",
             weights=None if result.key in self.pruned else result.weights,
             result=result,

@@ -17,15 +17,18 @@ from records import Individual, RunState, TrainingResult
 from run_analysis import best_so_far, common_epochs, levels, spending
 from run_directory import RunDirectory, write_whole
 
-METRICS = ("accuracy", "loss", "parameters", "flops")
+METRICS = ("loss", "parameters", "flops")  # beside what the run calls its fitness
 Step = tuple[float, int, Mapping[str, float]]  # wall time in seconds since 1970, step, scalars by tag
 
 
 class TensorBoardLog:
-    """Writes the events of a run below `results/tensorboard/`. Its methods raise `SaveError`."""
+    """Writes the events of a run below `results/tensorboard/`. Its methods raise `SaveError`.
 
-    def __init__(self, run: RunDirectory, table: GeneTable) -> None:
-        self.run, self.table = run, table
+    `measure` is what the run's fitness is, in words.
+    """
+
+    def __init__(self, run: RunDirectory, table: GeneTable, measure: str = "accuracy") -> None:
+        self.run, self.table, self.measure = run, table, measure
         self._write_config()
 
     def training(self, name: str, result: TrainingResult) -> None:
@@ -33,7 +36,7 @@ class TensorBoardLog:
         seconds = result.cost.seconds / max(1, len(result.epochs))
         steps: list[Step] = []
         for number, epoch in enumerate(result.epochs, 1):
-            found = {"training loss": epoch.train_loss, "validation loss": epoch.loss, "accuracy": epoch.accuracy}
+            found = {"training loss": epoch.train_loss, "validation loss": epoch.loss, self.measure: epoch.accuracy}
             scalars = {f"curve/{tag}": value for tag, value in found.items() if value is not None}
             steps.append((result.cost.started + seconds * number, number, scalars))
         if steps:
@@ -50,7 +53,7 @@ class TensorBoardLog:
         if individual.fitness is not None:
             fitness = individual.fitness
             found = (fitness.value, fitness.loss, float(fitness.parameters), float(fitness.flops))
-            scalars = {f"fitness/{tag}": value for tag, value in zip(METRICS, found, strict=True)}
+            scalars = {f"fitness/{tag}": value for tag, value in zip((self.measure, *METRICS), found, strict=True)}
             events += scalar_events([(ended, fitness.epochs, scalars)])
         self._write(self.run.tensorboard / individual.name, "hparams", events)
 
@@ -62,12 +65,12 @@ class TensorBoardLog:
         for generation, end in zip(state.generations, ends, strict=True):
             clocks = (state.results[each.jobs[-1]].cost for each in generation.individuals)
             found = {
-                "best accuracy": best[end - 1],
+                f"best {self.measure}": best[end - 1],
                 "trainings": spent[end - 1].trainings,
                 "device hours": spent[end - 1].device_hours,
             }
             for level in levels([generation], common_epochs(generation.individuals)):
-                found["mean accuracy"] = level.mean
+                found[f"mean {self.measure}"] = level.mean
             scalars = {f"progress/{tag}": value for tag, value in found.items() if value is not None}
             ended = max(cost.started + cost.seconds for cost in clocks)
             events = scalar_events([(ended, generation.number, scalars)])
@@ -77,7 +80,7 @@ class TensorBoardLog:
         from tensorboard.plugins.hparams import summary_v2
 
         names = [*(gene.name for gene in self.table.genes), "generation", "origin"]
-        metrics = [summary_v2.Metric(f"fitness/{tag}", display_name=tag) for tag in METRICS]
+        metrics = [summary_v2.Metric(f"fitness/{tag}", display_name=tag) for tag in (self.measure, *METRICS)]
         config = summary_v2.hparams_config_pb([summary_v2.HParam(name) for name in names], metrics, 0.0)
         self._write(self.run.tensorboard, "config", [summary_event(config, 0.0)])
 

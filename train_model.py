@@ -7,6 +7,7 @@ import hashlib
 import io
 import math
 import resource
+import statistics
 import sys
 import time
 import warnings
@@ -20,8 +21,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from calibration import is_uneven
 from chromosome import Encoding, architecture_of
 from command_line import DONE, ERROR, Parser, add_settings, given, run_command
+from data_sources import NAMED_SETS
 from energy import energy_counter
 from gene_tables import gene_table, refuse_coded
 from hardware import processor_flags, processor_name, return_free_memory
@@ -52,10 +55,12 @@ def resolve_protocol(
     data: DataConfig,
     input_shape: tuple[int, int, int],
     gpu: bool,
+    class_counts: Sequence[int] = (),
     bfloat16: bool | None = None,
 ) -> TrainingConfig:
     """The protocol with nothing left open: what "auto" and None stand for on this data and hardware.
 
+    `class_counts` are the training images of each class; without them classes count as even.
     `bfloat16` says whether the devices have it, where they are not those of this machine.
     """
     precision = config.precision
@@ -63,6 +68,10 @@ def resolve_protocol(
         precision = "bfloat16" if (has_bfloat16(gpu) if bfloat16 is None else bfloat16) else "float32"
     flip = ("on" if may_flip(data) else "off") if config.flip == "auto" else config.flip
     padding = max(1, min(input_shape[1:]) // 16) if config.crop_padding is None else config.crop_padding
+    metric = config.metric
+    if metric == "auto":  # the named sets are compared by accuracy everywhere
+        is_balanced = data.dataset not in NAMED_SETS and is_uneven(class_counts)
+        metric = "balanced_accuracy" if is_balanced else "accuracy"
     graph = config.cuda_graph
     if not gpu or config.compile == "on":
         graph = "off"
@@ -71,6 +80,7 @@ def resolve_protocol(
         precision=precision,
         flip=flip,
         crop_padding=padding,
+        metric=metric,
         micro_batch=config.micro_batch or config.batch_size,
         cuda_graph="on" if graph == "auto" else graph,
     )
@@ -134,7 +144,10 @@ def _train(
             raise TrainingFailure("diverged", f"the training loss of epoch {epoch} is {train_loss}")
         accuracy = loss = None
         if job.split == "train":
-            accuracy, loss = accuracy_and_loss(predict(model, data.val_images, protocol.precision), data.val_labels)
+            logits = predict(model, data.val_images, protocol.precision)
+            accuracy, loss = accuracy_and_loss(logits, data.val_labels)
+            if protocol.metric == "balanced_accuracy":
+                accuracy = balanced_accuracy(logits, data.val_labels)
             if not math.isfinite(loss):
                 raise TrainingFailure("diverged", f"the validation loss of epoch {epoch} is {loss}")
         epochs.append(Epoch(train_loss=train_loss, accuracy=accuracy, loss=loss))
@@ -174,6 +187,18 @@ def accuracy_and_loss(logits: Tensor, labels: Tensor) -> tuple[float, float]:
     """Share of images classified rightly, and mean cross-entropy in nats."""
     correct = int((logits.argmax(1) == labels).sum())
     return correct / len(labels), functional.cross_entropy(logits, labels).item()
+
+
+def balanced_accuracy(logits: Tensor, labels: Tensor) -> float:
+    """The mean, over the classes that there are images of, of the share of images classified rightly.
+
+    The images of all classes are counted by one operation; the device is waited for once.
+    """
+    is_right = logits.argmax(1) == labels
+    counts = torch.zeros(2, logits.shape[1], device=logits.device)  # whole numbers, exact in any order
+    counts.index_add_(1, labels, torch.stack([is_right.float(), torch.ones_like(labels, dtype=torch.float32)]))
+    right, images = counts.tolist()
+    return statistics.fmean(hits / count for hits, count in zip(right, images, strict=True) if count)
 
 
 def hardware_name(device: torch.device) -> str:
@@ -328,7 +353,8 @@ def train_one(options: argparse.Namespace, config: TrainingConfig, data_config: 
     image_data = load_image_data(data_config)
     encoding = Encoding(image_data.input_shape, image_data.classes, gene_table(options.encoding))
     config = replace(config, **encoding.hyperparameters(options.chromosome))
-    protocol = resolve_protocol(config, data_config, image_data.input_shape, gpu=device.type == "cuda")
+    is_gpu, counts = device.type == "cuda", image_data.class_counts
+    protocol = resolve_protocol(config, data_config, image_data.input_shape, is_gpu, counts)
     prepare_device(str(device), protocol.threads, protocol.deterministic)
     network = encoding.network(options.chromosome)
     job = TrainingJob(phenotype=network, protocol=protocol, data_fingerprint=image_data.fingerprint)
@@ -340,7 +366,7 @@ def train_one(options: argparse.Namespace, config: TrainingConfig, data_config: 
         if "accuracy" in progress:
             print(
                 f"epoch {progress['epoch']}/{protocol.epochs}: training loss {progress['train_loss']:.4f}, "
-                f"validation loss {progress['loss']:.4f}, validation accuracy {progress['accuracy']:.4f}, "
+                f"validation loss {progress['loss']:.4f}, validation {protocol.measure} {progress['accuracy']:.4f}, "
                 f"{progress['images_per_second']:,.0f} images/s",
                 flush=True,
             )

@@ -1,7 +1,7 @@
 "use strict";
 // The table of individuals: sorts, filters, and opens rows. All text is set as text, never as markup.
 (() => {
-  const {individuals, coding, genes} = JSON.parse(document.getElementById("details").textContent);
+  const {individuals, coding, genes, measure} = JSON.parse(document.getElementById("details").textContent);
   const table = document.getElementById("table"), body = table.tBodies[0];
   const heads = [...table.tHead.rows[0].cells], rows = [...body.querySelectorAll("tr.row")];
   const nameOf = row => row.cells[0].textContent;
@@ -111,7 +111,7 @@
     const x = epoch => left + (width - left - right) * (longest === 1 ? 0.5 : (epoch - 1) / (longest - 1));
     const y = value => top + (height - top - bottom) * (high - value) / (high - low);
     const svg = drawn("svg", {viewBox: `0 0 ${width} ${height}`, role: "img", style: "max-width: 32rem",
-      "aria-label": "validation accuracy over epochs", "font-size": 11, fill: "var(--ink)"});
+      "aria-label": `validation ${measure} over epochs`, "font-size": 11, fill: "var(--ink)"});
     for (const value of [low, (low + high) / 2, high]) {
       svg.append(drawn("line", {x1: left, x2: width - right, y1: y(value), y2: y(value), stroke: "var(--line)"}));
       svg.append(drawn("text", {x: left - 5, y: y(value) + 4, "text-anchor": "end"}, value.toFixed(3)));
@@ -120,7 +120,7 @@
     for (let epoch = 1; epoch <= longest; epoch += step) {
       svg.append(drawn("text", {x: x(epoch), y: height - bottom + 15, "text-anchor": "middle"}, epoch));
     }
-    svg.append(drawn("text", {x: (left + width) / 2, y: height - 3, "text-anchor": "middle"}, "epoch (validation accuracy)"));
+    svg.append(drawn("text", {x: (left + width) / 2, y: height - 3, "text-anchor": "middle"}, `epoch (validation ${measure})`));
     found.forEach((curve, place) => {
       const colour = place === found.length - 1 ? "var(--orange)" : "var(--blue)";
       const points = curve.map((value, index) => `${x(index + 1)},${y(value)}`).join(" ");

@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calibration import Bin, Flags, Reals, calibration, surest_mistakes, top_confidence, wilson_interval
+from calibration import (
+    Bin,
+    Flags,
+    Reals,
+    balanced_interval,
+    calibration,
+    is_uneven,
+    surest_mistakes,
+    top_confidence,
+    wilson_interval,
+)
 
 CONFIDENCES = st.floats(1e-6, 1)
 CASES = st.lists(st.tuples(CONFIDENCES, st.booleans()), min_size=1, max_size=60)
@@ -104,3 +114,25 @@ def test_the_interval_holds_the_share(case: tuple[int, int]) -> None:
     right, count = case
     low, high = wilson_interval(right, count)
     assert 0 <= low <= right / count <= high <= 1
+
+
+def test_the_interval_of_a_balanced_accuracy_of_one_class_is_that_of_its_share() -> None:
+    assert balanced_interval([7], [10]) == pytest.approx(wilson_interval(7, 10))
+    assert balanced_interval([7, 0], [10, 0]) == pytest.approx(wilson_interval(7, 10))
+
+
+def test_the_interval_of_a_balanced_accuracy_holds_it_about_as_often_as_it_says() -> None:
+    """5,000 draws of three classes with 15, 40 and 200 images."""
+    rng, counts, shares = np.random.default_rng(0), [15, 40, 200], [0.6, 0.8, 0.95]
+    truth, inside = sum(shares) / 3, 0
+    for right in rng.binomial(counts, shares, (5000, 3)).tolist():
+        low, high = balanced_interval(right, counts)
+        inside += low <= truth <= high
+    assert 0.94 < inside / 5000 < 0.97
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"), [([], False), ([3], False), ([2, 3], False), ([20, 31], True), ([0, 5], True)]
+)
+def test_classes_are_uneven_from_half_as_many_images_more_on(counts: list[int], expected: bool) -> None:
+    assert is_uneven(counts) == expected

@@ -48,6 +48,8 @@ def another_value(item: dataclasses.Field[Any]) -> Any:
         return ("accuracy", "latency")
     if item.name == "algorithm":
         return "optuna:TPESampler"
+    if item.name == "image_size":
+        return "48x64"
     if item.metadata["choices"]:
         return next(choice for choice in reversed(item.metadata["choices"]) if choice != item.default)
     kind = str(item.type)

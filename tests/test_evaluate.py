@@ -166,6 +166,7 @@ def info_of(digits: ImageData, chromosome: str = CHROMOSOME, **facts: Any) -> Mo
         phenotype=phenotype(architecture),
         data=DataConfig(dataset="digits"),
         facts=known,
+        metric="accuracy",
         precision="float32",
         split="train",
         weights=None,

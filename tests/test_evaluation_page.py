@@ -196,3 +196,20 @@ def test_the_most_common_confusions_are_those_of_most_images() -> None:
 def test_weights_that_give_no_numbers_still_have_a_page() -> None:
     with np.errstate(invalid="ignore"):
         assert "nan" in words_of([0, 1], [0, 0], ["a", "b"], sure=[float("nan"), float("nan")])
+
+
+def test_where_classes_are_uneven_both_accuracies_are_shown() -> None:
+    """Of twenty images of one class and four of another, the first are all found and one of the second."""
+    report, mistakes = report_of([0] * 20 + [1] * 4, [0] * 21 + [1] + [0] * 2, ["many", "few"])
+    assert report["balanced_accuracy"] == 0.625
+    low, high = report["balanced_accuracy_interval"]
+    text = Words(evaluation_page(report, mistakes).decode()).text
+    words = f"0.6250 balanced accuracy (95% interval {low:.4f} to {high:.4f})"
+    assert words in text
+    assert "0.8750 test accuracy" in text
+
+
+def test_where_classes_are_even_the_balanced_accuracy_would_only_say_the_same() -> None:
+    report, mistakes = report_of([0, 1, 0, 1], [0, 1, 1, 1], ["a", "b"])
+    assert report["balanced_accuracy"] == report["accuracy"] == 0.75
+    assert "balanced" not in Words(evaluation_page(report, mistakes).decode()).text

@@ -275,7 +275,7 @@ def test_names_of_classes_are_read_where_they_are_given(tmp_path: Path) -> None:
     assert load(write_npz(tmp_path / "a.npz", classes=names)).class_names == ("oak", "ash", "elm", "yew")
 
 
-@pytest.mark.parametrize("missing", [["y_test"], ["x_train", "y_train"], ["x_train", "y_train", "x_test", "y_test"]])
+@pytest.mark.parametrize("missing", [["y_test"], ["x_test"], ["x_train", "y_train"], ["x_train"]])
 def test_missing_arrays_are_named(tmp_path: Path, missing: list[str]) -> None:
     path = write_npz(tmp_path / "images.npz", **dict.fromkeys(missing), other=Y)
     message = refusal(lambda: load(path))
@@ -426,7 +426,7 @@ def test_test_pictures_come_from_the_test_folder_where_there_is_one(tmp_path: Pa
 def test_pictures_of_different_sizes_are_brought_to_one(tmp_path: Path) -> None:
     folder = write_pictures(tmp_path / "pets", sizes=((12, 10), (30, 20), (9, 40)))
     assert load(folder).input_shape == (3, 64, 64)
-    small = load(folder, image_size=16)
+    small = load(folder, image_size="16")
     assert small.input_shape == (3, 16, 16)
     assert brightness_fits_labels(small)
 
@@ -438,7 +438,7 @@ def test_of_an_oblong_picture_the_middle_square_is_kept(tmp_path: Path) -> None:
             wide = np.asarray(picture).copy()
         wide[:, :15], wide[:, 45:] = 0, 255
         Image.fromarray(wide).save(path)
-    data = load(folder, image_size=10)
+    data = load(folder, image_size="10")
     assert brightness_fits_labels(data)
     assert (data.train_images == data.train_images[:, :1, :1]).all()
 
@@ -446,7 +446,7 @@ def test_of_an_oblong_picture_the_middle_square_is_kept(tmp_path: Path) -> None:
 def test_pictures_of_one_size_are_resized_where_asked(tmp_path: Path) -> None:
     folder = write_pictures(tmp_path / "pets", "L", sizes=((7, 7),))
     assert "at least 8×8 pixels" in refusal(lambda: load(folder))
-    assert load(folder, image_size=8).input_shape == (1, 8, 8)
+    assert load(folder, image_size="8").input_shape == (1, 8, 8)
 
 
 @pytest.mark.parametrize("part", ["cat/4.png", "dog/0.png"])
@@ -479,7 +479,7 @@ def test_classes_that_differ_between_training_and_test_are_refused(tmp_path: Pat
 
 def test_a_class_of_two_pictures_cannot_be_split_three_ways(tmp_path: Path) -> None:
     folder = write_pictures(tmp_path / "pets", count=2)
-    assert "at least three" in refusal(lambda: load(folder))
+    assert "at least 3, one each to train and to validate and to test" in refusal(lambda: load(folder))
 
 
 # The sets of torchvision, in the formats that they are downloaded in

@@ -35,6 +35,7 @@ ORDER = (
     "run_directory",
     "run_state",
     "audit",
+    "own_data",
     "data_sources",
     "image_data",
     "layers",

@@ -42,6 +42,7 @@ def info_of(**changes: object) -> ModelInfo:
             val_images=100,
             test_images=1000,
         ),
+        metric="accuracy",
         precision="float32",
         split="train",
         weights=None,
@@ -168,3 +169,12 @@ def test_a_new_best_model_takes_its_old_exports_away(finished: Path, tmp_path: P
     finish(start("--resume", str(tmp_path), "--final_epochs", "1", "--cpu_workers", "1"))
     assert not old.exists()
     assert "training and validation images" in (tmp_path / "best_model/MODEL_CARD.md").read_text()
+
+
+def test_a_model_that_was_found_by_balanced_accuracy_says_so() -> None:
+    test = records.TestScore(accuracy=0.9, loss=1.25, images=1000, balanced_accuracy=0.625)
+    card = model_card(info_of(metric="balanced_accuracy", test=test))
+    assert "Validation balanced accuracy 0.7500 (100 images). The search selected by it" in card
+    assert "the test balanced accuracy is the one to quote" in card
+    assert "Test balanced accuracy 0.6250, the mean over classes" in card
+    assert "Test accuracy 0.9000 (1,000 images; 95% interval" in card

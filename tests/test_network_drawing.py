@@ -280,5 +280,5 @@ def test_data_of_ones_own_give_their_shape(tmp_path: Path, capsys: pytest.Captur
 def test_the_known_shapes_are_those_of_the_data() -> None:
     assert tuple(SHAPES) == NAMED_SETS
     source = read_source(DataConfig(dataset="digits"))
-    _, height, width, channels = source.train[0].shape
+    height, width, channels = source.train.shape
     assert SHAPES["digits"] == ((channels, height, width), len(source.class_names))

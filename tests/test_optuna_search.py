@@ -351,7 +351,7 @@ def run(folder: Path, state: RunState) -> RunState:
     directory = RunDirectory(folder)
     save_state(directory, state)
     workers, signals = InlineWorkers(directory), NoSignals()
-    search = SearchWithoutFigures(directory, state, workers, Told(lambda line: None), signals, ALL)  # type: ignore[arg-type]
+    search = SearchWithoutFigures(directory, state, workers, Told(lambda line: None), signals, ALL)
     search.evolve()
     return search.state
 

@@ -99,7 +99,7 @@ BAD_SETTINGS: list[tuple[type, dict[str, Any], str]] = [
     (DataConfig, {"val_fraction": 1.0}, "val_fraction"),
     (DataConfig, {"val_fraction": NAN}, "val_fraction"),
     (DataConfig, {"train_limit": 0}, "train_limit"),
-    (DataConfig, {"image_size": 7}, "image_size"),
+    (DataConfig, {"image_size": "7"}, "image_size"),
     (Limits, {"job_timeout": 0.0}, "job_timeout"),
     (Limits, {"job_timeout": NAN}, "job_timeout"),
     (Limits, {"max_retries": -1}, "max_retries"),
@@ -126,7 +126,7 @@ BOUNDARY_SETTINGS: list[tuple[type, dict[str, Any]]] = [
     (TrainingConfig, {"micro_batch": 128}),
     (TrainingConfig, {"learning_rate": 0.0, "momentum": 0.0, "weight_decay": 0.0, "label_smoothing": 0.0}),
     (TrainingConfig, {"label_smoothing": 0.999, "crop_padding": 0, "threads": 1}),
-    (DataConfig, {"val_fraction": 0.001, "train_limit": 1, "image_size": 8}),
+    (DataConfig, {"val_fraction": 0.001, "train_limit": 1, "image_size": "8"}),
     (Limits, {"job_timeout": 0.001, "max_hours": 0.001, "max_retries": 0, "min_free_disk": 0.0}),
 ]
 
@@ -277,7 +277,7 @@ DATA = st.builds(
     data_dir=TEXT,
     val_fraction=st.none() | st.floats(0.01, 0.99),
     train_limit=st.none() | st.integers(1, 99),
-    image_size=st.none() | st.integers(8, 99),
+    image_size=st.none() | st.integers(8, 99).map(str),
 )
 JOBS = st.builds(
     TrainingJob,
@@ -554,6 +554,7 @@ OTHER_PROTOCOL: dict[str, Any] = {
     "augmentation": "none",
     "flip": "on",
     "crop_padding": 4,
+    "metric": "balanced_accuracy",
     "precision": "float32",
     "threads": 2,
     "training_seed": 1,
@@ -747,6 +748,7 @@ def test_a_choice_that_does_not_exist_is_refused(record: Any, setting: dict[str,
     [
         (("accuracy", "speed"), "--objectives must be one of accuracy, parameters, flops, latency, but is 'speed'"),
         (("parameters",), "--objectives must be accuracy and then any of parameters, flops, latency, each once, "),
+        ((), "but is "),
         (("parameters", "accuracy"), "but is parameters accuracy"),
         (("accuracy", "flops", "flops"), "each once, but is accuracy flops flops"),
     ],

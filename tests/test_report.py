@@ -256,6 +256,7 @@ def hand_over(folder: Path, *finalists: Finalist) -> ModelInfo:
         phenotype=NetworkSpace.of(state).network(best.chromosome),
         data=state.data,
         facts=state.facts,
+        metric="accuracy",
         precision="float32",
         split="train",
         weights=result.weights,

@@ -97,6 +97,15 @@ def test_every_training_has_its_curve_epoch_by_epoch(finished: Search) -> None:
     assert count == len(finished.results)
 
 
+def test_curves_are_called_by_what_they_measure(finished: Search, tmp_path: Path) -> None:
+    result = next(iter(finished.results.values()))
+    run = RunDirectory(tmp_path)
+    TensorBoardLog(run, STANDARD, "balanced accuracy").training("gen1/ind1", result)
+    folder = run.tensorboard / "gen1/ind1"
+    assert len(scalars(folder, "curve/balanced accuracy")) == len(result.epochs)
+    assert not scalars(folder, "curve/accuracy")
+
+
 def test_genes_and_fitness_stand_once_for_each_trained_individual(finished: Search) -> None:
     for each in finished.individuals():
         folder = finished.run.tensorboard / each.name
@@ -110,7 +119,7 @@ def test_genes_and_fitness_stand_once_for_each_trained_individual(finished: Sear
             gene.name: gene.value(each.chromosome) for gene in STANDARD.genes if gene.name in ("kernel", "activation")
         }
         assert each.fitness is not None
-        for tag in METRICS:
+        for tag in ("accuracy", *METRICS):
             ((step, value),) = scalars(folder, f"fitness/{tag}")
             assert step == each.fitness.epochs
             assert value == pytest.approx(each.fitness.value if tag == "accuracy" else getattr(each.fitness, tag))

@@ -12,6 +12,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -33,6 +34,7 @@ from image_data import (
 from model_generator import build_model, load_model
 from records import (
     AUGMENTATIONS,
+    METRICS,
     OPTIMIZERS,
     Cost,
     DataConfig,
@@ -47,6 +49,7 @@ from run_directory import file_sha256
 from train_model import (
     WorkerSetup,
     accuracy_and_loss,
+    balanced_accuracy,
     main,
     predict,
     resolve_protocol,
@@ -431,6 +434,51 @@ def test_digits_and_letters_are_never_mirrored_unasked(name: str) -> None:
     resolved = resolve_protocol(TrainingConfig(), DataConfig(dataset=name), (3, 32, 32), gpu=False)
     assert resolved.flip == ("off" if name in NO_FLIP else "on")
     assert ("digits" in NO_FLIP, "cifar10" in NO_FLIP) == (True, False)
+
+
+# What fitness is
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=60))
+@settings(deadline=None)
+def test_balanced_accuracy_is_the_mean_recall_of_the_classes_that_are_there(pairs: list[tuple[int, int]]) -> None:
+    from sklearn.metrics import recall_score
+
+    labels, predicted = (np.array(column) for column in zip(*pairs, strict=True))
+    logits = torch.nn.functional.one_hot(torch.from_numpy(predicted), 5).float()
+    expected = recall_score(labels, predicted, labels=np.unique(labels), average="macro")
+    assert balanced_accuracy(logits, torch.from_numpy(labels)) == pytest.approx(expected)
+
+
+def test_a_training_reports_the_balanced_accuracy_where_the_protocol_asks_for_it(data: TrainingData) -> None:
+    uneven = replace(data, val_images=data.val_images[20:], val_labels=data.val_labels[20:])
+    plain, balanced = (train_model(job(metric=metric), uneven, CPU) for metric in METRICS)
+    logits = predict(plain[1], uneven.val_images, "float32")
+    assert plain[0].epochs[-1].accuracy == accuracy_and_loss(logits, uneven.val_labels)[0]
+    logits = predict(balanced[1], uneven.val_images, "float32")
+    fitness = balanced[0].fitness
+    assert fitness is not None
+    assert fitness.value == balanced_accuracy(logits, uneven.val_labels)
+    assert fitness.value != accuracy_and_loss(logits, uneven.val_labels)[0]
+
+
+@pytest.mark.parametrize(
+    ("dataset", "counts", "metric"),
+    [
+        ("pictures", [30, 20], "accuracy"),
+        ("pictures", [31, 20], "balanced_accuracy"),
+        ("a.npz", [10, 10, 100], "balanced_accuracy"),
+        ("svhn", [13861, 4659], "accuracy"),
+        ("pictures", [], "accuracy"),
+    ],
+)
+def test_uneven_classes_of_ones_own_are_weighed_alike_unless_told_otherwise(
+    dataset: str, counts: list[int], metric: str
+) -> None:
+    data = DataConfig(dataset=dataset)
+    assert resolve_protocol(TrainingConfig(), data, (3, 32, 32), False, counts).metric == metric
+    for asked in METRICS:
+        assert resolve_protocol(TrainingConfig(metric=asked), data, (3, 32, 32), False, counts).metric == asked
 
 
 # The trainer of a worker, and the command
