@@ -33,6 +33,7 @@ from records import (
     Limits,
     ModelInfo,
     Neighbour,
+    Progress,
     RunState,
     TrainingConfig,
     TrainingFailure,
@@ -241,12 +242,20 @@ LIMITS = st.builds(
     keep_models=st.sampled_from(["all", "none", "0", "17"]),
     min_free_disk=st.floats(0, 1e6),
 )
-SEARCHES = st.integers(2, 50).flatmap(
-    lambda population: st.builds(
+SCHEMES = st.fixed_dictionaries(
+    {
+        "scheme": st.just("generations"),
+        "algorithm": st.sampled_from(["genetic", "aging", "random", "local_search"]),
+        "early_stopping": st.sampled_from(["none", "halving", "median"]),
+    }
+) | st.just({"scheme": "steady_state", "algorithm": "genetic", "early_stopping": "none"})
+
+
+def searches(population: int, scheme: dict[str, str]) -> st.SearchStrategy[EvolutionConfig]:
+    return st.builds(
         EvolutionConfig,
         generations=st.integers(1, 99),
         budget=st.none() | st.integers(19, 999),
-        algorithm=st.sampled_from(["genetic", "aging", "random", "local_search"]),
         population=st.just(population),
         crossover=st.sampled_from(["uniform", "one_point", "two_point"]),
         crossover_prob=SHARE,
@@ -254,7 +263,6 @@ SEARCHES = st.integers(2, 50).flatmap(
         tournament_size=st.integers(1, population),
         elitism=st.integers(0, population - 1),
         surrogate=st.sampled_from(["auto", "off"]),
-        early_stopping=st.sampled_from(["none", "halving", "median"]),
         reduction_factor=st.integers(2, 9),
         objectives=st.lists(NAMES.filter(lambda name: name != "accuracy"), unique=True).map(
             lambda others: ("accuracy", *others)
@@ -266,8 +274,11 @@ SEARCHES = st.integers(2, 50).flatmap(
         final_seeds=st.integers(1, 9),
         final_epochs=st.none() | st.integers(1, 99),
         seed=COUNT,
+        **{name: st.just(value) for name, value in scheme.items()},
     )
-)
+
+
+SEARCHES = st.tuples(st.integers(2, 50), SCHEMES).flatmap(lambda drawn: searches(*drawn))
 DATA = st.builds(
     DataConfig,
     dataset=st.text(min_size=1, max_size=6),
@@ -354,6 +365,12 @@ STATES = st.builds(
     generations=st.lists(GENERATIONS, max_size=2).map(tuple),
     results=st.dictionaries(TEXT, RESULTS, max_size=2),
     population=st.lists(INDIVIDUALS, max_size=2).map(tuple),
+    order=st.lists(TEXT, max_size=2).map(tuple),
+)
+PROGRESS = st.builds(
+    Progress,
+    bred=st.lists(INDIVIDUALS, max_size=2).map(tuple),
+    taken=st.lists(INDIVIDUALS, max_size=2).map(tuple),
 )
 STRATEGIES: dict[type, st.SearchStrategy[Any]] = {
     EvolutionConfig: SEARCHES,
@@ -375,6 +392,7 @@ STRATEGIES: dict[type, st.SearchStrategy[Any]] = {
     records.TestScore: SCORES,
     ModelInfo: INFOS,
     RunState: STATES,
+    Progress: PROGRESS,
 }
 KINDS = sorted(STRATEGIES, key=lambda kind: kind.__name__)
 relaxed = settings(

@@ -53,6 +53,7 @@ from run_directory import RunDirectory, file_sha256, write_durably, write_whole
 from run_state import load_state, save_state
 from search import Search
 from search_algorithms import new_search
+from steady_search import SteadySearch
 from tests.trainers import misbehave
 from worker_manager import Observer, Slot, StopRequested, StopSignals, WorkerManager
 
@@ -70,9 +71,10 @@ MEASURED = ("seconds", "images_per_second", "peak_memory_bytes", "device", "atte
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {"population": 4, "surrogate": "off"},
+    "steady": {"population": 4, "surrogate": "off", "scheme": "steady_state", "early_stopping": "none"},
     "rich": {"generations": 2, "population": 8, "early_stopping": "halving", "objectives": ("accuracy", "parameters")},
 }
-EPOCHS = {"plain": 1, "rich": 9}  # 1, 3 and 9, where halving is on
+EPOCHS = {"plain": 1, "steady": 1, "rich": 9}  # 1, 3 and 9, where halving is on
 
 
 def birth(seed: int, variant: str = "plain", epochs: int | None = None, **settings: Any) -> RunState:
@@ -192,6 +194,10 @@ class SearchWithoutFigures(Search):
         pass
 
 
+class SteadySearchWithoutFigures(SearchWithoutFigures, SteadySearch):
+    """The same without generations to wait for."""
+
+
 class Told(Console):
     """A console that hands every line that a person would see to a function."""
 
@@ -223,7 +229,8 @@ def go_on(
     audit(run, state.results, warn)
     run.drop_states_after(state.generation)
     save_state(run, state)
-    search = SearchWithoutFigures(run, state, workers, console, stop, limits, reused)
+    kind = SteadySearchWithoutFigures if state.search.scheme == "steady_state" else SearchWithoutFigures
+    search = kind(run, state, workers, console, stop, limits, reused)
     search.evolve()
     best = search.engine.best
     if best is None:
