@@ -3,10 +3,10 @@
 Fitness is a function of the network alone, so a run that was disturbed must end with the files of
 one that was not. As a program, it goes on with the run of a folder, or begins one:
 
-    python -m tests.faults.small_run FOLDER [--workers N] [--delay SECONDS] [--seed S] [--variant rich]
+    python -m tests.faults.small_run FOLDER [--workers N] [--delay SECONDS] [--seed S] [--variant rich | steady]
 
 The plain variant is the genetic algorithm alone; the rich one adds halving, the predictor and a
-second objective.
+second objective; the steady one does not wait for generations.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from chromosome import STANDARD, Encoding
 from command_line import BAD_INPUT, FAULT, STOPPED
 from console import Console
 from gene_tables import gene_table_text
-from job_queue import JobQueue
+from job_queue import Attempt, JobQueue
 from network_space import NetworkSpace
 from records import (
     VERSION,
@@ -164,7 +164,7 @@ def _bad(root: Path, key: str) -> dict[str, str]:
 class InlineWorkers:
     """Trains in this process, one job after the other: for faults that are those of the main process's files."""
 
-    slots = (Slot(name="inline"),)
+    slots: tuple[Slot, ...] = (Slot(name="inline"),)
 
     def __init__(self, run: RunDirectory) -> None:
         self.directory = run
@@ -177,10 +177,40 @@ class InlineWorkers:
     def run(self, jobs: JobQueue, observer: Observer, stop: int | None = None) -> None:
         while (attempt := jobs.start()) is not None:
             self.started.append(attempt.job)
-            weights = self.directory.relative(self.directory.weights(attempt.name))
-            task = {"job": asdict(attempt.job), "micro_batch": attempt.micro_batch, "weights": weights}
-            result = train(self.directory.root, {**task, "job": _through_json(task["job"])})
-            observer.job_ended("inline", attempt, jobs.finish(result))
+            observer.job_ended("inline", attempt, jobs.finish(self.result_of(attempt)))
+
+    def result_of(self, attempt: Attempt) -> TrainingResult:
+        weights = self.directory.relative(self.directory.weights(attempt.name))
+        job = _through_json(asdict(attempt.job))
+        return train(self.directory.root, {"job": job, "micro_batch": attempt.micro_batch, "weights": weights})
+
+
+class OrderedWorkers(InlineWorkers):
+    """Several trainings at once, in this process; which of them ends next is for `choose` to say, by name."""
+
+    def __init__(self, run: RunDirectory, choose: Callable[[Sequence[str]], str], count: int) -> None:
+        super().__init__(run)
+        self.slots = tuple(Slot(name=f"cpu {number}") for number in range(count))
+        self.choose = choose
+
+    def run(self, jobs: JobQueue, observer: Observer, stop: int | None = None) -> None:
+        while not jobs.is_finished:
+            self.feed(jobs)
+            running = {attempt.name: attempt for attempt in jobs.running.values()}
+            attempt = running[self.choose(list(running))]
+            result = jobs.finish(self.result_of(attempt))
+            self.feed(jobs)
+            observer.job_ended("cpu 0", attempt, result)
+
+    def feed(self, jobs: JobQueue) -> None:
+        while len(jobs.running) < len(self.slots) and (attempt := jobs.start()) is not None:
+            self.started.append(attempt.job)
+
+
+def in_order(run: RunDirectory, names: Sequence[str], workers: int, variant: str = "steady") -> RunState:
+    """A whole run whose trainings end in this order."""
+    left = iter(names)
+    return go_on(run, OrderedWorkers(run, lambda running: next(left), workers), NoSignals(), variant=variant)
 
 
 def _through_json(value: object) -> Any:
