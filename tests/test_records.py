@@ -757,6 +757,15 @@ def test_a_choice_that_does_not_exist_is_refused(record: Any, setting: dict[str,
 
 
 @pytest.mark.parametrize(
+    "setting", [{"early_stopping": "halving"}, {"early_stopping": "median"}, {"algorithm": "aging"}]
+)
+def test_what_waits_for_others_is_refused_in_a_steady_state(setting: dict[str, str]) -> None:
+    ((name, value),) = setting.items()
+    with pytest.raises(InputError, match=rf"--{name} must be .* \(or use --scheme generations\), but is {value}"):
+        EvolutionConfig(**{"scheme": "steady_state", "early_stopping": "none", **setting})
+
+
+@pytest.mark.parametrize(
     ("objectives", "message"),
     [
         (("accuracy", "speed"), "--objectives must be one of accuracy, parameters, flops, latency, but is 'speed'"),
