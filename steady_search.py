@@ -55,27 +55,26 @@ class SteadySearch(Search):
     def go_on(self) -> None:
         """Takes up what was done until the last checkpoint, and since."""
         state, since = self.state, read_progress(self.run, self.state)
-        lost = {
-            each.name: self.job(each, self.rungs[-1])
-            for each in since.taken
-            if self.known(each.jobs[-1], each.name) is None
-        }
+        jobs = {each.name: self.job(each, self.rungs[-1]) for each in since.taken}
+        lost = {name: job for name, job in jobs.items() if self.known(job.key, name) is None}
         if lost:
             self.run_jobs(lost, "what was lost")
         evaluated = {each.name: each for each in (*self.individuals(), *state.population)}
-        taken = [*(evaluated[name] for name in state.order), *map(self.with_result, since.taken)]
+        taken = [evaluated[name] for name in state.order]
+        taken += [self.with_result(each, self.results[jobs[each.name].key]) for each in since.taken]
         self.saved = (len(self.engine.bred) + len(state.population), len(state.order))
         self.engine.replay([*state.population, *since.bred], taken)
         self.waiting.extend(self.engine.pending)
         for each in taken:
             self.foresight.measure(self.space.network(each.chromosome), self.results[each.jobs[-1]])
 
-    def with_result(self, individual: Individual) -> Individual:
-        """An individual whose result was recorded, with that result as it is found."""
-        result = self.results[individual.jobs[-1]]
-        if individual.fitness is None or result.fitness is None:
-            return self.trained_once_more(replace(individual, jobs=(), fitness=None, failure=None), result)
-        return replace(individual, fitness=result.fitness.within(self.state.search.limits, individual.fitness.latency))
+    def with_result(self, individual: Individual, result: TrainingResult) -> Individual:
+        """An individual whose result was recorded, with the result that is found; its latency is that measured then."""
+        bare = replace(individual, jobs=(), fitness=None, failure=None, earlier=())
+        latency = None if individual.fitness is None else individual.fitness.latency
+        if latency is None or result.fitness is None:
+            return self.trained_once_more(bare, result)
+        return replace(bare, jobs=(result.key,), fitness=result.fitness.within(self.state.search.limits, latency))
 
     def top_up(self) -> None:
         """Sees to it that each device has a network to train, and saves what was done."""

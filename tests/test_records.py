@@ -759,7 +759,7 @@ def test_a_choice_that_does_not_exist_is_refused(record: Any, setting: dict[str,
 @pytest.mark.parametrize(
     "setting", [{"early_stopping": "halving"}, {"early_stopping": "median"}, {"algorithm": "aging"}]
 )
-def test_what_waits_for_others_is_refused_in_a_steady_state(setting: dict[str, str]) -> None:
+def test_what_waits_for_others_is_refused_in_a_steady_state(setting: dict[str, Any]) -> None:
     ((name, value),) = setting.items()
     with pytest.raises(InputError, match=rf"--{name} must be .* \(or use --scheme generations\), but is {value}"):
         EvolutionConfig(**{"scheme": "steady_state", "early_stopping": "none", **setting})
