@@ -10,7 +10,7 @@ from typing import Any
 
 from foresight import trainings_after
 from job_queue import Attempt, JobQueue
-from records import VERSION, Individual, Progress, TrainingResult
+from records import VERSION, Individual, InputError, Progress, TrainingResult
 from run_state import read_progress, save_progress, save_state
 from search import Search, fault_of
 from steady_state import SteadyState
@@ -39,8 +39,14 @@ class SteadySearch(Search):
         self.clock = time.monotonic()
 
     def evolve(self) -> None:
-        """One individual after the other, until the last, or the last network of the space."""
+        """One individual after the other, until the last, or the last network of the space.
+
+        Raises `InputError` if the run is to end before what it has done already.
+        """
         self.go_on()
+        search, begun = self.state.search, max((each.generation for each in self.engine.taken), default=0)
+        if search.budget is None and begun > search.generations:
+            raise InputError(f"--generations is {search.generations}, but {begun} have begun; give {begun} or more")
         self.write_derived_files(self.individuals())
         self.foresight.new_queue()
         self.queue, self.clock = self.new_queue(longest_first=False), time.monotonic()

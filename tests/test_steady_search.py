@@ -13,7 +13,7 @@ import pytest
 
 import steady_search
 import tests.faults.small_run as small_run
-from records import Limits, Progress, RunFault, RunState, TrainingJob, TrainingResult
+from records import InputError, Limits, Progress, RunFault, RunState, TrainingJob, TrainingResult
 from run_directory import RunDirectory
 from run_state import load_state, read_progress, save_progress, save_state
 from steady_search import AHEAD
@@ -308,6 +308,19 @@ def test_a_budget_is_the_number_of_trainings_and_can_be_raised(tmp_path: Path) -
     state, started = evolve(tmp_path, any_order(1), more)
     assert [len(one.individuals) for one in state.generations] == [4, 2, 3]
     assert len(state.order) == 9
+
+
+def test_a_run_cannot_end_before_what_it_has_begun(tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        die(patch, "save_progress", 4, after=True)
+        with pytest.raises(Killed):
+            evolve(tmp_path, lambda running: running[-1])
+    _, state = load_state(tmp_path)
+    assert state.generation == 0
+    with pytest.raises(InputError, match="--generations is 1, but 2 have begun; give 2 or more"):
+        evolve(tmp_path, any_order(0), replace(state, search=replace(state.search, generations=1)))
+    shorter, _ = evolve(tmp_path, any_order(0), replace(state, search=replace(state.search, generations=2)))
+    assert [len(one.individuals) for one in shorter.generations] == [4, 4]
 
 
 def test_what_an_earlier_run_has_trained_is_not_trained_again(tmp_path: Path) -> None:
