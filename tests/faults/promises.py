@@ -594,7 +594,7 @@ def recorded_order(folder: Path) -> list[str]:
     return [*state.order, *(each.name for each in read_progress(run, state).taken)]
 
 
-def kill_a_steady_run(seed: int, folder: Path, variant: str = "steady") -> None:
+def kill_and_replay(seed: int, folder: Path, variant: str = "steady") -> None:
     """The main process of a run without generations is killed again and again.
 
     Whatever order was recorded stands, no finished training is started again, and the end is that
@@ -687,7 +687,7 @@ PROMISES = [
     Promise(10, "a bad individual costs one individual", bad_individual, 100, 2, in_order=True, variant="rich"),
     Promise(11, "a whole generation that fails stops the run", failed_generation, 5, 1, True, variant="rich"),
     Promise(15, "moves", moved_run, 3, 1, variant="rich"),
-    Promise(1, "kill anything, replay the order of results", kill_a_steady_run, 200, 2, variant="steady"),
+    Promise(1, "kill anything, replay the order of results", kill_and_replay, 200, 2, variant="steady"),
     Promise(2, "no bad instant exists", no_bad_instant, 0, 10, in_order=True, variant="steady"),
     Promise(3, "power loss", power_loss, 200, 4, variant="steady"),
     Promise(4, "damage is found", damage_is_found, 250, 10, variant="steady"),
