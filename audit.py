@@ -7,7 +7,7 @@ from pathlib import Path
 
 from records import InputError, TrainingResult
 from run_directory import DamagedFile, RunDirectory, file_sha256
-from run_state import find_result, read_ablation, read_info, read_pruned, read_state, seal_result
+from run_state import find_result, read_ablation, read_info, read_progress, read_pruned, read_state, seal_result
 
 Warn = Callable[[str], None]
 
@@ -18,8 +18,10 @@ def audit(run: RunDirectory, results: Mapping[str, TrainingResult], warn: Warn) 
     `results` are those of the sound state that the run goes on from; sealed results that are
     damaged or missing are written again from them. Weights are compared with the seal of their job.
     """
-    for _, path in run.states():
+    for number, path in run.states():
         _check(run, path, read_state, warn)
+        if path.is_file() and run.progress(number).is_file():
+            _check_progress(run, number, warn)
     for path in sorted(run.jobs.glob("*.json")):
         _check(run, path, lambda path: find_result(run, path.stem), warn)
     for key, result in results.items():
@@ -43,6 +45,11 @@ def _check(run: RunDirectory, path: Path, read: Callable[[Path], object], warn: 
         read(path)
     except (DamagedFile, InputError) as damage:
         warn(f"warning: {damage}; set aside as {run.set_aside(path).name}")
+
+
+def _check_progress(run: RunDirectory, number: int, warn: Warn) -> None:
+    state = read_state(run.state(number))
+    _check(run, run.progress(number), lambda path: read_progress(run, state), warn)
 
 
 def _check_weights(run: RunDirectory, path: Path, sha256: str | None, warn: Warn) -> None:

@@ -124,8 +124,8 @@ class Console:
         """The run is expected to last so many seconds more; None if nothing is known."""
         self._end = None if seconds is None else time.monotonic() + seconds
 
-    def generation_ended(self, generation: Generation, seconds: float, busy: float) -> None:
-        """`busy` is the share of the devices' time in which they trained."""
+    def generation_ended(self, generation: Generation, seconds: float, busy: float | None) -> None:
+        """`busy` is the share of the devices' time in which they trained; None where they trained for others, too."""
         values = [individual.fitness.value for individual in generation.individuals if individual.fitness]
         best = generation.best
         if best.fitness is None:
@@ -133,8 +133,8 @@ class Console:
         self._best = max(self._best or 0.0, *values)
         self.say(
             f"generation {generation.number}{self._of} in {duration(seconds)}: "
-            f"best {best.fitness.value:.4f} ({best.name}), mean {sum(values) / len(values):.4f}, "
-            f"{busy:.0%} busy"
+            f"best {best.fitness.value:.4f} ({best.name}), mean {sum(values) / len(values):.4f}"
+            + ("" if busy is None else f", {busy:.0%} busy")
         )
 
     def job_started(self, slot: str, attempt: Attempt) -> None:

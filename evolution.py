@@ -134,6 +134,9 @@ def count_or_auto(text: str) -> int | None:
 
 
 def check_options(options: argparse.Namespace) -> None:
+    """Raises `InputError` for options that do not go together; fills in what one means for another."""
+    if getattr(options, "scheme", None) == "steady_state":
+        options.early_stopping = getattr(options, "early_stopping", "none")
     Limits(**given(options, Limits))  # raises for values without meaning
     for name, least in (("workers_per_gpu", 1), ("cpu_workers", 1)):
         value = getattr(options, name)
@@ -338,6 +341,7 @@ def evolve(options: argparse.Namespace, run: RunDirectory, state: RunState | Non
     from model_card import model_card
     from report import write_report
     from search import Search
+    from steady_search import SteadySearch
 
     limits = Limits(**given(options, Limits))
     console = Console(options.quiet)
@@ -374,7 +378,8 @@ def evolve(options: argparse.Namespace, run: RunDirectory, state: RunState | Non
         try:
             table, measure = encoding_of(state.facts, state.gene_table).table, state.training.measure
             log = TensorBoardLog(run, table, measure) if options.tensorboard else None
-            search = Search(run, state, workers, console, stop, limits, reused, latency, log, study)
+            kind = SteadySearch if state.search.scheme == "steady_state" else Search
+            search = kind(run, state, workers, console, stop, limits, reused, latency, log, study)
             search.evolve()
             info = hand_over(search, data, first)
             write_durably(run.model_card, model_card(info, search.state).encode())

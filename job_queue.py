@@ -43,12 +43,13 @@ class Attempt:
 class JobQueue:
     """Jobs by expected effort, the longest first; each tried at most 1 + `max_retries` times.
 
-    The end of a generation waits for its last job, so a long job must not start last. `room` is the
-    memory, in bytes, of the largest device.
+    The end of a generation waits for its last job, so a long job must not start last; where nothing
+    waits, jobs start as they come, without `longest_first`. `room` is the memory, in bytes, of the
+    largest device.
     """
 
-    def __init__(self, max_retries: int = 2, room: float = math.inf) -> None:
-        self.max_retries, self.room = max_retries, room
+    def __init__(self, max_retries: int = 2, room: float = math.inf, longest_first: bool = True) -> None:
+        self.max_retries, self.room, self.longest_first = max_retries, room, longest_first
         self.running: dict[str, Attempt] = {}
         self.results: dict[str, TrainingResult] = {}
         self._waiting: list[tuple[float, int, Attempt]] = []  # sorted
@@ -79,7 +80,8 @@ class JobQueue:
         return attempt
 
     def _push(self, attempt: Attempt) -> None:
-        bisect.insort(self._waiting, (-attempt.work, self._added, attempt))
+        place = -attempt.work if self.longest_first else 0.0
+        bisect.insort(self._waiting, (place, self._added, attempt))
         self._added += 1
 
     @property

@@ -76,9 +76,10 @@ def _data(info: ModelInfo) -> Iterator[str]:
 def _found(info: ModelInfo, state: RunState | None) -> Iterator[str]:
     if state is not None:
         search, known = state.search, encoding_of(state.facts, state.gene_table)
+        scheme = " in a steady state" if search.scheme == "steady_state" else ""
         generations = f"{state.generation} generation{'s' if state.generation != 1 else ''}"
         yield (
-            f"By the search `{search.algorithm}`: {generations} of {search.population} individuals, "
+            f"By the search `{search.algorithm}`{scheme}: {generations} of {search.population} individuals, "
             f"seed {search.seed}, for {', '.join(search.objectives)}."
         )
         settings = asdict(state.training) | known.hyperparameters(info.individual.chromosome)

@@ -93,20 +93,28 @@ def run_seconds(state: RunState, networks: Sequence[Sampled], time: TrainingTime
     foresight = Foresight(state)
     foresight.time = time
 
-    def seconds(those: Sequence[str], length: int) -> float:
-        return makespan([foresight.seconds(network, length) for network in those], devices)
+    def seconds(those: Sequence[str], length: int, longest_first: bool = True) -> float:
+        return makespan([foresight.seconds(network, length) for network in those], devices, longest_first)
+
+    def drawn(count: int) -> list[str]:
+        return [networks[index].network for index in rng.integers(len(networks), size=count)]
 
     def generation(count: int, length: int) -> float:
-        return seconds([networks[index].network for index in rng.integers(len(networks), size=count)], length)
+        return seconds(drawn(count), length)
 
     total, sizes = START_SECONDS, all_sizes(state)
     # The first generation is known already; of its networks any may go on.
     space = NetworkSpace.of(state)
     first = [space.network(each.chromosome) for each in state.population]
+    after = generation(trainings_after(state), state.training.epochs)
+    if state.search.scheme == "steady_state":
+        count = sum(count for later in sizes for count, _ in later)
+        every = [*first, *drawn(max(0, count - len(first)))][:count]
+        return total + seconds(every, state.training.epochs, longest_first=False) + GENERATION_SECONDS + after
     total += sum(seconds(first[:count], length) for count, length in sizes[0]) + GENERATION_SECONDS
     for later in sizes[1:]:
         total += sum(generation(count, length) for count, length in later) + GENERATION_SECONDS
-    return total + generation(trainings_after(state), state.training.epochs)
+    return total + after
 
 
 def all_sizes(state: RunState) -> list[list[tuple[int, int]]]:
@@ -115,17 +123,18 @@ def all_sizes(state: RunState) -> list[list[tuple[int, int]]]:
     left = None if search.budget is None else (search.budget - search.final_trainings) * epochs
     generations: list[list[tuple[int, int]]] = []
     while len(generations) < search.generations if left is None else left > 0:
-        carried = search.elitism if generations and search.algorithm == "genetic" else 0
+        has_elites = search.algorithm == "genetic" and search.scheme == "generations"
+        carried = search.elitism if generations and has_elites else 0
         sizes = generation_sizes(state, search.population - carried)
         generations.append(sizes)
         left = None if left is None else left - sum(size * length for size, length in sizes)
     return generations
 
 
-def makespan(seconds: Sequence[float], devices: int) -> float:
-    """When the last of some trainings ends, if the longest goes first to whatever device is free."""
+def makespan(seconds: Sequence[float], devices: int, longest_first: bool = True) -> float:
+    """When the last of some trainings ends, if the longest goes first, or each in turn, to whatever device is free."""
     free = [0.0] * devices
-    for training in sorted(seconds, reverse=True):
+    for training in sorted(seconds, reverse=True) if longest_first else seconds:
         heapq.heappush(free, heapq.heappop(free) + training)
     return max(free)
 

@@ -135,11 +135,17 @@ class EvolutionConfig:
         "genetic",
         f"how networks are proposed: {', '.join(ALGORITHMS)}, or a sampler of Optuna, such as {OPTUNA}TPESampler",
     )
+    scheme: str = _setting(
+        "generations",
+        "generations: each is bred when the one before has ended; steady_state: whenever a device falls free an "
+        "offspring is bred for it, so the search depends on which training ends first",
+        ("generations", "steady_state"),
+    )
     crossover: str = _setting("uniform", "crossover operator", ("uniform", "one_point", "two_point"))
     crossover_prob: float = _setting(0.9, "probability that two parents are crossed, 0 to 1")
     mutation_prob: float | None = _setting(None, "probability that a bit is flipped, 0 to 1 (default: 1/length)")
     tournament_size: int = _setting(3, "individuals drawn for each tournament")
-    elitism: int = _setting(2, "best individuals carried over unchanged")
+    elitism: int = _setting(2, "best individuals carried over unchanged; none with --scheme steady_state")
     surrogate: str = _setting(
         "auto",
         "auto: a model of the results so far screens the offspring of the genetic algorithm",
@@ -147,7 +153,8 @@ class EvolutionConfig:
     )
     early_stopping: str = _setting(
         "halving",
-        "halving: all train for few epochs, the best go on to more; median: a training under the median ends",
+        "halving: all train for few epochs, the best go on to more; median: a training under the median ends; "
+        "none with --scheme steady_state",
         ("none", "halving", "median"),
     )
     reduction_factor: int = _setting(3, "of halving: one in so many goes on, to so many times the epochs")
@@ -213,6 +220,10 @@ class EvolutionConfig:
             self.elitism,
         )
         _require(self.reduction_factor >= 2, "reduction_factor", "at least 2", self.reduction_factor)
+        if self.scheme == "steady_state":
+            why = "with --scheme steady_state, whose networks wait for no others (or use --scheme generations)"
+            _require(self.early_stopping == "none", "early_stopping", f"none {why}", self.early_stopping)
+            _require(self.algorithm == "genetic", "algorithm", f"genetic {why}", self.algorithm)
         if self.objectives[:1] != ("accuracy",) or len(set(self.objectives)) < len(self.objectives):
             expected = "accuracy and then any of " + ", ".join(OBJECTIVES[1:]) + ", each once"
             _require(False, "objectives", expected, " ".join(self.objectives))
@@ -711,8 +722,20 @@ class ModelInfo:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """What a steady state did since its last checkpoint."""
+
+    bred: tuple[Individual, ...]
+    taken: tuple[Individual, ...]  # with their fitness, in the order in which their results were taken
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RunState:
-    """All that is needed to go on after a generation, on any machine; generation 0 is the birth."""
+    """All that is needed to go on after a generation, on any machine; generation 0 is the birth.
+
+    In a steady state `population` are all that were bred for later generations, with their fitness
+    where it is known already; `results` holds theirs, too.
+    """
 
     version: str
     search: EvolutionConfig
@@ -723,6 +746,7 @@ class RunState:
     generations: tuple[Generation, ...]
     results: dict[str, TrainingResult]  # by key, of all individuals so far
     population: tuple[Individual, ...]  # asked for, to be trained next
+    order: tuple[str, ...] = ()  # in which results were taken, as names of individuals; of a steady state alone
 
     @property
     def generation(self) -> int:

@@ -157,6 +157,10 @@ class RunDirectory:
     def state(self, generation: int) -> Path:
         return self.checkpoints / f"generation_{generation}" / "ga_state.json"
 
+    def progress(self, generation: int) -> Path:
+        """What a steady state did after the state of a generation."""
+        return self.state(generation).with_name("progress.json")
+
     def job(self, key: str) -> Path:
         return self.jobs / f"{key}.json"
 

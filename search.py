@@ -270,7 +270,7 @@ class Search:
         if again or self.all_failed(list(keys.values())):
             known = set()
         self.foresight.new_queue()
-        queue = JobQueue(self.limits.max_retries, max(slot.memory for slot in self.workers.slots))
+        queue = self.new_queue()
         for name, job in jobs.items():
             if name not in known:
                 self.enqueue(queue, job, name)
@@ -279,13 +279,11 @@ class Search:
         self.stop.run(self.workers, queue, self)
         results = {name: self.results[key] for name, key in keys.items()}
         if self.all_failed(list(keys.values())):
-            reasons = Counter(f"{result.status}: {result.reason}" for result in results.values())
-            commonest, count = reasons.most_common(1)[0]
-            raise RunFault(
-                f"all {len(jobs)} trainings of {what} failed, {count} of them as {commonest}; "
-                "they are tried again when the run is resumed"
-            )
+            raise fault_of(f"all {len(jobs)} trainings of {what}", list(results.values()))
         return results
+
+    def new_queue(self, longest_first: bool = True) -> JobQueue:
+        return JobQueue(self.limits.max_retries, max(slot.memory for slot in self.workers.slots), longest_first)
 
     def trained_once_more(self, individual: Individual, result: TrainingResult) -> Individual:
         """An individual with the outcome of its next job."""
@@ -351,7 +349,7 @@ class Search:
             ranked = sorted(generation.individuals, key=lambda individual: individual.rank)
             kept.update(individual.jobs[-1] for individual in ranked[:keep])
         kept.update(individual.jobs[-1] for individual in self.front())
-        results = self.state.results
+        results = {key: self.results[key] for each in self.individuals() for key in each.jobs}
         paths = {key: self.run.root / result.weights for key, result in results.items() if result.weights is not None}
         gone = {key: path for key, path in paths.items() if key not in kept and path.is_file()}
         if gone:
@@ -496,6 +494,13 @@ class Search:
 
     def has_weights(self, result: TrainingResult) -> bool:
         return sound_weights(self.run, result) is not None
+
+
+def fault_of(which: str, failures: Sequence[TrainingResult]) -> RunFault:
+    """What stops a run whose trainings fail, with the commonest reason."""
+    reasons = Counter(f"{result.status}: {result.reason}" for result in failures)
+    commonest, count = reasons.most_common(1)[0]
+    return RunFault(f"{which} failed, {count} of them as {commonest}; they are tried again when the run is resumed")
 
 
 def as_known(individual: Individual, outcome: Individual) -> Individual:

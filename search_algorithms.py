@@ -18,6 +18,7 @@ from genetic_algorithm import (
 )
 from objectives import rank
 from records import EvolutionConfig, Generation, Individual
+from steady_state import SteadyState
 
 LIFETIME = 5  # generations that an individual of aging evolution lives
 SAMPLE = 4  # one in so many of those alive is drawn to find a parent; Real et al. draw 25 of 100
@@ -97,4 +98,5 @@ def new_search(config: EvolutionConfig, space: SearchSpace, generations: Sequenc
         from optuna_search import OptunaSearch
 
         return OptunaSearch(config, space, generations)
-    return ALGORITHMS[config.algorithm](config, space, generations, predictor)
+    algorithm = SteadyState if config.scheme == "steady_state" else ALGORITHMS[config.algorithm]
+    return algorithm(config, space, generations, predictor)

@@ -17,7 +17,7 @@ import pytest
 
 import evolution
 from records import InputError
-from run_state import read_state
+from run_state import load_state, read_progress, read_state
 from tests.processes import alive_after, children_of
 from worker_manager import StopRequested
 
@@ -416,3 +416,51 @@ def test_a_run_with_a_table_of_ones_own_goes_on_without_its_file(tmp_path: Path)
     # One training for each phenotype: the same network with another optimizer or augmentation is another.
     assert len(set(jobs.values())) == len(jobs) == len(state.results)
     assert len(jobs) >= 8
+
+
+# Without generations to wait for
+
+
+STEADY = [*SMALL, "--scheme", "steady_state", "--population", "2", "--elitism", "0", "--tournament_size", "2"]
+
+
+def order_on_disk(folder: Path) -> list[str]:
+    run, state = load_state(folder)
+    return [*state.order, *(each.name for each in read_progress(run, state).taken)]
+
+
+@pytest.mark.slow
+def test_a_steady_run_that_was_killed_goes_on_in_the_recorded_order(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    run = start(*STEADY, "--generations", "4", "--cpu_workers", "2", "--output_dir", str(folder))
+    while len(list(folder.glob("results/jobs/*.json"))) < 3:
+        assert run.poll() is None
+        time.sleep(0.01)
+    run.kill()
+    run.communicate()
+    before = order_on_disk(folder)
+    sealed = {path.stem for path in folder.glob("results/jobs/*.json")}
+    text = finish(start("--resume", str(folder), "--cpu_workers", "2"))
+    assert "8 networks for 8 individuals" in text
+    assert f"{8 - len(sealed)} in this session" in text
+    _, state = load_state(folder)
+    assert list(state.order[: len(before)]) == before
+    assert len(before) in (len(sealed) - 1, len(sealed))
+    assert (state.search.scheme, state.search.early_stopping, len(state.order)) == ("steady_state", "none", 8)
+    assert (folder / "results/report.html").is_file()
+    text = finish(start("--resume", str(folder), "--generations", "5", "--cpu_workers", "1"))
+    assert "10 networks for 10 individuals" in text
+
+
+@pytest.mark.slow
+def test_with_one_worker_a_steady_run_is_the_same_however_it_was_disturbed(tmp_path: Path) -> None:
+    flags = [*STEADY, "--generations", "3", "--cpu_workers", "1", "--output_dir"]
+    finish(start(*flags, str(tmp_path / "whole")))
+    run = start(*flags, str(tmp_path / "killed"))
+    while len(list((tmp_path / "killed").glob("results/jobs/*.json"))) < 3:
+        assert run.poll() is None
+        time.sleep(0.01)
+    run.kill()
+    run.communicate()
+    finish(start("--resume", str(tmp_path / "killed"), "--cpu_workers", "1"))
+    assert outcome(tmp_path / "killed") == outcome(tmp_path / "whole")

@@ -170,6 +170,13 @@ def test_the_longest_job_starts_first_and_equals_in_the_order_they_came() -> Non
     assert [started(queue).name for _ in range(4)] == ["long", "first", "second", "short"]
 
 
+def test_where_nothing_waits_jobs_start_in_the_order_they_came() -> None:
+    queue = JobQueue(longest_first=False)
+    for name, work in [("short", 1.0), ("long", 9.0), ("middle", 5.0)]:
+        queue.add(job(name), name=name, work=work)
+    assert [started(queue).name for _ in range(3)] == ["short", "long", "middle"]
+
+
 def test_a_queue_without_jobs_is_finished_and_hands_out_nothing() -> None:
     queue = JobQueue()
     assert queue.start() is None

@@ -42,3 +42,11 @@ def test_more_generations_take_longer_and_more_disk_and_more_devices_less_time()
     assert run_seconds(longer, networks, time, 1) > run_seconds(PLAIN, networks, time, 1)
     assert run_seconds(longer, networks, time, 4) < run_seconds(longer, networks, time, 1)
     assert disk_bytes(longer, networks, 3) > disk_bytes(PLAIN, networks, 3)
+
+
+def test_a_steady_state_trains_no_elites_and_waits_for_no_generation() -> None:
+    networks, time = sample(NetworkSpace.of(PLAIN), 0), TrainingTime()
+    generations = replace(PLAIN, search=replace(PLAIN.search, generations=10, elitism=0))
+    steady = replace(generations, search=replace(generations.search, scheme="steady_state", elitism=1))
+    assert all_sizes(steady) == all_sizes(generations) == [[(4, 1)]] * 10
+    assert run_seconds(steady, networks, time, 4) < run_seconds(generations, networks, time, 4)

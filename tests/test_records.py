@@ -34,6 +34,7 @@ from records import (
     Limits,
     ModelInfo,
     Neighbour,
+    Progress,
     RunState,
     TrainingConfig,
     TrainingFailure,
@@ -244,12 +245,20 @@ LIMITS = st.builds(
     keep_models=st.sampled_from(["all", "none", "0", "17"]),
     min_free_disk=st.floats(0, 1e6),
 )
-SEARCHES = st.integers(2, 50).flatmap(
-    lambda population: st.builds(
+SCHEMES = st.fixed_dictionaries(
+    {
+        "scheme": st.just("generations"),
+        "algorithm": st.sampled_from(["genetic", "aging", "random", "local_search", "optuna:TPESampler"]),
+        "early_stopping": st.sampled_from(["none", "halving", "median"]),
+    }
+) | st.just({"scheme": "steady_state", "algorithm": "genetic", "early_stopping": "none"})
+
+
+def searches(population: int, scheme: dict[str, str]) -> st.SearchStrategy[EvolutionConfig]:
+    return st.builds(
         EvolutionConfig,
         generations=st.integers(1, 99),
         budget=st.none() | st.integers(19, 999),
-        algorithm=st.sampled_from(["genetic", "aging", "random", "local_search", "optuna:TPESampler"]),
         population=st.just(population),
         crossover=st.sampled_from(["uniform", "one_point", "two_point"]),
         crossover_prob=SHARE,
@@ -257,7 +266,6 @@ SEARCHES = st.integers(2, 50).flatmap(
         tournament_size=st.integers(1, population),
         elitism=st.integers(0, population - 1),
         surrogate=st.sampled_from(["auto", "off"]),
-        early_stopping=st.sampled_from(["none", "halving", "median"]),
         reduction_factor=st.integers(2, 9),
         objectives=st.lists(NAMES.filter(lambda name: name != "accuracy"), unique=True).map(
             lambda others: ("accuracy", *others)
@@ -269,8 +277,11 @@ SEARCHES = st.integers(2, 50).flatmap(
         final_seeds=st.integers(1, 9),
         final_epochs=st.none() | st.integers(1, 99),
         seed=COUNT,
+        **{name: st.just(value) for name, value in scheme.items()},
     )
-)
+
+
+SEARCHES = st.tuples(st.integers(2, 50), SCHEMES).flatmap(lambda drawn: searches(*drawn))
 DATA = st.builds(
     DataConfig,
     dataset=st.text(min_size=1, max_size=6),
@@ -357,6 +368,12 @@ STATES = st.builds(
     generations=st.lists(GENERATIONS, max_size=2).map(tuple),
     results=st.dictionaries(TEXT, RESULTS, max_size=2),
     population=st.lists(INDIVIDUALS, max_size=2).map(tuple),
+    order=st.lists(TEXT, max_size=2).map(tuple),
+)
+PROGRESS = st.builds(
+    Progress,
+    bred=st.lists(INDIVIDUALS, max_size=2).map(tuple),
+    taken=st.lists(INDIVIDUALS, max_size=2).map(tuple),
 )
 STRATEGIES: dict[type, st.SearchStrategy[Any]] = {
     EvolutionConfig: SEARCHES,
@@ -379,6 +396,7 @@ STRATEGIES: dict[type, st.SearchStrategy[Any]] = {
     records.TestScore: SCORES,
     ModelInfo: INFOS,
     RunState: STATES,
+    Progress: PROGRESS,
 }
 KINDS = sorted(STRATEGIES, key=lambda kind: kind.__name__)
 relaxed = settings(
@@ -741,6 +759,15 @@ def test_a_choice_that_does_not_exist_is_refused(record: Any, setting: dict[str,
     ((name, value),) = setting.items()
     with pytest.raises(InputError, match=rf"--{name} must be one of .*, but is '{value}'"):
         record(**setting)
+
+
+@pytest.mark.parametrize(
+    "setting", [{"early_stopping": "halving"}, {"early_stopping": "median"}, {"algorithm": "aging"}]
+)
+def test_what_waits_for_others_is_refused_in_a_steady_state(setting: dict[str, Any]) -> None:
+    ((name, value),) = setting.items()
+    with pytest.raises(InputError, match=rf"--{name} must be .* \(or use --scheme generations\), but is {value}"):
+        EvolutionConfig(**{"scheme": "steady_state", "early_stopping": "none", **setting})
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Runs the full counts of all promises, or a part of them, and adds to one file of results.
 
-    python -m tests.faults [--promise N] [--variant plain|rich] [--count N] [--seed N] [--results FILE]
+    python -m tests.faults [--promise N] [--variant plain|rich|steady] [--count N] [--seed N] [--results FILE]
 
 Cases are numbered, and a case's number is its seed: a failure is replayed with --promise, --count 1
 and --seed. Without --seed a part begins where the parts before it ended.
@@ -63,7 +63,7 @@ BY_PYTEST = {
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--promise", type=int, help="the number of one promise (default: all)")
-    parser.add_argument("--variant", choices=VARIANTS, help="of the run that is disturbed (default: both)")
+    parser.add_argument("--variant", choices=VARIANTS, help="of the run that is disturbed (default: all)")
     parser.add_argument("--count", type=int, help="cases (default: what is missing to the full count)")
     parser.add_argument("--seed", type=int, help="number of the first case")
     parser.add_argument("--results", type=Path, default=ROOT / "fault_results.json")
@@ -90,7 +90,8 @@ def main() -> int:
 def summary(results: dict[str, list[dict[str, Any]]]) -> int:
     """One line for each promise of the table; the exit status says whether all were held."""
     names = {
-        f"{promise.number} {promise.name}": promise.words + (" (rich)" if promise.variant == "rich" else "")
+        f"{promise.number} {promise.name}": promise.words
+        + ("" if promise.variant == "plain" else f" ({promise.variant})")
         for promise in PROMISES
     }
     failed = 0

@@ -27,9 +27,9 @@ from typing import Any
 
 from records import InputError, Limits, RunFault, TrainingJob, TrainingResult
 from run_directory import RunDirectory
-from run_state import load_state, read_info
+from run_state import load_state, read_info, read_progress
 from tests.faults.disk import Countdown, Dead, FullDisk, PowerLossDisk, copy_of, steps_watched
-from tests.faults.small_run import TRAINER, VARIANTS, InlineWorkers, NoSignals, fingerprint, go_on, inline
+from tests.faults.small_run import TRAINER, VARIANTS, InlineWorkers, NoSignals, fingerprint, go_on, in_order, inline
 from tests.processes import alive_after, children_of, is_alive
 from worker_manager import Slot, WorkerManager
 
@@ -585,11 +585,53 @@ def kill_main_or_worker(seed: int, folder: Path, variant: str = "plain") -> None
     assert starts <= jobs + workers * kills
 
 
+def recorded_order(folder: Path) -> list[str]:
+    """The order of results of a steady run as it stands on disk."""
+    run = RunDirectory(folder)
+    if not run.states():
+        return []
+    _, state = load_state(folder)
+    return [*state.order, *(each.name for each in read_progress(run, state).taken)]
+
+
+def kill_and_replay(seed: int, folder: Path, variant: str = "steady") -> None:
+    """The main process of a run without generations is killed again and again.
+
+    Whatever order was recorded stands, no finished training is started again, and the end is that
+    of a run that took the same order at once.
+    """
+    rng = random.Random(seed)
+    kills, workers, before = rng.randint(1, 3), rng.choice([1, 2, 3]), list[str]()
+    for number in range(kills + 1):
+        main = start_small_run(folder, "--variant", variant, "--workers", str(workers), "--delay", "0.1")
+        results = len(list(folder.glob("results/jobs/*.json"))) + rng.randint(1, 5)
+        while number < kills and main.poll() is None and len(list(folder.glob("results/jobs/*.json"))) < results:
+            time.sleep(0.005)
+        if number < kills:
+            main.kill()
+        main.communicate()
+        status = main.returncode
+        if status == 0:
+            break
+        order = recorded_order(folder)
+        assert order[: len(before)] == before
+        before = order
+    assert status == 0
+    order = recorded_order(folder)
+    assert order[: len(before)] == before
+    starts, jobs = len(list((folder / "starts").iterdir())), len(list((folder / "results" / "jobs").iterdir()))
+    assert starts <= jobs + workers * kills
+    whole = folder.with_name(folder.name + "_whole")
+    in_order(RunDirectory(whole), order, workers, variant)
+    assert fingerprint(whole) == fingerprint(folder)
+
+
 @dataclass(frozen=True)
 class Promise:
     """A row of the table: its number, words, test function, and counts.
 
-    With `variant` "rich" it is held by a run with halving, the predictor and two objectives.
+    With `variant` "rich" it is held by a run with halving, the predictor and two objectives, with
+    "steady" by one without generations to wait for, on one worker where it is about bits.
     """
 
     number: int
@@ -602,7 +644,7 @@ class Promise:
 
     @property
     def name(self) -> str:
-        return self.case.__name__ + ("_rich" if self.variant == "rich" else "")
+        return self.case.__name__ + ("" if self.variant == "plain" else f"_{self.variant}")
 
     @property
     def full_count(self) -> int:
@@ -645,4 +687,9 @@ PROMISES = [
     Promise(10, "a bad individual costs one individual", bad_individual, 100, 2, in_order=True, variant="rich"),
     Promise(11, "a whole generation that fails stops the run", failed_generation, 5, 1, True, variant="rich"),
     Promise(15, "moves", moved_run, 3, 1, variant="rich"),
+    Promise(1, "kill anything, replay the order of results", kill_and_replay, 200, 2, variant="steady"),
+    Promise(2, "no bad instant exists", no_bad_instant, 0, 10, in_order=True, variant="steady"),
+    Promise(3, "power loss", power_loss, 200, 4, variant="steady"),
+    Promise(4, "damage is found", damage_is_found, 250, 10, variant="steady"),
+    Promise(5, "a full disk loses nothing", full_disk, 0, 5, in_order=True, variant="steady"),
 ]

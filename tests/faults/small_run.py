@@ -3,10 +3,10 @@
 Fitness is a function of the network alone, so a run that was disturbed must end with the files of
 one that was not. As a program, it goes on with the run of a folder, or begins one:
 
-    python -m tests.faults.small_run FOLDER [--workers N] [--delay SECONDS] [--seed S] [--variant rich]
+    python -m tests.faults.small_run FOLDER [--workers N] [--delay SECONDS] [--seed S] [--variant rich | steady]
 
 The plain variant is the genetic algorithm alone; the rich one adds halving, the predictor and a
-second objective.
+second objective; the steady one does not wait for generations.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from chromosome import STANDARD, Encoding
 from command_line import BAD_INPUT, FAULT, STOPPED
 from console import Console
 from gene_tables import gene_table_text
-from job_queue import JobQueue
+from job_queue import Attempt, JobQueue
 from network_space import NetworkSpace
 from records import (
     VERSION,
@@ -53,6 +53,7 @@ from run_directory import RunDirectory, file_sha256, write_durably, write_whole
 from run_state import load_state, save_state
 from search import Search
 from search_algorithms import new_search
+from steady_search import SteadySearch
 from tests.trainers import misbehave
 from worker_manager import Observer, Slot, StopRequested, StopSignals, WorkerManager
 
@@ -70,9 +71,10 @@ MEASURED = ("seconds", "images_per_second", "peak_memory_bytes", "device", "atte
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "plain": {"population": 4, "surrogate": "off"},
+    "steady": {"population": 4, "surrogate": "off", "scheme": "steady_state", "early_stopping": "none"},
     "rich": {"generations": 2, "population": 8, "early_stopping": "halving", "objectives": ("accuracy", "parameters")},
 }
-EPOCHS = {"plain": 1, "rich": 9}  # 1, 3 and 9, where halving is on
+EPOCHS = {"plain": 1, "steady": 1, "rich": 9}  # 1, 3 and 9, where halving is on
 
 
 def birth(seed: int, variant: str = "plain", epochs: int | None = None, **settings: Any) -> RunState:
@@ -162,7 +164,7 @@ def _bad(root: Path, key: str) -> dict[str, str]:
 class InlineWorkers:
     """Trains in this process, one job after the other: for faults that are those of the main process's files."""
 
-    slots = (Slot(name="inline"),)
+    slots: tuple[Slot, ...] = (Slot(name="inline"),)
 
     def __init__(self, run: RunDirectory) -> None:
         self.directory = run
@@ -175,10 +177,40 @@ class InlineWorkers:
     def run(self, jobs: JobQueue, observer: Observer, stop: int | None = None) -> None:
         while (attempt := jobs.start()) is not None:
             self.started.append(attempt.job)
-            weights = self.directory.relative(self.directory.weights(attempt.name))
-            task = {"job": asdict(attempt.job), "micro_batch": attempt.micro_batch, "weights": weights}
-            result = train(self.directory.root, {**task, "job": _through_json(task["job"])})
-            observer.job_ended("inline", attempt, jobs.finish(result))
+            observer.job_ended("inline", attempt, jobs.finish(self.result_of(attempt)))
+
+    def result_of(self, attempt: Attempt) -> TrainingResult:
+        weights = self.directory.relative(self.directory.weights(attempt.name))
+        job = _through_json(asdict(attempt.job))
+        return train(self.directory.root, {"job": job, "micro_batch": attempt.micro_batch, "weights": weights})
+
+
+class OrderedWorkers(InlineWorkers):
+    """Several trainings at once, in this process; which of them ends next is for `choose` to say, by name."""
+
+    def __init__(self, run: RunDirectory, choose: Callable[[Sequence[str]], str], count: int) -> None:
+        super().__init__(run)
+        self.slots = tuple(Slot(name=f"cpu {number}") for number in range(count))
+        self.choose = choose
+
+    def run(self, jobs: JobQueue, observer: Observer, stop: int | None = None) -> None:
+        while not jobs.is_finished:
+            self.feed(jobs)
+            running = {attempt.name: attempt for attempt in jobs.running.values()}
+            attempt = running[self.choose(list(running))]
+            result = jobs.finish(self.result_of(attempt))
+            self.feed(jobs)
+            observer.job_ended("cpu 0", attempt, result)
+
+    def feed(self, jobs: JobQueue) -> None:
+        while len(jobs.running) < len(self.slots) and (attempt := jobs.start()) is not None:
+            self.started.append(attempt.job)
+
+
+def in_order(run: RunDirectory, names: Sequence[str], workers: int, variant: str = "steady") -> RunState:
+    """A whole run whose trainings end in this order."""
+    left = iter(names)
+    return go_on(run, OrderedWorkers(run, lambda running: next(left), workers), NoSignals(), variant=variant)
 
 
 def _through_json(value: object) -> Any:
@@ -190,6 +222,10 @@ class SearchWithoutFigures(Search):
 
     def draw_figures(self) -> None:
         pass
+
+
+class SteadySearchWithoutFigures(SearchWithoutFigures, SteadySearch):
+    """The same without generations to wait for."""
 
 
 class Told(Console):
@@ -223,7 +259,8 @@ def go_on(
     audit(run, state.results, warn)
     run.drop_states_after(state.generation)
     save_state(run, state)
-    search = SearchWithoutFigures(run, state, workers, console, stop, limits, reused)
+    kind = SteadySearchWithoutFigures if state.search.scheme == "steady_state" else SearchWithoutFigures
+    search = kind(run, state, workers, console, stop, limits, reused)
     search.evolve()
     best = search.engine.best
     if best is None:

@@ -22,8 +22,15 @@ import evolution
 from command_line import Parser
 from records import DataConfig, Individual, InputError, Limits, ModelInfo
 from run_directory import DamagedFile, RunDirectory, sealed, write_durably
-from run_state import JOB, STATE, find_result, load_state, read_info, read_state
-from tests.faults.small_run import InlineWorkers, NoSignals, SearchWithoutFigures, Told, inline
+from run_state import JOB, PROGRESS, STATE, find_result, load_state, read_info, read_progress, read_state
+from tests.faults.small_run import (
+    InlineWorkers,
+    NoSignals,
+    SearchWithoutFigures,
+    SteadySearchWithoutFigures,
+    Told,
+    inline,
+)
 
 ROOT = Path(__file__).parent.parent.parent
 many = settings(
@@ -110,9 +117,49 @@ def check_a_changed_state(data: st.DataObject, finished: RunDirectory, tmp_path:
     assert json.loads(json.dumps(asdict(state))) == content
     # What was accepted can be gone on with.
     run = RunDirectory(tmp_path / "run")
-    search = SearchWithoutFigures(run, state, InlineWorkers(run), Told(print), NoSignals(), Limits())
+    kind = SteadySearchWithoutFigures if state.search.scheme == "steady_state" else SearchWithoutFigures
+    search = kind(run, state, InlineWorkers(run), Told(print), NoSignals(), Limits())
+    if isinstance(search, SteadySearchWithoutFigures):
+        search.go_on()
     search.write_derived_files(search.individuals())
     search.engine.ask()
+
+
+@pytest.fixture(scope="module")
+def steady(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    """A run without generations to wait for, at its end; each state with what came after it."""
+    folder = tmp_path_factory.mktemp("steady") / "run"
+    inline(folder, variant="steady")
+    return RunDirectory(folder)
+
+
+@settings(many, max_examples=max(1, many.max_examples // 5))
+@given(data=st.data())
+def test_a_changed_steady_state_is_accepted_and_equal_or_refused(
+    data: st.DataObject, steady: RunDirectory, tmp_path: Path
+) -> None:
+    check_a_changed_state(data, steady, tmp_path)
+
+
+@settings(many, max_examples=max(1, many.max_examples // 3))
+@given(data=st.data())
+def test_a_changed_progress_is_accepted_and_gone_on_with_or_refused(data: st.DataObject, steady: RunDirectory) -> None:
+    number = data.draw(st.integers(0, 2))
+    state, path = read_state(steady.state(number)), steady.progress(number)
+    whole = path.read_bytes()
+    path.write_bytes(sealed(PROGRESS, changed(json.loads(whole)["content"], data)))
+    try:
+        read_progress(steady, state)
+    except DamagedFile as refusal:
+        assert str(path) in str(refusal)
+    else:
+        workers = InlineWorkers(steady)
+        search = SteadySearchWithoutFigures(steady, state, workers, Told(print), NoSignals(), Limits())
+        search.go_on()
+        assert len(search.engine.taken) >= len(state.order)
+        assert all(each.jobs[-1] in search.results for each in search.engine.taken)
+    finally:
+        path.write_bytes(whole)
 
 
 @many

@@ -1,0 +1,156 @@
+"""How busy devices are with each scheme: whole runs with real workers, files and model, whose trainings sleep.
+
+usage: python benchmarks/schemes.py [--devices 2 4] [--each 1 2 4] [--budget 48] [--repeat 3]
+
+A training sleeps in proportion to what `TrainingTime` expects of the network (a random one a second in the mean), times
+lognormal noise of σ = .16; so there may be more devices than cores. Accuracies are drawn at random. Everything else is
+that of a run: search, surrogate, queue, worker processes, sealed results, checkpoints, figures. `--each` is the
+population for each device. Printed are, for every run, the share of the devices' time in which they trained, between
+the first start and the last end, and the seconds between these.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+
+from chromosome import STANDARD, Encoding, architecture_of
+from console import Console
+from gene_tables import gene_table_text
+from genetic_algorithm import random_bits
+from network_space import NetworkSpace
+from records import (
+    VERSION,
+    Cost,
+    DataConfig,
+    DataFacts,
+    Epoch,
+    EvolutionConfig,
+    Limits,
+    RunState,
+    TrainingConfig,
+    TrainingJob,
+    TrainingResult,
+    from_json,
+)
+from run_analysis import timeline
+from run_directory import RunDirectory
+from run_state import save_state
+from search_algorithms import new_search
+from training_time import Effort, TrainingTime
+from worker_manager import Slot, StopSignals, WorkerManager
+
+EPOCHS, IMAGES, BATCH, TIME_NOISE = 9, 45_000, 128, 0.16
+FACTS = DataFacts(
+    fingerprint="0" * 64,
+    input_shape=(3, 32, 32),
+    class_names=tuple(map(str, range(10))),
+    train_images=IMAGES,
+    val_images=5000,
+    test_images=10000,
+)
+SPACE = NetworkSpace(Encoding(FACTS.input_shape, len(FACTS.class_names)))
+# (scheme, early stopping)
+WAYS = (("generations", "halving"), ("generations", "none"), ("steady_state", "none"))
+
+
+def expected_seconds(network: str, epochs: int) -> float:
+    return TrainingTime().seconds(Effort(architecture_of(network), IMAGES * epochs, BATCH))
+
+
+def start_trainer(setup: Mapping[str, Any]) -> Callable[..., dict[str, Any]]:
+    """The trainer of a worker process: it sleeps."""
+
+    def train(task: Mapping[str, Any], report: object) -> dict[str, Any]:
+        started, job = time.time(), from_json(TrainingJob, task["job"])
+        rng, epochs = np.random.default_rng(job.seed), job.protocol.epochs
+        time.sleep(setup["scale"] * expected_seconds(job.phenotype, epochs) * rng.lognormal(0, TIME_NOISE))
+        last = Epoch(train_loss=0.0, accuracy=float(rng.random()), loss=float(rng.random()))
+        cost = Cost(seconds=time.time() - started, started=started, hardware="sleep")
+        return asdict(TrainingResult(key=job.key, status="done", epochs=(last,) * epochs, parameters=1, cost=cost))
+
+    return train
+
+
+def birth(scheme: str, early_stopping: str, population: int, budget: int, seed: int) -> RunState:
+    search = EvolutionConfig(
+        scheme=scheme,
+        early_stopping=early_stopping,
+        population=population,
+        budget=budget,
+        finalists=0,
+        elitism=1,
+        tournament_size=min(3, population),
+        seed=seed,
+    )
+    return RunState(
+        version=VERSION,
+        search=search,
+        training=TrainingConfig(
+            epochs=EPOCHS, precision="float32", flip="on", crop_padding=2, micro_batch=BATCH, cuda_graph="off"
+        ),
+        data=DataConfig(),
+        facts=FACTS,
+        gene_table=gene_table_text(STANDARD),
+        generations=(),
+        results={},
+        population=tuple(new_search(search, SPACE).ask()),
+    )
+
+
+def run(state: RunState, devices: int, scale: float) -> tuple[float, float, int]:
+    """A whole run: the share of the devices' time in which they trained, its seconds, and its networks."""
+    from search import Search
+    from steady_search import SteadySearch
+
+    slots = [Slot(name=f"cpu {number}") for number in range(devices)]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        StopSignals() as stop,
+        WorkerManager(slots, "schemes:start_trainer", {"scale": scale}) as workers,
+    ):
+        directory = RunDirectory(Path(folder))
+        save_state(directory, state)
+        kind = SteadySearch if state.search.scheme == "steady_state" else Search
+        search = kind(directory, state, workers, Console(quiet=True), stop, Limits(min_free_disk=0.0))
+        search.evolve()
+        costs = [result.cost for result in search.results.values()]
+    span = max(cost.started + cost.seconds for cost in costs) - min(cost.started for cost in costs)
+    networks = len({each.jobs[0] for each in search.individuals()})
+    return timeline(search.results.values()).utilisation, span, networks
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--devices", type=int, nargs="+", default=[2, 4])
+    parser.add_argument("--each", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--budget", type=int, default=48, help="full trainings of a run")
+    parser.add_argument("--repeat", type=int, default=3)
+    options = parser.parse_args()
+    rng = np.random.default_rng(0)
+    sample = [SPACE.network(random_bits(rng, SPACE.length).chromosome) for _ in range(500)]
+    scale = 1 / float(np.mean([expected_seconds(network, EPOCHS) for network in sample]))
+    for devices in options.devices:
+        for population in sorted({max(2, devices * each) for each in options.each}):
+            for seed in range(options.repeat):
+                for scheme, stopping in WAYS:
+                    state = birth(scheme, stopping, population, options.budget, seed)
+                    busy, seconds, networks = run(state, devices, scale)
+                    words = f"{devices} devices, population {population}, seed {seed}, {scheme}, {stopping}"
+                    load = f"load {os.getloadavg()[0]:.1f}"
+                    print(f"{words:60}{busy:6.3f} busy{seconds:8.1f} s{networks:5} networks, {load}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
