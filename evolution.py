@@ -21,6 +21,7 @@ from command_line import DONE, FAULT, STOPPED, Parser, add_settings, command_tex
 from config_file import config_text, with_config
 from data_sources import NAMED_SETS
 from early_stopping import rungs_of
+from file_systems import refuse_local_locks
 from gene_tables import encoding_of, gene_table, gene_table_text, refuse_coded
 from network_space import NetworkSpace
 from objectives import counted, points, quantity
@@ -549,6 +550,8 @@ def main(arguments: Sequence[str]) -> int:
     if options.plan:
         with StopSignals(Limits(**given(options, Limits)).max_hours) as stop:
             return show_plan(options, stop)
+    if options.cluster is not None:
+        refuse_local_locks(run.root)
     run.lock()
     try:
         state = open_run(options)[1]  # again, now that no other process can change it

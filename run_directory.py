@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import fcntl
 import hashlib
 import io
@@ -19,6 +20,7 @@ from records import InputError, SaveError, canonical_json
 
 SCHEMA = 1
 LOCK_NAME = ".evolution.lock"
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
 class DamagedFile(Exception):
@@ -235,7 +237,8 @@ class RunDirectory:
             while self._lock is None:
                 self._lock = self._try_lock(self.root / LOCK_NAME)
         except OSError as error:
-            raise InputError(f"cannot write to {self.root}: {error.strerror}; choose another --output_dir") from error
+            what = "lock" if error.errno in NO_LOCKS else "write to"
+            raise InputError(f"cannot {what} {self.root}: {error.strerror}; choose another --output_dir") from error
         for folder in (self.checkpoints, self.results, self.best_model.parent):
             for leftover in folder.rglob(".*.tmp"):
                 leftover.unlink()
@@ -258,9 +261,21 @@ class RunDirectory:
         if not current:
             os.close(descriptor)
             return None
+        self._test_lock(path)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
         return descriptor
+
+    def _test_lock(self, path: Path) -> None:
+        """Raises `InputError` where a file that is locked can be locked again: some file systems only pretend."""
+        second = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        finally:
+            os.close(second)
+        raise InputError(f"locks have no effect on the file system of {self.root}; choose another --output_dir")
 
     def unlock(self) -> None:
         """Gives the folder back; folders that were made for the lock and stayed empty go, too."""

@@ -33,6 +33,7 @@ ORDER = (
     "run_analysis",
     "gene_interactions",
     "gene_effects",
+    "file_systems",
     "run_directory",
     "run_state",
     "audit",

@@ -244,7 +244,7 @@ def test_a_run_whose_last_node_has_gone_ends_some_time_later(
     monkeypatch.setattr(ray_workers, "REFRESH_SECONDS", 0.0)
     monkeypatch.setattr(ray_workers, "GONE_SECONDS", 1.0)
     with pytest.raises(WorkersBroken, match="no node has been able to train"):
-        perform(workers, ["ok 1"])
+        perform(workers, ["sleep"])
 
 
 def test_a_job_too_large_for_every_node_is_not_submitted(workers: RayWorkers) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -181,6 +182,28 @@ def test_a_lock_names_its_holder_and_falls_with_it(tmp_path: Path) -> None:
     holder.stdout.close()
     run.lock()
     run.unlock()
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (None, "locks have no effect on the file system of"),
+        (
+            OSError(errno.ENOLCK, "No locks available"),
+            "cannot lock .*: No locks available; choose another --output_dir",
+        ),
+    ],
+)
+def test_a_file_system_without_locks_is_refused(
+    answer: OSError | None, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(descriptor: int, operation: int) -> None:
+        if answer is not None:
+            raise answer
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with pytest.raises(InputError, match=said):
+        RunDirectory(tmp_path).lock()
 
 
 def test_a_lock_that_was_given_back_leaves_no_trace(tmp_path: Path) -> None:
