@@ -146,7 +146,8 @@ class Console:
         self._slots[slot] = (attempt, {**(previous[1] if previous else {}), **progress})
 
     def job_retried(self, slot: str, attempt: Attempt, status: str, reason: str) -> None:
-        self._slots[slot] = None
+        if slot in self._slots:  # else it was lost on a cluster before it was anywhere
+            self._slots[slot] = None
         self.say(f"{attempt.name}: {status} ({cut(reason)}); try {attempt.number + 1} follows")
 
     def job_ended(self, slot: str, attempt: Attempt, result: TrainingResult) -> None:

@@ -98,9 +98,9 @@ class RayWorkers:
     """Runs the jobs of a queue as tasks of a cluster: "local", "auto" or an address.
 
     Jobs ask for a GPU each (or a share, by `workers_per_gpu`) where the cluster has any and
-    `cpu_workers` is None, else for as many cores as they have `threads`. `modules` are files that the nodes need
-    beside this program's. Use as a context manager: on leaving, all tasks are cancelled.
-    Raises `InputError` where there is no cluster, or none that can do such a job.
+    `cpu_workers` is None, else for as many cores as they have `threads`. `modules` are files that
+    the nodes need beside this program's. Use as a context manager: on leaving, all tasks are
+    cancelled. Raises `InputError` where there is no cluster, or none that can do such a job.
     """
 
     def __init__(
