@@ -179,10 +179,11 @@ def check_sampler(config: EvolutionConfig) -> None:
         if not reason:
             return
     else:
-        short = {each.lower().removesuffix("sampler"): each for each in known}
-        close = difflib.get_close_matches(name.lower().removesuffix("sampler"), short, n=2, cutoff=0.5)
+        spelled = {text: each for each in known for text in (each.lower(), each.lower().removesuffix("sampler"))}
+        close = difflib.get_close_matches(name.lower(), spelled, n=2, cutoff=0.6)
         reason = f"Optuna {optuna.__version__} has no such sampler"
-        advice = f"; did you mean {' or '.join(short[each] for each in close)}?" if close else ""
+        meant = dict.fromkeys(spelled[text] for text in close)
+        advice = f"; did you mean {' or '.join(meant)}?" if close else ""
     usable = [each for each in known if each != name and not refusal(replace(config, algorithm=OPTUNA + each))]
     raise InputError(f"--algorithm {config.algorithm}: {reason}; choose among {', '.join(usable)}{advice}")
 
