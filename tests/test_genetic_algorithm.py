@@ -467,8 +467,9 @@ def test_the_best_has_the_highest_fitness_of_all_and_is_never_lost(config: Evolu
         told = [rugged(space)(individual) for individual in engine.ask()]
         engine.tell(told)
         values += [individual.fitness.value for individual in told if individual.fitness is not None]
-        assert engine.best is not None
-        if values:
+        if engine.best is None:
+            assert not values  # the first may all have failed
+        else:
             assert engine.best.fitness is not None
             assert engine.best.fitness.value == max(values)
 
