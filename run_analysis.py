@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -397,7 +398,7 @@ def energy_used(results: Iterable[TrainingResult]) -> EnergyUsed | None:
             by_gpu.setdefault(cost.energy.gpu, []).append((cost, cost.energy))
     joules: dict[str, float] = {}
     for trainings in by_gpu.values():
-        device = trainings[0][0].device.partition(".")[0]  # "gpu 1.2" is the second worker of "gpu 1"
+        device = re.sub(r"(gpu \d+)\.\d+$", r"\1", trainings[0][0].device)  # "gpu 1.2" is the second worker of "gpu 1"
         joules[device] = joules.get(device, 0.0) + sum(map(covered, _unbroken(trainings)))
     ordered = {device: joules[device] for device in sorted(joules, key=_by_number)}
     known = sum(len(trainings) for trainings in by_gpu.values())

@@ -307,6 +307,8 @@ def test_energy_is_what_the_counters_ran_through_while_something_trained() -> No
 def test_trainings_side_by_side_on_one_gpu_are_counted_once() -> None:
     both = trained(1, 500, 900, "gpu 0.1"), trained(2, 540, 950, "gpu 0.2")
     assert joules(*both) == {"gpu 0": 450}
+    assert joules(trained(1, 500, 900, "a.example.org gpu 0.1")) == {"a.example.org gpu 0": 400}
+    assert joules(trained(1, 500, 900, "10.0.0.7 gpu 12")) == {"10.0.0.7 gpu 12": 400}
 
 
 def test_a_driver_that_was_loaded_anew_begins_at_zero() -> None:
