@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import math
 import platform
+import re
 import select
 import time
 from collections.abc import Mapping, Sequence
@@ -357,11 +358,12 @@ def in_words(device: str, cluster: str, facts: Mapping[str, NodeFacts], slots: S
 
 
 def _new_name(host: str, taken: set[str]) -> str:
-    """The name of a host, with a number where several nodes are on one."""
-    number, name = 1, host
+    """The name of a host without its domain, with a number where there is such a name already."""
+    short = host if re.fullmatch(r"[\d.]+", host) else host.partition(".")[0]
+    number, name = 1, short
     while name in taken:
         number += 1
-        name = f"{host}-{number}"
+        name = f"{short}-{number}"
     return name
 
 

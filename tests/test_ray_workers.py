@@ -326,6 +326,14 @@ def test_places_are_whole_jobs(request_: Request, places: list[int]) -> None:
     assert [request_.places(node) for node in NODES] == places
 
 
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [("a", "a-3"), ("b.example.org", "b"), ("a.example.org", "a-3"), ("10.0.0.7", "10.0.0.7"), ("node12", "node12")],
+)
+def test_nodes_have_short_names_of_their_own(host: str, name: str) -> None:
+    assert ray_workers._new_name(host, {"a", "a-2", "10.0.0.8"}) == name
+
+
 def test_a_share_of_a_gpu_that_no_node_has_is_refused() -> None:
     with pytest.raises(InputError, match=r"one job needs 1 GPU, and no node has as much .*c: 0 CPUs, 0.5 GPUs"):
         refuse_small("auto", NODES[2:], Request(gpus=1), 1)
