@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import csv
-import os
 import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -26,7 +24,7 @@ from ray_workers import Node, RayWorkers, Request, in_words, refuse_odd, refuse_
 from records import InputError, RunFault
 from run_directory import RunDirectory
 from search import HISTORY_COLUMNS
-from tests.test_worker_manager import Record, job
+from tests.test_worker_manager import Record, StopAfter, job
 from worker_manager import Slot, StopRequested, StopSignals, WorkersBroken
 
 Found = tuple[list[dict[str, str]], bytes]
@@ -212,7 +210,7 @@ def test_a_bad_job_is_tried_again_then_failed_with_its_reason(
 def test_a_job_without_end_is_timed_out(cluster: ClusterProcess, tmp_path: Path) -> None:
     run = RunDirectory(tmp_path)
     options: dict[str, Any] = {"trainer": "trainers:start_on_cluster", "modules": TRAINERS}
-    with RayWorkers(cluster.address, run, 1, job_timeout=1.0, **options) as workers:
+    with RayWorkers(cluster.address, run, 1, job_timeout=5.0, **options) as workers:
         record = perform(workers, ["sleep", "ok 1", "ok 2"], retries=0)
         assert sorted(result.status for result in record.ended) == ["done", "done", "timed_out"]
     assert no_task_is_left()
@@ -223,18 +221,15 @@ def test_a_fault_of_the_machine_ends_the_run(workers: RayWorkers) -> None:
         perform(workers, ["fault"])
 
 
-def test_results_that_have_arrived_are_handed_on_before_a_stop(workers: RayWorkers) -> None:
-    record, queue = Record(), JobQueue()
+def test_a_signal_stops_the_run_and_what_ended_is_kept(workers: RayWorkers) -> None:
+    observer, queue = StopAfter(4, signal.SIGTERM), JobQueue()
     for number in range(4):
         queue.add(job(f"ok {number}"), name=f"gen1/ind{number}", work=2.0)
     queue.add(job("sleep"), name="gen1/ind9", work=1.0)
-    with StopSignals() as stop:
-        timer = threading.Timer(8.0, os.kill, (os.getpid(), signal.SIGTERM))
-        timer.start()
-        with pytest.raises(StopRequested, match="SIGTERM"):
-            stop.run(workers, queue, record)
-        timer.join()
-    assert len(record.ended) == 4
+    with StopSignals() as stop, pytest.raises(StopRequested, match="SIGTERM"):
+        stop.run(workers, queue, observer)
+    assert queue.results.keys() == {result.key for result in observer.ended}
+    assert len(observer.ended) == 4
 
 
 def test_a_run_whose_last_node_has_gone_ends_some_time_later(
