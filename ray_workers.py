@@ -123,14 +123,14 @@ class RayWorkers:
         self._seen, self._gone_since = -math.inf, math.inf
         connect(cluster, modules)
         try:
-            nodes, facts = self._able_nodes(cpu_workers, workers_per_gpu)
+            nodes, facts = self._able_nodes(workers_per_gpu)
             on_gpus = bool(self._request.gpus)
             self.device = "cuda" if on_gpus else "cpu"
             refuse_odd(cluster, facts, on_gpus)
             self.bfloat16: bool | None = all(each.bfloat16 for each in facts.values())
             self._gpu_memory = _room([size for each in facts.values() for size in each.gpu_memory], workers_per_gpu)
             self.slots: Sequence[Slot] = self._slots(nodes)
-            self.where = in_words(self.device, cluster, facts, self.slots)
+            self.where = in_words(self.device, cluster, facts)
         except BaseException:
             ray.shutdown()
             raise
@@ -175,12 +175,12 @@ class RayWorkers:
                     pass
                 raise StopRequested
 
-    def _able_nodes(self, cpu_workers: int | None, workers_per_gpu: int) -> tuple[list[Node], dict[str, NodeFacts]]:
+    def _able_nodes(self, workers_per_gpu: int) -> tuple[list[Node], dict[str, NodeFacts]]:
         """The nodes, once all of those that could take a job have answered; decides what a job asks for."""
         nodes = self._nodes()
         while True:
             self._request = Request(cpus=self._threads)
-            if cpu_workers is None and any(node.gpus for node in nodes):
+            if self._most is None and any(node.gpus for node in nodes):
                 self._request = Request(gpus=math.floor(1 / workers_per_gpu / SMALLEST_SHARE) * SMALLEST_SHARE)
             refuse_small(self.cluster, nodes, self._request, workers_per_gpu)
             asked = [node for node in nodes if self._request.places(node)]
@@ -350,7 +350,7 @@ def refuse_odd(cluster: str, facts: Mapping[str, NodeFacts], on_gpus: bool) -> N
             )
 
 
-def in_words(device: str, cluster: str, facts: Mapping[str, NodeFacts], slots: Sequence[Slot]) -> str:
+def in_words(device: str, cluster: str, facts: Mapping[str, NodeFacts]) -> str:
     """Where trainings run: "cpu of 2 nodes of cluster auto (Intel …)"; says where nodes are not alike."""
     kinds = sorted({each.hardware for each in facts.values()})
     alike = "" if len(kinds) == 1 else "; they differ, so results depend on which node trains"

@@ -24,6 +24,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
+from simulate_scaling import BATCH, EPOCHS, FACTS, IMAGES, TIME_NOISE
 
 from chromosome import STANDARD, Encoding, architecture_of
 from console import Console
@@ -34,7 +35,6 @@ from records import (
     VERSION,
     Cost,
     DataConfig,
-    DataFacts,
     Epoch,
     EvolutionConfig,
     Limits,
@@ -51,15 +51,6 @@ from search_algorithms import new_search
 from training_time import Effort, TrainingTime
 from worker_manager import Slot, StopSignals, WorkerManager
 
-EPOCHS, IMAGES, BATCH, TIME_NOISE = 9, 45_000, 128, 0.16
-FACTS = DataFacts(
-    fingerprint="0" * 64,
-    input_shape=(3, 32, 32),
-    class_names=tuple(map(str, range(10))),
-    train_images=IMAGES,
-    val_images=5000,
-    test_images=10000,
-)
 SPACE = NetworkSpace(Encoding(FACTS.input_shape, len(FACTS.class_names)))
 # (scheme, early stopping)
 WAYS = (("generations", "halving"), ("generations", "none"), ("steady_state", "none"))

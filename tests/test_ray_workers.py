@@ -25,7 +25,7 @@ from records import InputError, RunFault
 from run_directory import RunDirectory
 from search import HISTORY_COLUMNS
 from tests.test_worker_manager import Record, StopAfter, job
-from worker_manager import Slot, StopRequested, StopSignals, WorkersBroken
+from worker_manager import StopRequested, StopSignals, WorkersBroken
 
 Found = tuple[list[dict[str, str]], bytes]
 TRAINERS = (Path(__file__).with_name("trainers.py"),)
@@ -356,8 +356,7 @@ def test_nodes_that_differ_are_named() -> None:
         name: NodeFacts(torch="", hardware=hardware, bfloat16=True, gpu_memory=())
         for name, hardware in (("a", "A100"), ("b", "H100"))
     }
-    slots = [Slot(name="a gpu 0"), Slot(name="b gpu 0")]
-    assert in_words("cuda", "auto", facts, slots) == (
+    assert in_words("cuda", "auto", facts) == (
         "cuda of 2 nodes of cluster auto (A100, H100; they differ, so results depend on which node trains)"
     )
 
