@@ -19,26 +19,40 @@ from rich.table import Table
 from rich.text import Text
 from torch import Tensor, nn
 
-from calibration import balanced_interval, calibration, is_uneven, surest_mistakes, top_confidence, wilson_interval
-from chromosome import Architecture, Encoding, architecture_of, check_chromosome
-from command_line import DONE, Parser, Several, add_settings, given, run_command
-from console import printable
-from devices import gpu_indices
-from evaluation_page import MISTAKES, Mistake, evaluation_page
-from evaluation_plots import draw_confusion
-from export import FILES as EXPORTS
-from export import Network, export_model, require_packages
-from gene_tables import gene_table
-from image_data import ImageData, image_tensor, load_image_data
-from latency import forward_seconds
-from model_card import knows, model_card
-from model_cost import model_cost
+from image_data import ImageData, load_image_data
+from image_data.tensors import image_tensor
 from model_generator import load_model
-from records import DataConfig, InputError, ModelInfo, TrainingConfig
-from run_directory import RunDirectory, check_writable, file_sha256, write_durably
-from run_state import load_state, read_info
-from theme import save_figure
-from train_model import accuracy_and_loss, balanced_accuracy, predict, resolve_protocol
+from records import DataConfig, InputError, TrainingConfig
+from records.command_line import DONE, run_command
+from records.flags import Parser, Several, add_settings, given
+from records.runs import ModelInfo
+from reporting.console import printable
+from reporting.figures.evaluation_plots import draw_confusion
+from reporting.figures.theme import save_figure
+from reporting.handout.export import FILES as EXPORTS
+from reporting.handout.export import Network, export_model, require_packages
+from reporting.handout.model_card import knows, model_card
+from reporting.pages.evaluation_page import MISTAKES, Mistake, evaluation_page
+from run.latency import forward_seconds
+from search_space.architecture import Architecture, architecture_of
+from search_space.cost import model_cost
+from search_space.encoding import Encoding, check_chromosome
+from search_space.tables import gene_table
+from storage.checkpoint import load_state
+from storage.directory import RunDirectory
+from storage.files import check_writable, file_sha256, write_durably
+from storage.results import read_info
+from training.metrics import accuracy_and_loss, balanced_accuracy, predict
+from training.protocol import resolve_protocol
+from training.statistics import (
+    balanced_interval,
+    calibration,
+    is_uneven,
+    surest_mistakes,
+    top_confidence,
+    wilson_interval,
+)
+from workers.devices import gpu_indices
 
 LATENCY_WARM_UPS, LATENCY_REPEATS = 5, 30
 TOP_K = 5

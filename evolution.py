@@ -16,34 +16,25 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from audit import audit
-from command_line import DONE, FAULT, STOPPED, Parser, add_settings, command_text, given, require_package, run_command
-from config_file import config_text, with_config
-from data_sources import NAMED_SETS
-from early_stopping import rungs_of
-from file_systems import refuse_local_locks
-from gene_tables import encoding_of, gene_table, gene_table_text, refuse_coded
-from network_space import NetworkSpace
-from objectives import counted, points, quantity
-from records import (
-    VERSION,
-    Ablation,
-    DataConfig,
-    DataFacts,
-    EvolutionConfig,
-    InputError,
-    Limits,
-    ModelInfo,
-    RunFault,
-    RunState,
-    TestScore,
-    TrainingConfig,
-)
-from run_analysis import by_effect, energy_used, timeline
-from run_directory import RunDirectory, write_durably
-from run_state import load_state, refuse_changes, save_state
-from search_algorithms import new_search
-from tensorboard_log import TensorBoardLog
+from image_data.catalogue import NAMED_SETS
+from records import DataConfig, EvolutionConfig, InputError, Limits, RunFault, RunState, TrainingConfig
+from records.canonical import VERSION
+from records.command_line import DONE, FAULT, STOPPED, command_text, require_package, run_command
+from records.config_file import config_text, with_config
+from records.flags import Parser, add_settings, given
+from records.runs import Ablation, DataFacts, ModelInfo, TestScore
+from records.words import counted, points, quantity
+from reporting.analysis.run_analysis import by_effect, energy_used, timeline
+from reporting.watchers.tensorboard_log import TensorBoardLog
+from run.algorithms import new_search
+from search.early_stopping import rungs_of
+from search_space.space import NetworkSpace
+from search_space.tables import encoding_of, gene_table, gene_table_text, refuse_coded
+from storage.audit import audit
+from storage.checkpoint import load_state, refuse_changes, save_state
+from storage.directory import RunDirectory
+from storage.files import write_durably
+from storage.shared_locks import refuse_local_locks
 from worker_manager import StopRequested, StopSignals
 
 # Whatever imports torch is imported after the folder is locked, so that a refusal is instant.
@@ -51,10 +42,11 @@ if TYPE_CHECKING:
     import torch
 
     from image_data import ImageData
-    from local_workers import LocalWorkers
-    from optuna_bridge import OptunaStudy
-    from ray_workers import RayWorkers
-    from search import Search
+    from reporting.watchers.optuna_study import OptunaStudy
+    from run.loop import Search
+    from workers.local import LocalWorkers
+    from workers.ray_cluster import RayWorkers
+
 
 FEW_STEPS = 4  # of an epoch: too few to learn much in the usual number of epochs
 EXAMPLES = """examples:
@@ -210,7 +202,7 @@ def open_run(options: argparse.Namespace) -> tuple[RunDirectory, RunState | None
 
 def new_state(options: argparse.Namespace, data: ImageData, workers: LocalWorkers | RayWorkers) -> RunState:
     """The state of a run that has not begun: every setting resolved, and the first population."""
-    from train_model import resolve_protocol
+    from training.protocol import resolve_protocol
 
     search = EvolutionConfig(**given(options, EvolutionConfig))
     config = DataConfig(**given(options, DataConfig))
@@ -258,7 +250,7 @@ def open_study(options: argparse.Namespace, state: RunState) -> OptunaStudy | No
     if options.optuna_study is None:
         return None
     # Imported late: Optuna takes longer to import than most refusals take.
-    from optuna_bridge import OptunaStudy
+    from reporting.watchers.optuna_study import OptunaStudy
 
     return OptunaStudy(Path(options.optuna_study), state)
 
@@ -268,7 +260,7 @@ def check_algorithm(search: EvolutionConfig) -> None:
     if search.sampler is not None:
         require_package("optuna", f"--algorithm {search.algorithm}")
         # Imported late, like everything that needs Optuna.
-        from optuna_search import check_sampler
+        from search.optuna_search import check_sampler
 
         check_sampler(search)
 
@@ -289,14 +281,14 @@ def open_workers(options: argparse.Namespace, run: RunDirectory, threads: int) -
     timeout = Limits(**given(options, Limits)).job_timeout
     if options.cluster is not None:
         # Imported late: Ray need not be there, and a cluster that is not is told of before torch is imported.
-        from ray_connection import try_connection
+        from workers.ray_connection import try_connection
 
         try_connection(options.cluster)
-        from ray_workers import RayWorkers
+        from workers.ray_cluster import RayWorkers
 
         return RayWorkers(options.cluster, run, threads, options.cpu_workers, options.workers_per_gpu, timeout)
-    from devices import find_slots
-    from local_workers import LocalWorkers
+    from workers.devices import find_slots
+    from workers.local import LocalWorkers
 
     device, slots = find_slots(options.gpus, options.cpu_workers, options.workers_per_gpu, threads)
     return LocalWorkers(run, device, slots, timeout)
@@ -334,15 +326,15 @@ def resume_command(options: argparse.Namespace, run: RunDirectory) -> str:
 
 def evolve(options: argparse.Namespace, run: RunDirectory, state: RunState | None, stop: StopSignals) -> int:
     """The run itself, in a folder that is locked."""
-    from ablation import ablate
-    from best_model import hand_over
-    from console import Console
     from image_data import load_image_data
-    from latency import measure_latency
-    from model_card import model_card
-    from report import write_report
-    from search import Search
-    from steady_search import SteadySearch
+    from reporting.console import Console
+    from reporting.handout.model_card import model_card
+    from reporting.pages.report_page import write_report
+    from run.ablation import ablate
+    from run.best_model import hand_over
+    from run.latency import measure_latency
+    from run.loop import Search
+    from run.steady_loop import SteadySearch
 
     limits = Limits(**given(options, Limits))
     console = Console(options.quiet)
@@ -395,10 +387,10 @@ def evolve(options: argparse.Namespace, run: RunDirectory, state: RunState | Non
 
 def show_plan(options: argparse.Namespace, stop: StopSignals) -> int:
     """Measures a few networks on the devices given, in a folder that is removed again, and prints the plan."""
-    from console import Console
     from image_data import load_image_data
-    from plan import brief, fewer_images, measure, plan_lines, sample
-    from search import Search
+    from reporting.console import Console
+    from run.loop import Search
+    from run.plan import brief, fewer_images, measure, plan_lines, sample
 
     limits = Limits(**given(options, Limits))
     threads = TrainingConfig(**given(options, TrainingConfig)).threads
@@ -521,7 +513,7 @@ def ablation_lines(ablation: Ablation) -> list[str]:
 
 def device_time_in_words(search: Search) -> str:
     """What all trainings of the run took of its devices, earlier sessions included."""
-    from console import duration
+    from reporting.console import duration
 
     found = timeline(search.results.values())
     return f"{duration(found.busy)} on {counted(len(found.devices), 'device')}, {found.utilisation:.0%} busy"

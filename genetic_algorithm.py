@@ -11,312 +11,25 @@ from the evaluated generations asks for the same individuals as one that never s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from chromosome import every_chromosome
-from objectives import objective_points, pareto_order, rank
-from records import EvolutionConfig, Fitness, Forecast, Generation, Individual
+from records import EvolutionConfig, Generation, Individual
+from search.base import ENOUGH, Model, Predictor, SearchAlgorithm, SearchSpace
+from search.operators import CROSSOVERS, Offspring, mutate, random_bits, to_bits, to_chromosome, tournament_selection
+from search.ranking import objective_points, pareto_order, rank
 
-Bits = NDArray[np.uint8]  # (length,) of 0 and 1
-Crossover = Callable[[np.random.Generator, Bits, Bits], Bits]
-
-RANDOM_WALK = 64  # mutations in search of a new network before the unseen ones are listed
-LIMITED_WALK = 256  # where it must keep limits, too
-LISTABLE_BITS = 16  # spaces of more coding bits are never listed: a walk always finds something new
-ENOUGH = 8  # results, from which on a model of them screens offspring
 OFFSPRING = 40  # bred for each that is trained, where a model screens them
 CLIMBERS = 10  # the most promising offspring, whose neighbours are looked at as well
 CLIMBS = 4  # times
-
-
-class SearchSpace(Protocol):
-    """What the engine knows of a problem: how long chromosomes are, which are the same, and what they stand for."""
-
-    @property
-    def length(self) -> int: ...
-
-    @property
-    def coding_loci(self) -> tuple[int, ...]: ...
-
-    @property
-    def alleles(self) -> tuple[tuple[object, ...], ...]:
-        """The values of each gene."""
-        ...
-
-    def traits(self, chromosome: str) -> tuple[object, ...]:
-        """The value of each gene."""
-        ...
-
-    def chromosome_of(self, traits: Sequence[object]) -> str:
-        """The first chromosome whose genes have these values."""
-        ...
-
-    def phenotype(self, chromosome: str) -> str: ...
-
-    def size(self, chromosome: str) -> Fitness:
-        """What is known of a network before it is trained: its parameters and FLOPs."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class BitStrings:
-    """The space of all bit strings of one length, each its own phenotype."""
-
-    length: int
-
-    @property
-    def coding_loci(self) -> tuple[int, ...]:
-        return tuple(range(self.length))
-
-    @property
-    def alleles(self) -> tuple[tuple[object, ...], ...]:
-        return (("0", "1"),) * self.length
-
-    def traits(self, chromosome: str) -> tuple[object, ...]:
-        return tuple(chromosome)
-
-    def chromosome_of(self, traits: Sequence[object]) -> str:
-        return "".join(map(str, traits))
-
-    def phenotype(self, chromosome: str) -> str:
-        return chromosome
-
-    def size(self, chromosome: str) -> Fitness:
-        return Fitness(value=0.0)
-
-
-class Model(Protocol):
-    """What the engine asks of a predictor that knows the results so far."""
-
-    def optimism(self, chromosomes: Sequence[str]) -> NDArray[np.float64]: ...
-
-    def choose(self, chromosomes: Sequence[str], count: int) -> list[int]: ...
-
-    def forecasts(self, chromosomes: Sequence[str]) -> list[Forecast]: ...
-
-    def estimates(self, individuals: Sequence[Individual]) -> list[float]: ...
-
-
-Predictor = Callable[[SearchSpace, Sequence[Individual]], Model]
-
-
-@dataclass(frozen=True, slots=True)
-class Offspring:
-    """A chromosome that may be trained, how it was made, and the names of its parents."""
-
-    chromosome: str
-    origin: str
-    parents: tuple[str, ...] = ()
-
-
-def tournament_selection(rng: np.random.Generator, ranked: Sequence[Individual], size: int) -> Individual:
-    """The best of `size` individuals drawn without replacement; `ranked` is sorted, best first."""
-    return ranked[int(rng.choice(len(ranked), size, replace=False, shuffle=False).min())]
-
-
-def uniform_crossover(rng: np.random.Generator, first: Bits, second: Bits) -> Bits:
-    """Each bit from either parent with probability 1/2 (Syswerda 1989)."""
-    return np.where(rng.random(len(first)) < 0.5, first, second)
-
-
-def one_point_crossover(rng: np.random.Generator, first: Bits, second: Bits) -> Bits:
-    """The first parent up to a random cut, the second from there (Holland 1975)."""
-    cut = rng.integers(1, len(first)) if len(first) > 1 else 1
-    return np.concatenate([first[:cut], second[cut:]])
-
-
-def two_point_crossover(rng: np.random.Generator, first: Bits, second: Bits) -> Bits:
-    """The second parent between two random cuts, the first outside (De Jong 1975)."""
-    start, end = np.sort(rng.integers(0, len(first) + 1, 2))
-    return np.concatenate([first[:start], second[start:end], first[end:]])
-
-
-CROSSOVERS: dict[str, Crossover] = {
-    "uniform": uniform_crossover,
-    "one_point": one_point_crossover,
-    "two_point": two_point_crossover,
-}
-
-
-def mutate(rng: np.random.Generator, bits: Bits, probability: float) -> Bits:
-    """Each bit flipped independently with `probability`."""
-    return bits ^ (rng.random(len(bits)) < probability)
-
-
-def to_bits(chromosome: str) -> Bits:
-    return np.frombuffer(chromosome.encode(), dtype=np.uint8) - ord("0")
-
-
-def to_chromosome(bits: Bits) -> str:
-    return (bits + np.uint8(ord("0"))).tobytes().decode()
-
-
-class SearchAlgorithm:
-    """Asks for generations of individuals and is told their fitness; how offspring are made is for each search to say.
-
-    `generations` are those already evaluated, in order; the search goes on from there. `predictor`
-    makes a model of results: it says which trained networks are best, and to the genetic algorithm
-    which offspring are worth a training.
-    """
-
-    def __init__(
-        self,
-        config: EvolutionConfig,
-        space: SearchSpace,
-        generations: Sequence[Generation] = (),
-        predictor: Predictor | None = None,
-    ) -> None:
-        self.config, self.space, self.predictor = config, space, predictor
-        self.generations = list(generations)
-        self._known = {space.phenotype(individual.chromosome) for individual in self.individuals()}
-        self._unseen: dict[str, str] | None = None
-        self._model: tuple[int, Model] | None = None  # and the generation that it knows last
-
-    def individuals(self) -> list[Individual]:
-        """All evaluated individuals, in order of generation and index."""
-        return [individual for generation in self.generations for individual in generation.individuals]
-
-    @property
-    def best(self) -> Individual | None:
-        """The best individual so far, as measured; None while none has a fitness."""
-        best = [generation.best for generation in self.generations if generation.best.fitness is not None]
-        return min(best, key=lambda individual: individual.rank, default=None)
-
-    def finalists(self, count: int) -> list[Individual]:
-        """The networks that are worth a second look, each once, the most promising first.
-
-        Those that trained as long as the best, and keep the limits if it does; sorted by what the
-        model makes of them, which discounts luck, or without a model as measured.
-        """
-        distinct: dict[str, Individual] = {}
-        for individual in sorted(self.individuals(), key=lambda individual: individual.rank):
-            if individual.fitness is not None:
-                distinct.setdefault(self.space.phenotype(individual.chromosome), individual)
-        ranked = [(each, each.fitness) for each in distinct.values() if each.fitness is not None]
-        eligible = [each for each, fitness in ranked if _class(fitness) == _class(ranked[0][1])]
-        model = self.model()
-        if model is not None and eligible:
-            estimates = model.estimates(eligible)
-            eligible = [eligible[n] for n in sorted(range(len(eligible)), key=lambda n: -estimates[n])]
-        return eligible[:count]
-
-    def model(self) -> Model | None:
-        """A model of all results so far; None without a predictor, or with too few results."""
-        if self.predictor is None or len(self._known) < ENOUGH:
-            return None
-        if self._model is None or self._model[0] != len(self.generations):
-            self._model = (len(self.generations), self.predictor(self.space, self.individuals()))
-        return self._model[1]
-
-    @property
-    def is_exhausted(self) -> bool:
-        """Whether the last `ask` found every network of the space evaluated already."""
-        return self._unseen is not None and self._unseen.keys() <= self._known
-
-    def ask(self, most: int | None = None) -> list[Individual]:
-        """The next generation, of at most so many new individuals. Asking twice gives the same individuals."""
-        number = len(self.generations) + 1
-        rng = np.random.default_rng([self.config.seed, number])
-        carried = self._carried()
-        wanted = self.config.population - len(carried)
-        offspring = [*carried, *self._offspring(rng, set(self._known), wanted if most is None else min(wanted, most))]
-        forecasts: list[Forecast | None] = [None] * len(offspring)
-        if (model := self.model()) is not None and len(offspring) > len(carried):
-            made = [each.chromosome for each in offspring[len(carried) :]]
-            forecasts[len(carried) :] = model.forecasts(made)
-        return [
-            Individual(
-                generation=number,
-                index=index,
-                chromosome=each.chromosome,
-                origin=each.origin,
-                parents=each.parents,
-                forecast=forecast,
-            )
-            for index, (each, forecast) in enumerate(zip(offspring, forecasts, strict=True), start=1)
-        ]
-
-    def tell(self, individuals: Sequence[Individual]) -> None:
-        """Takes the evaluated generation. Raises ValueError if it is not the one asked for."""
-        number, most = len(self.generations) + 1, self.config.population
-        found = sorted((individual.generation, individual.index) for individual in individuals)
-        if not 0 < len(found) <= most or found != [(number, index) for index in range(1, len(found) + 1)]:
-            raise ValueError(f"expected up to {most} individuals of generation {number}, from 1 on, found {found}")
-        self.generations.append(Generation(number=number, individuals=tuple(individuals)))
-        self._known.update(self.space.phenotype(individual.chromosome) for individual in individuals)
-
-    def _carried(self) -> list[Offspring]:
-        """Individuals that live on without a new training."""
-        return []
-
-    def _offspring(self, rng: np.random.Generator, taken: set[str], count: int) -> list[Offspring]:
-        """So many offspring, new where the space still holds new ones; `taken` are the networks that are not."""
-        made: list[Offspring] = []
-        while len(made) < count:
-            offspring = self._make_new(rng, self._breed(rng, taken), taken)
-            taken.add(self.space.phenotype(offspring.chromosome))
-            made.append(offspring)
-        return made
-
-    def _breed(self, rng: np.random.Generator, taken: set[str]) -> Offspring:
-        """One offspring, new or not."""
-        raise NotImplementedError
-
-    def _make_new(self, rng: np.random.Generator, offspring: Offspring, taken: set[str]) -> Offspring:
-        """The offspring, mutated on while its network is taken or over a limit; "known" where no other is left.
-
-        Where none within the limits is found, the new one that passes them by least is taken.
-        """
-        bits, closest, least = to_bits(offspring.chromosome), None, np.inf
-        for _ in range(LIMITED_WALK if self.config.size_limits else RANDOM_WALK):
-            chromosome = to_chromosome(bits)
-            if self.space.phenotype(chromosome) not in taken and (passed := self._passed(chromosome)) < least:
-                closest, least = chromosome, passed
-            if least == 0:
-                break
-            bits = mutate(rng, bits if closest is None else to_bits(closest), 1 / self.space.length)
-        if closest is None:
-            unseen = [chromosome for phenotype, chromosome in self._list_unseen().items() if phenotype not in taken]
-            closest = unseen[rng.integers(len(unseen))] if unseen else None
-        if closest is None:
-            return replace(offspring, chromosome=to_chromosome(bits), origin="known")
-        mutated = offspring.origin == "crossover" and closest != offspring.chromosome
-        return replace(offspring, chromosome=closest, origin="crossover+mutation" if mutated else offspring.origin)
-
-    def _passed(self, chromosome: str) -> float:
-        """By what share a network is known to pass the limits, before it is trained."""
-        limits = self.config.size_limits
-        return self.space.size(chromosome).within(limits, None).violation if limits else 0.0
-
-    def _list_unseen(self) -> dict[str, str]:
-        """Networks that were new when a walk first failed, with a chromosome for each; listed once."""
-        if self._unseen is None:
-            loci = self.space.coding_loci
-            if len(loci) > LISTABLE_BITS:
-                return {}
-            every = every_chromosome(self.space.length, loci)
-            networks = {self.space.phenotype(chromosome): chromosome for chromosome in every}
-            self._unseen = {text: chromosome for text, chromosome in networks.items() if text not in self._known}
-        return self._unseen
-
-
-def _class(fitness: Fitness) -> tuple[bool, int]:
-    return fitness.violation > 0, fitness.epochs
 
 
 def _youngest_of_equals(individual: Individual) -> tuple[object, ...]:
     """Sort key of parents: of equally fit ones an offspring goes before the elite, so that the search drifts on."""
     fitness = individual.fitness
     return (fitness is None, *(fitness.rank if fitness is not None else ()), -individual.index)
-
-
-def random_bits(rng: np.random.Generator, length: int) -> Offspring:
-    return Offspring(to_chromosome(rng.integers(0, 2, length, dtype=np.uint8)), "random")
 
 
 class GeneticAlgorithm(SearchAlgorithm):
@@ -422,3 +135,128 @@ class GeneticAlgorithm(SearchAlgorithm):
         if origin == "crossover" and not np.array_equal(mutated, bits):
             origin = "crossover+mutation"
         return Offspring(to_chromosome(mutated), origin, parents)
+
+
+class SteadyState(GeneticAlgorithm):
+    """Breeds an offspring whenever it is asked, from the best of all whose result it was told.
+
+    The parents are the best `population` so far, so that a good network is one for as long as
+    it is among them, and no elites are carried (Whitley 1989: the worst makes room). Individual n
+    draws from `default_rng([seed, n])`: which it is, is a function of the configuration, the seed,
+    those bred before, the results and their order. The first are those that `ask` gives for the
+    first generation. What was bred is never bred again, whether its result is known or not.
+
+    Individuals are numbered as they are bred, as if in generations; such a generation is complete
+    when all of it have ended. A model of the results is made anew whenever there are as many more
+    as the population (at least `ENOUGH`): for every offspring it would take too long.
+    """
+
+    def __init__(
+        self,
+        config: EvolutionConfig,
+        space: SearchSpace,
+        generations: Sequence[Generation] = (),
+        predictor: Predictor | None = None,
+    ) -> None:
+        super().__init__(config, space, generations, predictor)
+        self.bred = self.individuals()  # in that order, ended or not
+        self.taken: list[Individual] = []  # with their fitness, in the order of their results
+        self._ended: dict[str, Individual] = {}  # the same by name
+        self._best: list[Individual] = []
+        self._is_spent = False
+
+    def replay(self, bred: Sequence[Individual], taken: Sequence[Individual]) -> None:
+        """Goes on where a search had bred these individuals after its last complete generation.
+
+        `taken` are all that have ended, in the order of their results. Of the others no more are
+        kept than there will be. A search begins with those of `ask`.
+        """
+        ended = {each.name for each in taken}
+        last = max((place for place, each in enumerate(bred, 1) if each.name in ended), default=0)
+        for individual in bred[: max(last, self.total - len(self.bred))]:
+            self._add(individual)
+        for individual in taken:
+            self.take(individual)
+
+    @property
+    def total(self) -> int:
+        """How many individuals there will be, if the space holds so many."""
+        config = self.config
+        by_generations = config.generations * config.population
+        return by_generations if config.budget is None else config.budget - config.final_trainings
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether there is nothing left to breed."""
+        return self._is_spent or len(self.bred) >= self.total
+
+    @property
+    def pending(self) -> list[Individual]:
+        """Those bred whose result was not taken, in order of breeding."""
+        return [each for each in self.bred if each.name not in self._ended]
+
+    def breed(self) -> Individual | None:
+        """The next individual; None if there will be no other."""
+        if self.is_spent:
+            return None
+        rng = np.random.default_rng([self.config.seed, len(self.bred) + 1])
+        (offspring,) = self._offspring(rng, set(self._known), 1)
+        if offspring.origin == "known":
+            self._is_spent = True
+            return None
+        (generation, index), model = self._next_place(), self.model()
+        individual = Individual(
+            generation=generation,
+            index=index,
+            chromosome=offspring.chromosome,
+            origin=offspring.origin,
+            parents=offspring.parents,
+            forecast=None if model is None else model.forecasts([offspring.chromosome])[0],
+        )
+        self._add(individual)
+        return individual
+
+    def _next_place(self) -> tuple[int, int]:
+        """Generation and index of the next individual. A budget may have ended a generation early."""
+        last = self.bred[-1] if self.bred else None
+        if last is None:
+            return 1, 1
+        is_full = last.index == self.config.population or last.generation <= len(self.generations)
+        return (last.generation + 1, 1) if is_full else (last.generation, last.index + 1)
+
+    def _add(self, individual: Individual) -> None:
+        self.bred.append(individual)
+        self._known.add(self.space.phenotype(individual.chromosome))
+
+    def take(self, individual: Individual) -> None:
+        """Takes the result of an individual that was bred here."""
+        self.taken.append(individual)
+        self._ended[individual.name] = individual
+        if individual.fitness is not None:
+            self._best = rank([*self._best, individual], self.config.objectives)[: self.config.population]
+
+    def withdraw(self, count: int) -> None:
+        """Takes back up to so many of the last results, all failures, of generations that are not complete."""
+        while count > 0 and self.taken and self.taken[-1].failure and self.taken[-1].generation > len(self.generations):
+            del self._ended[self.taken.pop().name]
+            count -= 1
+
+    def complete(self) -> list[Individual] | None:
+        """The next generation, if all of it have ended; None if not."""
+        before = sum(len(generation.individuals) for generation in self.generations)
+        names = [each.name for each in self.bred[before : before + self.config.population]]
+        is_whole = len(names) == self.config.population or (self.is_spent and bool(names))
+        return [self._ended[name] for name in names] if is_whole and self._ended.keys() >= set(names) else None
+
+    def model(self) -> Model | None:
+        """A model of the results so far, all of them only at the end."""
+        step = max(self.config.population, ENOUGH)
+        count = len(self.taken) if len(self.taken) >= self.total else len(self.taken) // step * step
+        if self.predictor is None or count < ENOUGH:
+            return None
+        if self._model is None or self._model[0] != count:
+            self._model = (count, self.predictor(self.space, self.taken[:count]))
+        return self._model[1]
+
+    def _parents(self) -> list[Individual]:
+        return self._best

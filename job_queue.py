@@ -6,8 +6,9 @@ import bisect
 import math
 from dataclasses import dataclass, replace
 
-from model_cost import MemoryNeed
-from records import Cost, TrainingJob, TrainingResult
+from records import TrainingJob, TrainingResult
+from records.trainings import Cost
+from search_space.cost import MemoryNeed
 
 NO_NEED = MemoryNeed()
 GAIN = 1.1  # in speed, for which twice as many trainings at once are worth their memory

@@ -1,4 +1,8 @@
-"""From an architecture to a PyTorch module, and from a weights file to a trained one."""
+"""Layers of the networks: what torch lacks, and what stands in for its own where those are slow.
+
+What stands in computes what its counterpart computes, up to rounding. Images are (N, C, H, W) in
+channels_last memory, which lies as (N, H, W, C).
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,75 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from chromosome import Architecture, FeatureMap, Layer, squeezed
-from layers import Convolution, GlobalAveragePool, Normalize, ResidualBlock, SqueezeExcitation
 from records import InputError
+from search_space.architecture import Architecture, FeatureMap, Layer, squeezed
+from training.small_maps import Convolution
+
+
+class Normalize(nn.Module):
+    """uint8 pixels (N, C, H, W) → floats of zero mean and unit variance per channel.
+
+    The statistics are buffers, so a weights file carries them and evaluates alike everywhere.
+    """
+
+    mean: Tensor  # (C, 1, 1), in pixel values 0 to 255
+    scale: Tensor  # (C, 1, 1), one over the standard deviation
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).reshape(-1, 1, 1))
+        self.register_buffer("scale", 1 / torch.tensor(std).clamp(min=1).reshape(-1, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        pixels = images.permute(0, 2, 3, 1).float()  # (N, H, W, C)
+        count, height, width, _ = pixels.shape
+        # One row an image: operations along C alone, one or three values, would not be vectorised.
+        rows = pixels.reshape(count, -1)
+        rows = (rows - self.mean.flatten().repeat(height * width)).mul_(self.scale.flatten().repeat(height * width))
+        return rows.view(pixels.shape).permute(0, 3, 1, 2)
+
+
+class GlobalAveragePool(nn.Module):
+    """The mean of each feature map: (N, C, H, W) → (N, C).
+
+    The gradient of `nn.AdaptiveAvgPool2d` is not channels_last, which slows the last layers' backward pass.
+    """
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return maps.permute(0, 2, 3, 1).flatten(1, 2).mean(1)
+
+
+class SqueezeExcitation(nn.Module):
+    """Weighs each feature map by what all of them hold on average (Hu et al. 2018, eq. 2 to 4): (N, C, H, W) → same."""
+
+    def __init__(self, channels: int, squeezed: int) -> None:
+        super().__init__()
+        self.weigh = nn.Sequential(
+            GlobalAveragePool(),
+            nn.Linear(channels, squeezed),
+            nn.ReLU(inplace=True),
+            nn.Linear(squeezed, channels),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, maps: Tensor) -> Tensor:
+        weights: Tensor = self.weigh(maps)  # (N, C)
+        return maps * weights[:, :, None, None]
+
+
+class ResidualBlock(nn.Module):
+    """What a block computes is added to its input; the activation follows (He et al. 2016, fig. 2)."""
+
+    def __init__(self, body: nn.Module, shortcut: nn.Module, activation: nn.Module) -> None:
+        super().__init__()
+        self.body, self.shortcut, self.activation = body, shortcut, activation
+
+    def forward(self, maps: Tensor) -> Tensor:
+        total: Tensor = self.activation(self.body(maps) + self.shortcut(maps))
+        return total
+
 
 # In place where the gradient can be had from the result: a map less to write and to keep.
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {

@@ -6,25 +6,21 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from chromosome import Encoding, decode, describe_hyperparameters, explain
-from command_line import DONE, Parser, run_command
-from data_sources import SHAPES, read_source
-from gene_tables import gene_table
-from model_cost import model_cost
-from network_drawing import draw_network
-from records import DataConfig, Generation, InputError
-from run_directory import RunDirectory, check_writable, write_durably
-from run_plots import draw_progress
-from run_state import load_state
-from theme import figure_bytes, save_figure
+from image_data.catalogue import SHAPES, read_source
+from records import DataConfig, InputError
+from records.command_line import DONE, run_command
+from records.flags import Parser
+from reporting.figures.network_drawing import draw_network
+from reporting.figures.run_figure import draw_run
+from reporting.figures.theme import figure_bytes
+from search_space.cost import model_cost
+from search_space.encoding import Encoding, decode, describe_hyperparameters, explain
+from search_space.tables import gene_table
+from storage.checkpoint import load_state
+from storage.files import check_writable, write_durably
 
 KINDS = ("svg", "png", "pdf")  # of files
 CLASSES = 10  # where nobody said
-
-
-def draw_run(run: RunDirectory, generations: Sequence[Generation], measure: str = "accuracy") -> list[Path]:
-    """Draws how far a run has come into its folder; returns the paths. `report.py --figures` draws all there is."""
-    return save_figure(draw_progress(generations, measure), run.figures, "fitness")
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -6,8 +6,6 @@ import argparse
 import hashlib
 import io
 import math
-import resource
-import statistics
 import sys
 import time
 import warnings
@@ -18,77 +16,30 @@ from typing import Any
 
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
-from calibration import is_uneven
-from chromosome import Encoding, architecture_of
-from command_line import DONE, ERROR, Parser, add_settings, given, run_command
-from data_sources import NAMED_SETS
-from energy import energy_counter
-from gene_tables import gene_table, refuse_coded
-from hardware import processor_flags, processor_name, return_free_memory
-from image_data import TrainingData, load_image_data, map_training_data, may_flip, to_device, training_images
-from model_cost import EVALUATION_BATCH, model_cost
+from image_data import load_image_data
+from image_data.shared_memory import map_training_data, training_images
+from image_data.tensors import TrainingData, to_device
 from model_generator import build_model
-from records import (
-    Cost,
-    DataConfig,
-    Energy,
-    Epoch,
-    InputError,
-    TrainingConfig,
-    TrainingFailure,
-    TrainingJob,
-    TrainingResult,
-    from_json,
-)
-from run_directory import check_writable, write_durably, write_whole
-from training_loop import Report, TrainingLoop, capture_cuda_graph
+from records import DataConfig, InputError, TrainingConfig, TrainingJob, TrainingResult
+from records.canonical import from_json
+from records.command_line import DONE, ERROR, run_command
+from records.errors import TrainingFailure
+from records.flags import Parser, add_settings, given
+from records.machine import return_free_memory
+from records.trainings import Cost, Energy, Epoch
+from search_space.architecture import architecture_of
+from search_space.cost import model_cost
+from search_space.encoding import Encoding
+from search_space.tables import gene_table, refuse_coded
+from storage.files import check_writable, write_durably, write_whole
+from training.device import energy_counter, gpu_uuid, hardware_name, peak_memory, prepare_device, reset_peak_memory
+from training.loop import Report, TrainingLoop, capture_cuda_graph
+from training.metrics import accuracy_and_loss, balanced_accuracy, predict
+from training.protocol import resolve_protocol
 
 MOST_KEPT = 800e6  # bytes of a worker; what a larger training has freed goes back to the system
-BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # x86, x86, Arm: bfloat16 products in hardware
-
-
-def resolve_protocol(
-    config: TrainingConfig,
-    data: DataConfig,
-    input_shape: tuple[int, int, int],
-    gpu: bool,
-    class_counts: Sequence[int] = (),
-    bfloat16: bool | None = None,
-) -> TrainingConfig:
-    """The protocol with nothing left open: what "auto" and None stand for on this data and hardware.
-
-    `class_counts` are the training images of each class; without them classes count as even.
-    `bfloat16` says whether the devices have it, where they are not those of this machine.
-    """
-    precision = config.precision
-    if precision == "auto":
-        precision = "bfloat16" if (has_bfloat16(gpu) if bfloat16 is None else bfloat16) else "float32"
-    flip = ("on" if may_flip(data) else "off") if config.flip == "auto" else config.flip
-    padding = max(1, min(input_shape[1:]) // 16) if config.crop_padding is None else config.crop_padding
-    metric = config.metric
-    if metric == "auto":  # the named sets are compared by accuracy everywhere
-        is_balanced = data.dataset not in NAMED_SETS and is_uneven(class_counts)
-        metric = "balanced_accuracy" if is_balanced else "accuracy"
-    graph = config.cuda_graph
-    if not gpu or config.compile == "on":
-        graph = "off"
-    return replace(
-        config,
-        precision=precision,
-        flip=flip,
-        crop_padding=padding,
-        metric=metric,
-        micro_batch=config.micro_batch or config.batch_size,
-        cuda_graph="on" if graph == "auto" else graph,
-    )
-
-
-def has_bfloat16(gpu: bool) -> bool:
-    """Whether this machine's GPU, or else its processor, multiplies bfloat16 in hardware."""
-    return torch.cuda.is_bf16_supported(False) if gpu else bool(processor_flags() & BFLOAT16_FLAGS)
 
 
 def train_model(
@@ -126,7 +77,7 @@ def _train(
 ) -> tuple[TrainingResult, nn.Module]:
     protocol, architecture = job.protocol, architecture_of(job.phenotype)
     started, clock = time.time(), time.perf_counter()
-    _reset_peak_memory(device)
+    reset_peak_memory(device)
     torch.manual_seed(job.seed)
     model = build_model(architecture, data.mean, data.std).to(device).to(memory_format=torch.channels_last)
     if protocol.compile == "on":
@@ -167,65 +118,12 @@ def _train(
         cost=Cost(
             seconds=time.perf_counter() - clock,
             images_per_second=rate,
-            peak_memory=_peak_memory(device),
+            peak_memory=peak_memory(device),
             hardware=hardware_name(device),
             note=f"no CUDA graph: {loop.eager_because}" if loop.eager_because else "",
             started=started,
         ),
     ), model.eval()
-
-
-@torch.no_grad()
-def predict(model: nn.Module, images: Tensor, precision: str) -> Tensor:
-    """Logits (N, classes) in float32 of uint8 images (N, C, H, W), by the model in evaluation mode."""
-    model.eval()
-    with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-        return torch.cat([model(batch).float() for batch in images.split(EVALUATION_BATCH)])
-
-
-def accuracy_and_loss(logits: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Share of images classified rightly, and mean cross-entropy in nats."""
-    correct = int((logits.argmax(1) == labels).sum())
-    return correct / len(labels), functional.cross_entropy(logits, labels).item()
-
-
-def balanced_accuracy(logits: Tensor, labels: Tensor) -> float:
-    """The mean, over the classes that there are images of, of the share of images classified rightly.
-
-    The images of all classes are counted by one operation; the device is waited for once.
-    """
-    is_right = logits.argmax(1) == labels
-    counts = torch.zeros(2, logits.shape[1], device=logits.device)  # whole numbers, exact in any order
-    counts.index_add_(1, labels, torch.stack([is_right.float(), torch.ones_like(labels, dtype=torch.float32)]))
-    right, images = counts.tolist()
-    return statistics.fmean(hits / count for hits, count in zip(right, images, strict=True) if count)
-
-
-def hardware_name(device: torch.device) -> str:
-    """The device in words, alike for all devices that are equally fast."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
-
-
-def gpu_uuid(device: torch.device) -> str | None:
-    """The UUID of a GPU, as NVIDIA's tools write it; None for any other device."""
-    return f"GPU-{torch.cuda.get_device_properties(device).uuid}" if device.type == "cuda" else None
-
-
-def _reset_peak_memory(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    elif Path("/proc/self/clear_refs").exists():
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def _peak_memory(device: torch.device) -> int:
-    """Bytes: of the allocator on a GPU, of the process since the last reset (or its start) on a CPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    status = Path("/proc/self/status")
-    if status.exists():
-        return 1024 * int(status.read_text().split("VmHWM:")[1].split()[0])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def weights_bytes(model: nn.Module) -> bytes:
@@ -302,18 +200,6 @@ def _result_and_weights(
     if (result.cost.peak_memory or 0) > MOST_KEPT:
         return_free_memory()
     return replace(result, weights_sha256=hashlib.sha256(weights).hexdigest()), weights
-
-
-def prepare_device(name: str, threads: int, deterministic: bool) -> torch.device:
-    """Settings of the process that belong to the protocol; returns the device."""
-    torch.set_num_threads(threads)
-    device = torch.device(name)
-    if device.type == "cuda":
-        if device.index is not None:
-            torch.cuda.set_device(device)  # CUDA graphs are captured on the current one
-        torch.backends.cudnn.benchmark = not deterministic
-        torch.use_deterministic_algorithms(deterministic)
-    return device
 
 
 def main(arguments: Sequence[str]) -> int:

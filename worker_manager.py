@@ -29,7 +29,10 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import IO, Any, Protocol, Self
 
 from job_queue import Attempt, Concurrency, JobQueue
-from records import Cost, RunFault, TrainingFailure, TrainingResult, from_json
+from records import RunFault, TrainingResult
+from records.canonical import from_json
+from records.errors import TrainingFailure
+from records.trainings import Cost
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 START_SECONDS = 300.0  # a worker that is not ready by then is replaced

@@ -34,11 +34,15 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from training_speed import NETWORKS
 
-from chromosome import Encoding, decode, phenotype
-from hardware import cores, processor_name
-from image_data import ImageData, load_image_data, to_device
+from image_data import ImageData, load_image_data
+from image_data.tensors import to_device
 from records import DataConfig, TrainingConfig, TrainingJob
-from train_model import prepare_device, resolve_protocol, train_model
+from records.machine import cores, processor_name
+from search_space.architecture import phenotype
+from search_space.encoding import Encoding, decode
+from train_model import train_model
+from training.device import prepare_device
+from training.protocol import resolve_protocol
 
 TASKS = {
     "digits": (DataConfig(dataset="digits"), TrainingConfig(epochs=8, batch_size=32)),

@@ -16,12 +16,14 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import numpy as np
 
-from chromosome import Encoding
-from gene_tables import gene_table
-from genetic_algorithm import BitStrings, GeneticAlgorithm, random_bits
-from network_space import NetworkSpace
+from genetic_algorithm import GeneticAlgorithm
 from records import EvolutionConfig, Generation, Individual
-from search_algorithms import new_search
+from run.algorithms import new_search
+from search.base import BitStrings
+from search.operators import random_bits
+from search_space.encoding import Encoding
+from search_space.space import NetworkSpace
+from search_space.tables import gene_table
 
 LENGTH, POPULATION, SEEDS, GENERATIONS = 100, 50, 20, 1000
 

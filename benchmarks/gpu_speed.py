@@ -41,14 +41,19 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from training_speed import CLASSES, NETWORKS, steps_of
 from usual_script import Training, usual_network
 
-from chromosome import Encoding, decode, phenotype
-from hardware import cores
-from image_data import ImageData, image_tensor, load_image_data, to_device
-from model_cost import model_cost
+from image_data import ImageData, load_image_data
+from image_data.tensors import image_tensor, to_device
 from model_generator import build_model
 from records import DataConfig, TrainingConfig, TrainingJob
-from train_model import accuracy_and_loss, predict, prepare_device, resolve_protocol, train_model
-from training_loop import TrainingLoop, capture_cuda_graph
+from records.machine import cores
+from search_space.architecture import phenotype
+from search_space.cost import model_cost
+from search_space.encoding import Encoding, decode
+from train_model import train_model
+from training.device import prepare_device
+from training.loop import TrainingLoop, capture_cuda_graph
+from training.metrics import accuracy_and_loss, predict
+from training.protocol import resolve_protocol
 
 SLICES = 5
 IMAGES = 10_240

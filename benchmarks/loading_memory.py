@@ -18,9 +18,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from hardware import processor_name
-from image_data import ImageData, load_image_data, new_shared_memory, share_training_data
+from image_data import ImageData, load_image_data
+from image_data.shared_memory import new_shared_memory, share_training_data
 from records import DataConfig
+from records.machine import processor_name
 
 SHAPE, CLASSES = (224, 224, 3), 5
 

@@ -23,9 +23,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from chromosome import Encoding, decode
-from hardware import KEEP_PAGES, cores, processor_name
-from model_cost import model_cost
+from records.machine import KEEP_PAGES, cores, processor_name
+from search_space.cost import model_cost
+from search_space.encoding import Encoding, decode
 
 ROOT = Path(__file__).parent.parent
 SHAPE, CLASSES, BATCH = (3, 32, 32), 10, 128
@@ -43,9 +43,11 @@ def measure(chromosome: str) -> None:
     """Prints the bytes by which this process grows while it trains a network."""
     import torch
 
-    from image_data import TrainingData
+    from image_data.tensors import TrainingData
     from records import DataConfig, TrainingConfig, TrainingJob
-    from train_model import prepare_device, resolve_protocol, train_model
+    from train_model import train_model
+    from training.device import prepare_device
+    from training.protocol import resolve_protocol
 
     device = prepare_device("cpu", 1, deterministic=False)
     images = torch.randint(0, 256, (4 * BATCH, *SHAPE[1:], SHAPE[0]), dtype=torch.uint8).permute(0, 3, 1, 2)

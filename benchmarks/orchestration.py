@@ -45,17 +45,22 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from chromosome import STANDARD_LENGTH, Encoding, architecture_of
-from hardware import cores, processor_name
 from job_queue import Attempt, JobQueue
-from records import Cost, DataConfig, Epoch, TrainingConfig, TrainingJob, TrainingResult, from_json
-from run_directory import RunDirectory, make_durable
-from run_state import seal_result
+from records import DataConfig, TrainingConfig, TrainingJob, TrainingResult
+from records.canonical import from_json
+from records.machine import cores, processor_name
+from records.trainings import Cost, Epoch
+from search_space.architecture import architecture_of
+from search_space.encoding import Encoding
+from search_space.genes import STANDARD_LENGTH
+from storage.directory import RunDirectory
+from storage.files import make_durable
+from storage.results import seal_result
 from worker_manager import Slot, WorkerManager
 
 # Whatever imports torch is imported late: a no-op needs no torch.
 if TYPE_CHECKING:
-    from image_data import TrainingData
+    from image_data.tensors import TrainingData
 
 DIGITS = DataConfig(dataset="digits")
 SMALL = (0, 1, 3)  # loci that are 0 in the networks trained: 16 to 128 filters, kernels of 1 or 3
@@ -106,7 +111,8 @@ def training_data() -> TrainingData:
     """The digits, read once in each process."""
     import torch
 
-    from image_data import load_image_data, to_device
+    from image_data import load_image_data
+    from image_data.tensors import to_device
 
     return to_device(load_image_data(DIGITS), torch.device("cpu"))
 
@@ -163,7 +169,8 @@ def ours(tasks: Sequence[Task], workers: int, folder: Path, *, weights: bool = F
 
 def start_writing(slots: Sequence[Slot], run: RunDirectory) -> WorkerManager:
     """Workers as a run starts them: they import what they need while the data is read here."""
-    from image_data import load_image_data, new_shared_memory, share_training_data
+    from image_data import load_image_data
+    from image_data.shared_memory import new_shared_memory, share_training_data
     from train_model import WorkerSetup
 
     descriptor = new_shared_memory()
@@ -200,7 +207,7 @@ def queue_of(tasks: Sequence[Task]) -> JobQueue:
 
 
 def expected_seconds(job: TrainingJob) -> float:
-    from training_time import Effort, TrainingTime
+    from run.training_time import Effort, TrainingTime
 
     images = 1  # of every training the same number, so it does not matter which takes longest
     return TrainingTime().seconds(Effort(architecture_of(job.phenotype), images, job.protocol.batch_size))
@@ -339,7 +346,7 @@ def draw_jobs(count: int) -> list[TrainingJob]:
     import numpy as np
 
     from image_data import load_image_data
-    from train_model import resolve_protocol
+    from training.protocol import resolve_protocol
 
     data = load_image_data(DIGITS)
     protocol = resolve_protocol(TrainingConfig(epochs=4, batch_size=32), DIGITS, data.input_shape, gpu=False)

@@ -15,25 +15,18 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from early_stopping import promoted, rungs
-from gene_tables import encoding_of, gene_table, gene_table_text
-from network_space import NetworkSpace
-from objectives import rank
-from records import (
-    Cost,
-    DataConfig,
-    DataFacts,
-    Epoch,
-    EvolutionConfig,
-    Individual,
-    RunState,
-    TrainingConfig,
-    TrainingResult,
-    content_hash,
-)
-from run_directory import RunDirectory
-from run_state import load_state, save_state, seal_result
-from search_algorithms import new_search
+from records import DataConfig, EvolutionConfig, Individual, RunState, TrainingConfig, TrainingResult
+from records.canonical import content_hash
+from records.runs import DataFacts
+from records.trainings import Cost, Epoch
+from run.algorithms import new_search
+from search.early_stopping import promoted, rungs
+from search.ranking import rank
+from search_space.space import NetworkSpace
+from search_space.tables import encoding_of, gene_table, gene_table_text
+from storage.checkpoint import load_state, save_state
+from storage.directory import RunDirectory
+from storage.results import seal_result
 
 EPOCHS, DEVICES, SECONDS = 9, 4, 20.0
 
@@ -132,7 +125,7 @@ def main() -> None:
         folder = Path(name)
         write_run(folder, made_up_run(search))
         clock = time.perf_counter()
-        from report import write_report
+        from reporting.pages.report_page import write_report
 
         print(f"imports: {time.perf_counter() - clock:.1f} s")
         for _ in range(options.repeats):

@@ -27,12 +27,14 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from chromosome import Encoding, architecture_of
-from hardware import cores, processor_name
 from job_queue import JobQueue
-from records import Cost, Epoch, TrainingConfig, TrainingJob, TrainingResult
-from run_state import load_state
-from training_time import Effort, TrainingTime
+from records import TrainingConfig, TrainingJob, TrainingResult
+from records.machine import cores, processor_name
+from records.trainings import Cost, Epoch
+from run.training_time import Effort, TrainingTime
+from search_space.architecture import architecture_of
+from search_space.encoding import Encoding
+from storage.checkpoint import load_state
 
 DEVICES, JOBS_PER_DEVICE = (2, 8, 64), 2.5
 NETWORKS, BATCH = 40, 32
@@ -66,9 +68,12 @@ def from_digits() -> list[Recorded]:
     """Random networks trained here, one after the other."""
     import torch
 
-    from image_data import load_image_data, to_device
+    from image_data import load_image_data
+    from image_data.tensors import to_device
     from records import DataConfig
-    from train_model import prepare_device, resolve_protocol, train_model
+    from train_model import train_model
+    from training.device import prepare_device
+    from training.protocol import resolve_protocol
 
     config = DataConfig(dataset="digits")
     device = prepare_device("cpu", 1, deterministic=False)

@@ -26,29 +26,21 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 from simulate_scaling import BATCH, EPOCHS, FACTS, IMAGES, TIME_NOISE
 
-from chromosome import STANDARD, Encoding, architecture_of
-from console import Console
-from gene_tables import gene_table_text
-from genetic_algorithm import random_bits
-from network_space import NetworkSpace
-from records import (
-    VERSION,
-    Cost,
-    DataConfig,
-    Epoch,
-    EvolutionConfig,
-    Limits,
-    RunState,
-    TrainingConfig,
-    TrainingJob,
-    TrainingResult,
-    from_json,
-)
-from run_analysis import timeline
-from run_directory import RunDirectory
-from run_state import save_state
-from search_algorithms import new_search
-from training_time import Effort, TrainingTime
+from records import DataConfig, EvolutionConfig, Limits, RunState, TrainingConfig, TrainingJob, TrainingResult
+from records.canonical import VERSION, from_json
+from records.trainings import Cost, Epoch
+from reporting.analysis.run_analysis import timeline
+from reporting.console import Console
+from run.algorithms import new_search
+from run.training_time import Effort, TrainingTime
+from search.operators import random_bits
+from search_space.architecture import architecture_of
+from search_space.encoding import Encoding
+from search_space.genes import STANDARD
+from search_space.space import NetworkSpace
+from search_space.tables import gene_table_text
+from storage.checkpoint import save_state
+from storage.directory import RunDirectory
 from worker_manager import Slot, StopSignals, WorkerManager
 
 SPACE = NetworkSpace(Encoding(FACTS.input_shape, len(FACTS.class_names)))
@@ -102,8 +94,8 @@ def birth(scheme: str, early_stopping: str, population: int, budget: int, seed: 
 
 def run(state: RunState, devices: int, scale: float) -> tuple[float, float, int]:
     """A whole run: the share of the devices' time in which they trained, its seconds, and its networks."""
-    from search import Search
-    from steady_search import SteadySearch
+    from run.loop import Search
+    from run.steady_loop import SteadySearch
 
     slots = [Slot(name=f"cpu {number}") for number in range(devices)]
     with (

@@ -73,10 +73,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from genetic_algorithm import BitStrings, GeneticAlgorithm, SearchAlgorithm, SearchSpace
-from hardware import cores, processor_name
+from genetic_algorithm import GeneticAlgorithm
 from records import EvolutionConfig, Fitness
-from search_algorithms import new_search
+from records.machine import cores, processor_name
+from run.algorithms import new_search
+from search.base import BitStrings, SearchAlgorithm, SearchSpace
 
 LAYERS, CHOICES, BITS_PER_LAYER = 8, 3, 2
 CODES = {"00": "0", "01": "1", "10": "2", "11": "1"}

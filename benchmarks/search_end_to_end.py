@@ -27,9 +27,9 @@ import torch
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from chromosome import STANDARD, GeneTable
-from gene_tables import gene_table_text
-from hardware import processor_name
+from records.machine import processor_name
+from search_space.genes import STANDARD, GeneTable
+from search_space.tables import gene_table_text
 
 SEARCHES = {
     "the engine, with its defaults": [],

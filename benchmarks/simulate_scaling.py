@@ -37,19 +37,10 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from chromosome import architecture_of
-from early_stopping import promoted, rungs
-from gene_tables import encoding_of, gene_table, gene_table_text
-from genetic_algorithm import GeneticAlgorithm, random_bits
-from hardware import cores, processor_name
+from genetic_algorithm import GeneticAlgorithm
 from job_queue import JobQueue
-from network_space import NetworkSpace
-from objectives import rank
 from records import (
-    Cost,
     DataConfig,
-    DataFacts,
-    Epoch,
     EvolutionConfig,
     Fitness,
     Individual,
@@ -58,9 +49,19 @@ from records import (
     TrainingJob,
     TrainingResult,
 )
-from run_directory import RunDirectory
-from run_state import save_state, seal_result
-from training_time import Effort, TrainingTime
+from records.machine import cores, processor_name
+from records.runs import DataFacts
+from records.trainings import Cost, Epoch
+from run.training_time import Effort, TrainingTime
+from search.early_stopping import promoted, rungs
+from search.operators import random_bits
+from search.ranking import rank
+from search_space.architecture import architecture_of
+from search_space.space import NetworkSpace
+from search_space.tables import encoding_of, gene_table, gene_table_text
+from storage.checkpoint import save_state
+from storage.directory import RunDirectory
+from storage.results import seal_result
 
 EPOCHS, IMAGES, BATCH = 9, 45_000, 128
 TIME_NOISE = 0.16  # σ of the logarithm; a median error of 11%

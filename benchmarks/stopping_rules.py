@@ -46,23 +46,21 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from accuracy import kendall
 
-from chromosome import STANDARD_LENGTH, Encoding, decode, phenotype
-from early_stopping import median_curve, promoted, rungs
-from genetic_algorithm import BitStrings, GeneticAlgorithm
-from hardware import processor_name
-from image_data import ImageData, TrainingData, load_image_data, to_device
-from records import (
-    DataConfig,
-    EvolutionConfig,
-    Fitness,
-    Individual,
-    TrainingConfig,
-    TrainingJob,
-    canonical_json,
-    from_json,
-)
-from run_directory import write_durably
-from train_model import prepare_device, resolve_protocol, train_model
+from genetic_algorithm import GeneticAlgorithm
+from image_data import ImageData, load_image_data
+from image_data.tensors import TrainingData, to_device
+from records import DataConfig, EvolutionConfig, Fitness, Individual, TrainingConfig, TrainingJob
+from records.canonical import canonical_json, from_json
+from records.machine import processor_name
+from search.base import BitStrings
+from search.early_stopping import median_curve, promoted, rungs
+from search_space.architecture import phenotype
+from search_space.encoding import Encoding, decode
+from search_space.genes import STANDARD_LENGTH
+from storage.files import write_durably
+from train_model import train_model
+from training.device import prepare_device
+from training.protocol import resolve_protocol
 
 EPOCHS, FACTOR, SHORT = 9, 3, 3
 TRUTH = (1, 2)  # replicates that no search sees

@@ -37,12 +37,14 @@ import numpy as np
 PROJECT = Path(__file__).parent.parent
 sys.path.insert(0, str(PROJECT))
 
-from chromosome import STANDARD_GENES, STANDARD_LENGTH, Encoding, decode
-from command_line import DONE, Parser, add_settings, given, run_command
-from hardware import cores, processor_name
 from records import DataConfig, InputError, RunFault, TrainingConfig
-from run_directory import RunDirectory
-from run_state import find_result
+from records.command_line import DONE, run_command
+from records.flags import Parser, add_settings, given
+from records.machine import cores, processor_name
+from search_space.encoding import Encoding, decode
+from search_space.genes import STANDARD_GENES, STANDARD_LENGTH
+from storage.directory import RunDirectory
+from storage.results import find_result
 
 # Optuna and whatever imports torch are imported by the process that searches, where they are timed.
 if TYPE_CHECKING:
@@ -191,7 +193,7 @@ def search_by_optuna(goal: Goal, seed: int) -> None:
     from usual_script import train_by_protocol
 
     from image_data import load_image_data
-    from train_model import resolve_protocol
+    from training.protocol import resolve_protocol
 
     data = load_image_data(goal.data)
     config = TrainingConfig(epochs=goal.epochs, batch_size=goal.batch_size)

@@ -39,12 +39,13 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from chromosome import Architecture, Encoding, decode
-from hardware import KEEP_PAGES, cores, processor_name
-from model_cost import model_cost
+from records.machine import KEEP_PAGES, cores, processor_name
+from search_space.architecture import Architecture
+from search_space.cost import model_cost
+from search_space.encoding import Encoding, decode
 
 if TYPE_CHECKING:
-    from training_loop import TrainingLoop
+    from training.loop import TrainingLoop
 
 NETWORKS = {"small": "0000100000001111111", "middle": "0100100000001011011", "large": "1101000000001111111"}
 IMAGES, BATCH, PADDING, CLASSES = 25_600, 128, 2, 10
@@ -113,7 +114,7 @@ def our_step(architecture: Architecture, data: tuple[object, object], compiled: 
 
     from model_generator import build_model
     from records import TrainingConfig
-    from training_loop import TrainingLoop
+    from training.loop import TrainingLoop
 
     images, labels = (torch.as_tensor(part) for part in data)
     channels = architecture.input_shape[0]
@@ -143,8 +144,8 @@ def half_way_step(way: str, architecture: Architecture, data: tuple[object, obje
     from torch import nn
     from usual_script import Training, usual_network
 
-    from image_data import augment
-    from layers import Normalize
+    from model_generator import Normalize
+    from training.augmentation import augment
 
     reached = ("windows", "channels_last", "bfloat16", "fused").index(way)
     images, labels = (torch.as_tensor(part) for part in data)  # (N, H, W, C), (N,)

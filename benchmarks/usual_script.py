@@ -26,9 +26,9 @@ from torchvision import transforms
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from chromosome import Architecture
 from image_data import ImageData
 from records import TrainingConfig
+from search_space.architecture import Architecture
 
 Split = tuple[NDArray[np.uint8], NDArray[np.int64]]  # images (N, H, W, C), labels (N,)
 

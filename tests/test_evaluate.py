@@ -21,14 +21,17 @@ from torch import Tensor
 
 import evaluate
 import train_model
-from chromosome import EXTENDED, Encoding, decode, phenotype
 from evaluate import classification_report, main, print_report
-from gene_tables import gene_table_text
 from image_data import ImageData, load_image_data
 from model_generator import build_model, load_model
-from records import DataConfig, DataFacts, Individual, InputError, ModelInfo, RunFault
-from run_directory import RunDirectory
-from run_state import save_info
+from records import DataConfig, Individual, InputError, RunFault
+from records.runs import DataFacts, ModelInfo
+from search_space.architecture import phenotype
+from search_space.encoding import Encoding, decode
+from search_space.genes import EXTENDED
+from search_space.tables import gene_table_text
+from storage.directory import RunDirectory
+from storage.results import save_info
 
 CHROMOSOME = "0000000000001111111"  # the smallest network
 OTHER = "0100000000001111111"

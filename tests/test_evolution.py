@@ -17,7 +17,7 @@ import pytest
 
 import evolution
 from records import InputError
-from run_state import load_state, read_progress, read_state
+from storage.checkpoint import load_state, read_progress, read_state
 from tests.processes import alive_after, children_of
 from worker_manager import StopRequested
 
@@ -237,7 +237,7 @@ def test_images_that_are_too_small_are_refused(tmp_path: Path) -> None:
 @pytest.fixture
 def born(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a run that was born and stopped before its first training."""
-    monkeypatch.setattr("local_workers.LocalWorkers.hold", _stop)
+    monkeypatch.setattr("workers.local.LocalWorkers.hold", _stop)
     assert evolution.main([*SMALL, *SEARCH, "--output_dir", str(tmp_path), "--quiet"]) == 3
     return tmp_path
 
@@ -285,7 +285,7 @@ def test_a_resumed_run_takes_the_same_settings_again(born: Path) -> None:
 
 
 def test_other_data_under_the_same_name_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("local_workers.LocalWorkers.hold", _stop)
+    monkeypatch.setattr("workers.local.LocalWorkers.hold", _stop)
     path, run = tmp_path / "data.npz", ["--output_dir", str(tmp_path / "run"), "--quiet"]
     for fill in (0, 1):
         images, labels = np.full((40, 8, 8), fill, np.uint8), np.arange(40) % 2

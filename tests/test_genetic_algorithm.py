@@ -16,13 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chromosome import Encoding
-from genetic_algorithm import (
+from genetic_algorithm import GeneticAlgorithm
+from records import EvolutionConfig, Fitness, Generation, Individual
+from search.base import BitStrings, SearchSpace
+from search.operators import (
     CROSSOVERS,
     Bits,
-    BitStrings,
-    GeneticAlgorithm,
-    SearchSpace,
     mutate,
     one_point_crossover,
     to_bits,
@@ -31,8 +30,8 @@ from genetic_algorithm import (
     two_point_crossover,
     uniform_crossover,
 )
-from network_space import NetworkSpace
-from records import EvolutionConfig, Fitness, Generation, Individual
+from search_space.encoding import Encoding
+from search_space.space import NetworkSpace
 
 NETWORKS = NetworkSpace(Encoding((1, 8, 8), 10))
 Evaluate = Callable[[Individual], Individual]

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from job_queue import Attempt, Concurrency, JobQueue
-from model_cost import MemoryNeed
-from records import FAILURES, Cost, Epoch, TrainingConfig, TrainingJob, TrainingResult
+from records import TrainingConfig, TrainingJob, TrainingResult
+from records.errors import FAILURES
+from records.trainings import Cost, Epoch
+from search_space.cost import MemoryNeed
 
 
 def job(phenotype: str, batch_size: int = 128, micro_batch: int | None = None) -> TrainingJob:

@@ -18,12 +18,22 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from chromosome import EXTENDED, NETWORK_TRAITS, Architecture, Encoding, Layer, decode
-from layers import Convolution, GlobalAveragePool, ResidualBlock, SqueezeExcitation
-from model_cost import model_cost
-from model_generator import ACTIVATIONS, POOLINGS, build_model, load_model
+from model_generator import (
+    ACTIVATIONS,
+    POOLINGS,
+    GlobalAveragePool,
+    ResidualBlock,
+    SqueezeExcitation,
+    build_model,
+    load_model,
+)
 from records import InputError
+from search_space.architecture import Architecture, Layer
+from search_space.cost import model_cost
+from search_space.encoding import Encoding, decode
+from search_space.genes import EXTENDED, NETWORK_TRAITS
 from train_model import weights_bytes
+from training.small_maps import Convolution
 
 SHAPES = [(1, 8, 8), (3, 32, 32), (3, 200, 120), (1, 9, 31), (1, 67, 133)]
 SMALL = "0000100000001111111"  # 16 filters, kernels of 3, ReLU, early maximum pooling, one convolution a block

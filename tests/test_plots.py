@@ -12,12 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import plots
-from chromosome import STANDARD
-from gene_tables import gene_table_text
 from records import (
     DataConfig,
-    DataFacts,
-    Epoch,
     EvolutionConfig,
     Fitness,
     Generation,
@@ -26,13 +22,17 @@ from records import (
     RunState,
     TrainingConfig,
     TrainingResult,
-    content_hash,
 )
-from run_directory import RunDirectory
-from run_plots import draw_progress
-from run_state import save_state
+from records.canonical import content_hash
+from records.runs import DataFacts
+from records.trainings import Epoch
+from reporting.figures.run_plots import draw_progress
+from reporting.figures.theme import save_figure
+from search_space.genes import STANDARD
+from search_space.tables import gene_table_text
+from storage.checkpoint import save_state
+from storage.directory import RunDirectory
 from tests.pictures import check_files
-from theme import save_figure
 
 
 def generation(number: int, values: Sequence[float | None]) -> Generation:

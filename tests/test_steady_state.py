@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chromosome import Encoding
-from genetic_algorithm import ENOUGH, BitStrings, SearchSpace
-from network_space import NetworkSpace
-from objectives import rank
+from genetic_algorithm import SteadyState
 from records import EvolutionConfig, Fitness, Individual
-from search_algorithms import new_search
-from steady_state import SteadyState
-from surrogate import FitnessPredictor
+from run.algorithms import new_search
+from search.base import ENOUGH, BitStrings, SearchSpace
+from search.ranking import rank
+from search.surrogate import FitnessPredictor
+from search_space.encoding import Encoding
+from search_space.space import NetworkSpace
 
 NETWORKS = NetworkSpace(Encoding((1, 8, 8), 10))
 SPACES: list[SearchSpace] = [BitStrings(3), BitStrings(6), BitStrings(40), NETWORKS]

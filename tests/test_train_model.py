@@ -20,44 +20,25 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import train_model as module
-from chromosome import EXTENDED, Architecture, Encoding, Layer, decode, phenotype
-from command_line import run_command
-from image_data import (
-    NO_FLIP,
-    ImageData,
-    TrainingData,
-    load_image_data,
-    new_shared_memory,
-    share_training_data,
-    to_device,
-)
+from image_data import ImageData, load_image_data
+from image_data.data_set import NO_FLIP
+from image_data.shared_memory import new_shared_memory, share_training_data
+from image_data.tensors import TrainingData, to_device
 from model_generator import build_model, load_model
-from records import (
-    AUGMENTATIONS,
-    METRICS,
-    OPTIMIZERS,
-    Cost,
-    DataConfig,
-    InputError,
-    TrainingConfig,
-    TrainingFailure,
-    TrainingJob,
-    TrainingResult,
-    from_json,
-)
-from run_directory import file_sha256
-from train_model import (
-    WorkerSetup,
-    accuracy_and_loss,
-    balanced_accuracy,
-    main,
-    predict,
-    resolve_protocol,
-    start_trainer,
-    train_model,
-    weights_bytes,
-)
-from training_loop import one_cycle
+from records import DataConfig, InputError, TrainingConfig, TrainingJob, TrainingResult
+from records.canonical import from_json
+from records.command_line import run_command
+from records.errors import TrainingFailure
+from records.training_settings import AUGMENTATIONS, METRICS, OPTIMIZERS
+from records.trainings import Cost
+from search_space.architecture import Architecture, Layer, phenotype
+from search_space.encoding import Encoding, decode
+from search_space.genes import EXTENDED
+from storage.files import file_sha256
+from train_model import WorkerSetup, main, start_trainer, train_model, weights_bytes
+from training.loop import one_cycle
+from training.metrics import accuracy_and_loss, balanced_accuracy, predict
+from training.protocol import resolve_protocol
 
 ROOT = Path(__file__).parent.parent
 CPU = torch.device("cpu")
@@ -592,9 +573,11 @@ def test_no_piece_of_a_batch_is_a_single_image(data: TrainingData) -> None:
 STARVED = """
 import resource, sys
 import torch
-from chromosome import Encoding
-from image_data import load_image_data, to_device
-from records import DataConfig, TrainingConfig, TrainingFailure, TrainingJob
+from image_data import load_image_data
+from image_data.tensors import to_device
+from records import DataConfig, TrainingConfig, TrainingJob
+from records.errors import TrainingFailure
+from search_space.encoding import Encoding
 from train_model import train_model
 
 torch.set_num_threads(1)

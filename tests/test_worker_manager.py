@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from job_queue import Attempt, JobQueue
-from model_cost import MemoryNeed
 from records import TrainingConfig, TrainingJob, TrainingResult
+from search_space.cost import MemoryNeed
 from tests.processes import alive_after, children_of, is_alive
 from worker_manager import Slot, StopRequested, StopSignals, WorkerManager, WorkersBroken
 

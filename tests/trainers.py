@@ -15,7 +15,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from records import Epoch, RunFault, TrainingFailure, TrainingJob, TrainingResult, from_json
+from records import RunFault, TrainingJob, TrainingResult
+from records.canonical import from_json
+from records.errors import TrainingFailure
+from records.trainings import Epoch
 
 Report = Callable[[Mapping[str, Any]], None]
 

@@ -19,7 +19,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from run_directory import write_durably
+from storage.files import write_durably
 from tests.faults.promises import PROMISES, ROOT, Promise
 from tests.faults.small_run import VARIANTS
 

@@ -26,8 +26,9 @@ from pathlib import Path
 from typing import Any
 
 from records import InputError, Limits, RunFault, TrainingJob, TrainingResult
-from run_directory import RunDirectory
-from run_state import load_state, read_info, read_progress
+from storage.checkpoint import load_state, read_progress
+from storage.directory import RunDirectory
+from storage.results import read_info
 from tests.faults.disk import Countdown, Dead, FullDisk, PowerLossDisk, copy_of, steps_watched
 from tests.faults.small_run import TRAINER, VARIANTS, InlineWorkers, NoSignals, fingerprint, go_on, in_order, inline
 from tests.processes import alive_after, children_of, is_alive

@@ -24,19 +24,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from audit import audit
-from chromosome import STANDARD, Encoding
-from command_line import BAD_INPUT, FAULT, STOPPED
-from console import Console
-from gene_tables import gene_table_text
 from job_queue import Attempt, JobQueue
-from network_space import NetworkSpace
 from records import (
-    VERSION,
-    Cost,
     DataConfig,
-    DataFacts,
-    Epoch,
     EvolutionConfig,
     InputError,
     Limits,
@@ -45,15 +35,23 @@ from records import (
     TrainingConfig,
     TrainingJob,
     TrainingResult,
-    canonical_json,
-    content_hash,
-    from_json,
 )
-from run_directory import RunDirectory, file_sha256, write_durably, write_whole
-from run_state import load_state, save_state
-from search import Search
-from search_algorithms import new_search
-from steady_search import SteadySearch
+from records.canonical import VERSION, canonical_json, content_hash, from_json
+from records.command_line import BAD_INPUT, FAULT, STOPPED
+from records.runs import DataFacts
+from records.trainings import Cost, Epoch
+from reporting.console import Console
+from run.algorithms import new_search
+from run.loop import Search
+from run.steady_loop import SteadySearch
+from search_space.encoding import Encoding
+from search_space.genes import STANDARD
+from search_space.space import NetworkSpace
+from search_space.tables import gene_table_text
+from storage.audit import audit
+from storage.checkpoint import load_state, save_state
+from storage.directory import RunDirectory
+from storage.files import file_sha256, write_durably, write_whole
 from tests.trainers import misbehave
 from worker_manager import Observer, Slot, StopRequested, StopSignals, WorkerManager
 

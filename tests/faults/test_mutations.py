@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from workers.ray_connection import copy_program
+
 ROOT = Path(__file__).parent.parent.parent
 
 # Safeguard: module, its lines, what they become, the promise that notices, cases, seconds until it counts as hanging.
 MUTATIONS = {
     "the fsync": (
-        "run_directory.py",
+        "storage/files.py",
         "                    os.fsync(file.fileno())\n",
         "                    pass\n",
         3,
@@ -25,7 +27,7 @@ MUTATIONS = {
         120,
     ),
     "the seal check": (
-        "run_directory.py",
+        "storage/files.py",
         "digest != seal",
         "False",
         4,
@@ -33,7 +35,7 @@ MUTATIONS = {
         120,
     ),
     "the sentinel": ("worker_manager.py", "        if events is None:\n", "        if events == 0:\n", 6, 1, 20),
-    "the lock": ("run_directory.py", "fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)", "pass", 12, 1, 60),
+    "the lock": ("storage/directory.py", "fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)", "pass", 12, 1, 60),
     "the retry limit": (
         "job_queue.py",
         "attempt.number <= self.max_retries",
@@ -49,8 +51,7 @@ MUTATIONS = {
 @pytest.mark.parametrize("safeguard", MUTATIONS)
 def test_removing_a_safeguard_turns_a_fault_test_red(safeguard: str, tmp_path: Path) -> None:
     module, lines, replacement, promise, count, seconds = MUTATIONS[safeguard]
-    for path in ROOT.glob("*.py"):
-        shutil.copy(path, tmp_path)
+    copy_program(tmp_path)
     shutil.copytree(ROOT / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("__pycache__"))
     text = (tmp_path / module).read_text()
     assert text.count(lines) == 1, f"{safeguard} is not where this test expects it, in {module}"

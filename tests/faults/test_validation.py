@@ -19,10 +19,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import evolution
-from command_line import Parser
-from records import DataConfig, Individual, InputError, Limits, ModelInfo
-from run_directory import DamagedFile, RunDirectory, sealed, write_durably
-from run_state import JOB, PROGRESS, STATE, find_result, load_state, read_info, read_progress, read_state
+from records import DataConfig, Individual, InputError, Limits
+from records.flags import Parser
+from records.runs import ModelInfo
+from storage.checkpoint import load_state, read_progress, read_state
+from storage.directory import RunDirectory
+from storage.files import DamagedFile, sealed, write_durably
+from storage.results import JOB, PROGRESS, STATE, find_result, read_info
 from tests.faults.small_run import (
     InlineWorkers,
     NoSignals,
@@ -31,8 +34,8 @@ from tests.faults.small_run import (
     Told,
     inline,
 )
+from tests.program import ROOT, program_files
 
-ROOT = Path(__file__).parent.parent.parent
 many = settings(
     max_examples=int(os.environ.get("EXAMPLES", "150")),
     deadline=None,
@@ -258,9 +261,10 @@ class Bomb:
 
 
 def test_a_malicious_pickle_is_refused_as_weights_and_as_data(tmp_path: Path) -> None:
-    from chromosome import Encoding, architecture_of
     from image_data import load_image_data
     from model_generator import load_model
+    from search_space.architecture import architecture_of
+    from search_space.encoding import Encoding
 
     target = tmp_path / "made by the bomb"
     plain, zipped, arrays = tmp_path / "plain.pt", tmp_path / "zipped.pt", tmp_path / "arrays.npz"
@@ -282,12 +286,12 @@ def test_a_malicious_pickle_is_refused_as_weights_and_as_data(tmp_path: Path) ->
 
 
 def test_no_module_unpickles_or_evaluates() -> None:
-    for path in ROOT.glob("*.py"):
+    for path in program_files():
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call):
                 continue
             name = ast.unparse(node.func)
-            where = f"{path.name}:{node.lineno}"
+            where = f"{path.relative_to(ROOT)}:{node.lineno}"
             assert name not in ("eval", "exec", "compile", "__import__"), where
             assert not name.startswith(("pickle.", "marshal.", "shelve.", "dill.", "joblib.")), where
             options = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
@@ -312,7 +316,7 @@ def test_control_characters_from_files_do_not_reach_the_terminal() -> None:
 
     from rich.console import Console as Terminal
 
-    from console import Console
+    from reporting.console import Console
 
     output = StringIO()
     console = Console(terminal=Terminal(file=output, force_terminal=True, width=80, highlight=False))

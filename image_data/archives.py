@@ -1,0 +1,186 @@
+"""Reads .npz archives, as Keras ships its data sets."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from image_data.folders import _fitted
+from image_data.source import Images, Labels, Part, Places, Shape, Size, Source, refuse_large, with_channels
+from records import InputError
+
+CHUNK = 2**22  # bytes of an array that are read at once
+
+
+# Archives
+
+
+@dataclass(frozen=True)
+class _Array:
+    """An array of an archive, from its header alone."""
+
+    shape: Shape
+    is_fortran: bool
+    dtype: np.dtype[Any]
+
+
+def read_npz(path: Path, size: Size | None) -> Source:
+    """The arrays that Keras ships its data sets in; those for validation and test may be missing.
+
+    Pixels are read row by row where they are asked for. Pickled contents are refused, never read.
+    """
+    with _sound(path), open(path, "rb") as file:
+        if file.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX:
+            raise InputError(f"{path}: expected an .npz archive, found a single array")
+    with _sound(path), zipfile.ZipFile(path) as archive:
+        names = [entry.removesuffix(".npy") for entry in archive.namelist() if entry.endswith(".npy")]
+        arrays = {name: _header(archive, name) for name in names}
+        splits = ["train", *(each for each in ("val", "test") if {f"x_{each}", f"y_{each}"} & set(names))]
+        needed = [f"{axis}_{split}" for split in splits for axis in "xy"]
+        if missing := [name for name in needed if name not in arrays]:
+            raise InputError(
+                f"{path}: expected the arrays {', '.join(needed)}, but {', '.join(missing)} is missing "
+                f"(found {', '.join(arrays) or 'none'})"
+            )
+        _check_images(path, splits, arrays, size)
+        labels = {split: _read_labels(archive, f"y_{split}") for split in splits}
+        class_names = _class_names(path, archive, arrays.get("classes"), labels["train"])
+    parts = {split: _array_part(path, f"x_{split}", arrays[f"x_{split}"], labels[split], size) for split in splits}
+    return Source(parts["train"], parts.get("val"), parts.get("test"), class_names)
+
+
+@contextlib.contextmanager
+def _sound(path: Path) -> Iterator[None]:
+    """What NumPy and zipfile raise on a file that is no archive, or damaged, as an `InputError`."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (
+        ValueError,
+        OSError,
+        EOFError,
+        IndexError,
+        NotImplementedError,
+        RuntimeError,
+        SyntaxError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path}: not an .npz file of plain arrays, or damaged ({reason})") from error
+
+
+def _header(archive: zipfile.ZipFile, name: str) -> _Array:
+    with archive.open(f"{name}.npy") as file:
+        return _read_header(file)
+
+
+def _read_header(file: IO[bytes]) -> _Array:
+    """Shape, order and type of an array; the file then stands at its first value."""
+    version = np.lib.format.read_magic(file)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"an array in format {version}")
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    array = _Array(*read(file))
+    if array.dtype.hasobject:
+        raise ValueError("it holds Python objects")
+    return array
+
+
+def _check_images(path: Path, splits: Sequence[str], arrays: Mapping[str, _Array], size: Size | None) -> None:
+    for split in splits:
+        images, labels = arrays[f"x_{split}"], arrays[f"y_{split}"]
+        if images.dtype != np.uint8 or len(images.shape) not in (3, 4):
+            raise InputError(
+                f"{path}: x_{split} must hold uint8 pixels of shape (N, H, W) or (N, H, W, C), "
+                f"but is {images.dtype} of shape {images.shape}"
+            )
+        count = images.shape[0]
+        if labels.dtype.kind not in "iu" or labels.shape not in ((count,), (count, 1)):
+            raise InputError(
+                f"{path}: y_{split} must hold one whole number for each of the {count} images, "
+                f"but is {labels.dtype} of shape {labels.shape}"
+            )
+        if size is None:
+            refuse_large(str(path), *images.shape[1:3])
+        elif images.shape[3:] not in ((), (1,), (3,)):
+            raise InputError(f"{path}: images must have 1 or 3 channels, but x_{split} has {images.shape[3]}")
+
+
+def _read_labels(archive: zipfile.ZipFile, name: str) -> Labels:
+    with archive.open(f"{name}.npy") as file:
+        values: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+    return values.reshape(-1).astype(np.int64)
+
+
+def _class_names(path: Path, archive: zipfile.ZipFile, array: _Array | None, labels: Labels) -> list[str]:
+    """The names in `classes`, or else the numbers."""
+    # A label beyond the number of images is no class; it is refused where labels are checked.
+    count = min(int(labels.max(initial=-1)) + 1, len(labels))
+    if array is None:
+        return [str(label) for label in range(count)]
+    if array.shape != (count,):
+        raise InputError(
+            f"{path}: classes must name the {count} classes of the training labels, but has the shape {array.shape}"
+        )
+    with archive.open("classes.npy") as file:
+        names = np.lib.format.read_array(file, allow_pickle=False).tolist()
+    return [name.decode(errors="replace") if isinstance(name, bytes) else str(name) for name in names]
+
+
+def _array_part(path: Path, name: str, array: _Array, labels: Labels, size: Size | None) -> Part:
+    height, width, *channels = array.shape[1:]
+    shape = (*(size or (height, width)), *(channels or [1]))
+    loading = math.prod(array.shape) if array.is_fortran else CHUNK
+    return Part(labels, shape, partial(_read_rows, path, name, shape, size), loading)
+
+
+def _read_rows(path: Path, name: str, shape: Shape, size: Size | None, selections: Sequence[Places]) -> list[Images]:
+    found = [np.empty((len(places), *shape), np.uint8) for places in selections]
+    with _sound(path), zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
+        for start, rows in _rows(file):
+            for images, places in zip(found, selections, strict=True):
+                low, high = np.searchsorted(places, (start, start + len(rows)))
+                chosen = rows[places[low:high] - start]
+                images[low:high] = chosen if size is None else _resized(chosen, size)
+    return found
+
+
+def _rows(file: IO[bytes]) -> Iterator[tuple[int, Images]]:
+    """The images of an array (N, H, W, C), some at a time, with the place of the first.
+
+    To the end, which is where zipfile compares the checksum.
+    """
+    array = _read_header(file)
+    count, each = array.shape[0], math.prod(array.shape[1:])
+    if array.is_fortran:
+        values = np.frombuffer(file.read(count * each), np.uint8).reshape(array.shape[::-1]).transpose()
+        yield 0, with_channels(values)
+    else:
+        step = max(1, CHUNK // max(1, each))
+        for start in range(0, count, step):
+            number = min(step, count - start)
+            values = np.frombuffer(file.read(number * each), np.uint8).reshape(number, *array.shape[1:])
+            yield start, with_channels(values)
+    if file.read(1):
+        raise ValueError("an array is longer than its header says")
+
+
+def _resized(images: Images, size: Size) -> Images:
+    from PIL import Image
+
+    is_grey = images.shape[3] == 1
+    pictures = [Image.fromarray(image[:, :, 0] if is_grey else image) for image in images]
+    fitted = [_fitted(picture, size) for picture in pictures]
+    return with_channels(np.stack(fitted)) if fitted else np.empty((0, *size, images.shape[3]), np.uint8)

@@ -1,0 +1,125 @@
+"""A data set in memory, split, with its fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from image_data.catalogue import read_source
+from image_data.source import Images, Labels
+from image_data.splits import Split, check_memory, check_source, choose_splits
+from records import DataConfig
+from records.canonical import canonical_json
+
+NO_FLIP = ("digits", "mnist", "fashion_mnist", "kmnist", "svhn")
+HISTOGRAM_VALUES = 2**22  # pixels that are counted at once
+
+
+@dataclass(frozen=True, eq=False)
+class ImageData:
+    """A data set in memory: training, validation and test images, and what describes them.
+
+    Images are uint8 (N, H, W, C), labels int64 (N,). `fingerprint` is a SHA-256 over all pixels,
+    labels and splits: two data sets of one fingerprint train alike.
+    """
+
+    train_images: Images
+    train_labels: Labels
+    val_images: Images
+    val_labels: Labels
+    test_images: Images
+    test_labels: Labels
+    class_names: tuple[str, ...]
+    fingerprint: str
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Channels, height, width."""
+        height, width, channels = self.train_images.shape[1:]
+        return channels, height, width
+
+    @property
+    def classes(self) -> int:
+        return len(self.class_names)
+
+    @property
+    def class_counts(self) -> list[int]:
+        """The training images of each class."""
+        return [int(count) for count in np.bincount(self.train_labels, minlength=self.classes)]
+
+    def split(self, name: str) -> tuple[Images, Labels]:
+        """The images and labels of "train", "validation" or "test"."""
+        prefix = {"train": "train", "validation": "val", "test": "test"}[name]
+        return getattr(self, f"{prefix}_images"), getattr(self, f"{prefix}_labels")
+
+    def only_test(self) -> ImageData:
+        """The same without training and validation images; their memory is free once this is all that is left."""
+        images, labels = np.empty((0, *self.train_images.shape[1:]), np.uint8), np.empty(0, np.int64)
+        return replace(self, train_images=images, train_labels=labels, val_images=images, val_labels=labels)
+
+    def statistics(self) -> tuple[list[float], list[float]]:
+        """Mean and standard deviation per channel of the training images, in pixel values."""
+        channels = self.train_images.reshape(-1, self.train_images.shape[-1])
+        counts = [_histogram(channels[:, channel]) for channel in range(channels.shape[1])]
+        values = np.arange(256)
+        means = [float((count * values).sum() / count.sum()) for count in counts]
+        variances = [
+            float((count * (values - mean) ** 2).sum() / count.sum()) for count, mean in zip(counts, means, strict=True)
+        ]
+        return means, [math.sqrt(variance) for variance in variances]
+
+
+def load_image_data(config: DataConfig) -> ImageData:
+    """Loads a data set and splits it. Raises `InputError` for data that are missing, not as needed, or too large.
+
+    Which image is in which split follows from the labels alone, so only pixels that are kept are read.
+    """
+    source = read_source(config)
+    check_source(config, source)
+    splits = choose_splits(source, config)
+    check_memory(config, splits)
+    return _read(splits, source.class_names)
+
+
+def _histogram(values: Images) -> NDArray[np.int64]:
+    """How often each value from 0 to 255 occurs; a part at a time, as `bincount` makes eight bytes of each."""
+    pieces = np.array_split(values, max(1, -(-len(values) // HISTOGRAM_VALUES)))
+    total = np.zeros(256, np.int64)
+    for piece in pieces:
+        total += np.bincount(piece, minlength=256)
+    return total
+
+
+def may_flip(config: DataConfig) -> bool:
+    """Whether mirrored images are still of their class: not so for digits, letters and MNIST-likes."""
+    return config.dataset not in NO_FLIP
+
+
+def _read(splits: Mapping[str, Split], class_names: Sequence[str]) -> ImageData:
+    """Training, validation and test split, with the fingerprint of all three. Each part is read once."""
+    images: dict[str, Images] = {}
+    for part in dict.fromkeys(part for part, _ in splits.values()):
+        names = [name for name, (of, _) in splits.items() if of is part]
+        images |= zip(names, part.read([splits[name][1] for name in names]), strict=True)
+    labels = {name: part.labels[places] for name, (part, places) in splits.items()}
+    data = ImageData(
+        images["train"],
+        labels["train"],
+        images["validation"],
+        labels["validation"],
+        images["test"],
+        labels["test"],
+        class_names=tuple(class_names),
+        fingerprint="",
+    )
+    digest = hashlib.sha256()
+    for name in ("train", "validation", "test"):
+        for array in data.split(name):
+            digest.update(canonical_json([str(array.dtype), list(array.shape)]).encode())
+            digest.update(array.data)
+    return replace(data, fingerprint=digest.hexdigest())

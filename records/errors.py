@@ -1,0 +1,25 @@
+"""Errors by who can mend them: the person who typed (InputError), or the machine (RunFault)."""
+
+from __future__ import annotations
+
+FAILURES = ("out_of_memory", "diverged", "crashed", "timed_out", "error")
+
+
+class InputError(ValueError):
+    """Bad input from a person: shown as one line, without a traceback, with exit status 2."""
+
+
+class RunFault(Exception):
+    """The run cannot go on, through no fault of what was typed; it can be resumed."""
+
+
+class SaveError(RunFault):
+    """A file could not be written; the message carries its path and the reason."""
+
+
+class TrainingFailure(Exception):
+    """A training that ended without a result: one of `FAILURES`, and the reason in words."""
+
+    def __init__(self, status: str, reason: str) -> None:
+        super().__init__(f"{status}: {reason}")
+        self.status, self.reason = status, reason

@@ -1,0 +1,97 @@
+"""Individuals, their fitness, and generations of them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fitness:
+    """What selection compares: who keeps the limits first, then who trained longer, then higher `value`.
+
+    Ties go to the lower `loss`, then to fewer `parameters`. `violation` sums the shares by which
+    limits are passed (Deb 2000: of two that pass them, the lesser violation wins). `latency` is in
+    seconds for one image, None where it was not measured.
+    """
+
+    value: float
+    loss: float = 0.0
+    parameters: int = 0
+    flops: int = 0
+    latency: float | None = None
+    epochs: int = 0
+    violation: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.value) and math.isfinite(self.loss)):
+            raise ValueError(f"fitness must be finite, but is {self}; a failed training has None")
+
+    @property
+    def rank(self) -> tuple[float, int, float, float, int]:
+        """Sort key, best first."""
+        return (self.violation, -self.epochs, -self.value, self.loss, self.parameters)
+
+    def objective(self, name: str) -> float:
+        """An objective, to be minimised. Raises ValueError for a latency that was not measured."""
+        value: float | None = -self.value if name == "accuracy" else getattr(self, name)
+        if value is None:
+            raise ValueError(f"the {name} of {self} was not measured")
+        return value
+
+    def within(self, limits: dict[str, float], latency: float | None) -> Fitness:
+        """The same with its latency, and with what it passes the limits by."""
+        measured = replace(self, latency=latency)
+        passed = (measured.objective(name) / limit - 1 for name, limit in limits.items())
+        return replace(measured, violation=sum(max(0.0, share) for share in passed))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Forecast:
+    """The fitness that the predictor expected of a network before it was trained, and its standard deviation."""
+
+    mean: float
+    deviation: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Individual:
+    """One member of one generation: what it is, where it came from, and what came out."""
+
+    generation: int
+    index: int
+    chromosome: str
+    origin: str  # random, elite, crossover, mutation, crossover+mutation, known, SAMPLER, SAMPLER+mutation
+    parents: tuple[str, ...] = ()  # names of individuals, as `name` gives them
+    jobs: tuple[str, ...] = ()  # keys
+    fitness: Fitness | None = None
+    failure: str | None = None  # the status and reason of a failed training
+    earlier: tuple[Fitness, ...] = ()  # after the shorter trainings that came before the last
+    forecast: Forecast | None = None
+
+    @property
+    def name(self) -> str:
+        return f"gen{self.generation}/ind{self.index}"
+
+    @property
+    def rank(self) -> tuple[Any, ...]:
+        """Sort key, best first; ties are broken to the last bit, so that no order is left to chance."""
+        place = (self.chromosome, self.generation, self.index)
+        return (True, *place) if self.fitness is None else (False, *self.fitness.rank, *place)
+
+    def evaluated(self, value: float | None, loss: float = 0.0, parameters: int = 0) -> Individual:
+        """This individual with its fitness; None stands for a failed evaluation."""
+        return replace(self, fitness=None if value is None else Fitness(value=value, loss=loss, parameters=parameters))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Generation:
+    """One evaluated generation."""
+
+    number: int
+    individuals: tuple[Individual, ...]
+
+    @property
+    def best(self) -> Individual:
+        return min(self.individuals, key=lambda individual: individual.rank)

@@ -1,0 +1,172 @@
+"""The settings of the search."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from records.fields import require, require_choices, setting
+
+ALGORITHMS = ("genetic", "aging", "random", "local_search")
+OPTUNA = "optuna:"  # and the name of a sampler
+OBJECTIVES = ("accuracy", "parameters", "flops", "latency")
+AUTO_FINALISTS = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvolutionConfig:
+    """The settings of the search. Raises `InputError` for values that have no meaning."""
+
+    generations: int = setting(20, "generations to evolve, counted from 1", resume=True)
+    budget: int | None = setting(
+        None, "end after so many full trainings instead; shorter ones count by their epochs (default: no)", resume=True
+    )
+    population: int = setting(10, "individuals in each generation")
+    algorithm: str = setting(
+        "genetic",
+        f"how networks are proposed: {', '.join(ALGORITHMS)}, or a sampler of Optuna, such as {OPTUNA}TPESampler",
+    )
+    scheme: str = setting(
+        "generations",
+        "generations: each is bred when the one before has ended; steady_state: whenever a device falls free an "
+        "offspring is bred for it, so the search depends on which training ends first",
+        ("generations", "steady_state"),
+    )
+    crossover: str = setting("uniform", "crossover operator", ("uniform", "one_point", "two_point"))
+    crossover_prob: float = setting(0.9, "probability that two parents are crossed, 0 to 1")
+    mutation_prob: float | None = setting(None, "probability that a bit is flipped, 0 to 1 (default: 1/length)")
+    tournament_size: int = setting(3, "individuals drawn for each tournament")
+    elitism: int = setting(2, "best individuals carried over unchanged; none with --scheme steady_state")
+    surrogate: str = setting(
+        "auto",
+        "auto: a model of the results so far screens the offspring of the genetic algorithm",
+        ("auto", "off"),
+    )
+    early_stopping: str = setting(
+        "halving",
+        "halving: all train for few epochs, the best go on to more; median: a training under the median ends; "
+        "none with --scheme steady_state",
+        ("none", "halving", "median"),
+    )
+    reduction_factor: int = setting(3, "of halving: one in so many goes on, to so many times the epochs")
+    objectives: tuple[str, ...] = setting(
+        ("accuracy",), "what to optimise: accuracy, and any of the others", OBJECTIVES
+    )
+    max_parameters: int | None = setting(
+        None, "a limit: networks of more parameters lose to all that keep it (default: none)"
+    )
+    max_flops: int | None = setting(None, "the same for FLOPs of one image (default: none)")
+    max_latency: float | None = setting(
+        None, "the same for milliseconds to classify one image, as measured (default: none)"
+    )
+    finalists: int | None = setting(
+        None,
+        f"train so many of the best again with fresh seeds, and pick by the mean (default: {AUTO_FINALISTS}, "
+        "where their trainings are at most a tenth of the run's individuals)",
+        resume=True,
+    )
+    final_seeds: int = setting(3, "fresh seeds for each finalist", resume=True)
+    final_epochs: int | None = setting(
+        None,
+        "train the best once more for this many epochs, on training and validation data (default: no)",
+        resume=True,
+    )
+    ablation: bool = setting(
+        False,
+        "after the last generation, train every network that differs from the best in one bit, with --final_seeds "
+        "fresh seeds each (beyond --budget)",
+        resume=True,
+    )
+    seed: int = setting(0, "seed of the search (splits and trainings do not depend on it)")
+    encoding: str = setting(
+        "standard",
+        "what the bits of a chromosome mean: standard (19 bits), extended (33 bits: also residual connections, "
+        "learning rate, ...), or a JSON file with a gene table of your own (see docs/encoding.md)",
+    )
+
+    def __post_init__(self) -> None:
+        require_choices(self)
+        require(
+            self.algorithm in ALGORITHMS or (self.sampler or "").isidentifier(),
+            "algorithm",
+            f"one of {', '.join(ALGORITHMS)}, or {OPTUNA}NAME with a sampler of Optuna, such as {OPTUNA}TPESampler",
+            repr(self.algorithm),
+        )
+        require(bool(self.encoding), "encoding", "standard, extended or a JSON file", "empty")
+        require(self.generations >= 1, "generations", "at least 1", self.generations)
+        require(self.population >= 2, "population", "at least 2", self.population)
+        require(0 <= self.crossover_prob <= 1, "crossover_prob", "between 0 and 1", self.crossover_prob)
+        if self.mutation_prob is not None:
+            require(0 <= self.mutation_prob <= 1, "mutation_prob", "between 0 and 1", self.mutation_prob)
+        require(
+            1 <= self.tournament_size <= self.population,
+            "tournament_size",
+            f"between 1 and the population ({self.population})",
+            self.tournament_size,
+        )
+        require(
+            0 <= self.elitism < self.population,
+            "elitism",
+            f"at least 0 and under the population ({self.population})",
+            self.elitism,
+        )
+        require(self.reduction_factor >= 2, "reduction_factor", "at least 2", self.reduction_factor)
+        if self.scheme == "steady_state":
+            why = "with --scheme steady_state, whose networks wait for no others (or use --scheme generations)"
+            require(self.early_stopping == "none", "early_stopping", f"none {why}", self.early_stopping)
+            require(self.algorithm == "genetic", "algorithm", f"genetic {why}", self.algorithm)
+        if self.objectives[:1] != ("accuracy",) or len(set(self.objectives)) < len(self.objectives):
+            expected = "accuracy and then any of " + ", ".join(OBJECTIVES[1:]) + ", each once"
+            require(False, "objectives", expected, " ".join(self.objectives))
+        for name in ("budget", "max_parameters", "max_flops", "max_latency", "final_seeds", "final_epochs"):
+            value = getattr(self, name)
+            if name == "max_latency":
+                require(value is None or (math.isfinite(value) and value > 0), name, "a number over 0", value)
+            else:
+                require(value is None or value >= 1, name, "at least 1", value)
+        if self.finalists is not None:
+            most = self.budget or self.generations * self.population
+            expected = f"between 0 and the number of individuals ({most})"
+            require(0 <= self.finalists <= most, "finalists", expected, self.finalists)
+        if self.budget is not None:
+            expected = f"more than what the finalists take ({self.finalists_trained} × {self.final_seeds})"
+            require(self.budget > self.final_trainings, "budget", expected, self.budget)
+        require(self.seed >= 0, "seed", "0 or more", self.seed)
+
+    @property
+    def sampler(self) -> str | None:
+        """The name of the sampler of Optuna that proposes the networks; None where none does."""
+        return self.algorithm.removeprefix(OPTUNA) if self.algorithm.startswith(OPTUNA) else None
+
+    @property
+    def finalists_trained(self) -> int:
+        """How many finalists there are; where nobody said, none in a run of few individuals."""
+        if self.finalists is not None:
+            return self.finalists
+        run = self.budget or self.generations * self.population
+        return AUTO_FINALISTS if 10 * AUTO_FINALISTS * self.final_seeds <= run else 0
+
+    @property
+    def final_trainings(self) -> int:
+        """How many trainings the finalists take together."""
+        return self.finalists_trained * self.final_seeds
+
+    def trainings_after(self, loci: int) -> int:
+        """How many trainings follow the last generation, at most, where so many loci code for something."""
+        return self.final_trainings + (self.final_seeds * (loci + 1) if self.ablation else 0)
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The limits that are set, by objective; latency in seconds."""
+        latency = None if self.max_latency is None else self.max_latency / 1000
+        found = {"parameters": self.max_parameters, "flops": self.max_flops, "latency": latency}
+        return {name: limit for name, limit in found.items() if limit is not None}
+
+    @property
+    def size_limits(self) -> dict[str, float]:
+        """The limits that a network is known to keep, or not, before it is trained."""
+        return {name: limit for name, limit in self.limits.items() if name != "latency"}
+
+    @property
+    def needs_latency(self) -> bool:
+        return "latency" in self.objectives or self.max_latency is not None

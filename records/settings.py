@@ -1,0 +1,87 @@
+"""The settings of the data, and the limits on which no result depends."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from records.fields import require, setting
+
+MINIMUM_SIDE = 8  # pixels of an image: three poolings must leave one
+MAXIMUM_IMAGE_SIDE = 224  # pixels: up to here networks are tested
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataConfig:
+    """Which images are used, and how the training data is split."""
+
+    dataset: str = setting(
+        "cifar10",
+        "digits, cifar10, cifar100, mnist, fashion_mnist, kmnist, svhn, a folder of class folders, or an .npz file",
+        resume=True,  # to the same images in another place
+    )
+    data_dir: str = setting("data", "folder where data sets are kept and downloaded to", resume=True)
+    val_fraction: float | None = setting(
+        None, "share of the training data held out for fitness (default: 0.1, digits 0.2)"
+    )
+    train_limit: int | None = setting(
+        None, "use a stratified subset of at most this many training images (default: all)"
+    )
+    image_size: str | None = setting(
+        None,
+        "pixels to which the images of a folder or an .npz file are resized: a side, or HEIGHTxWIDTH "
+        "(default: their own, or 64 where the pictures of a folder differ)",
+    )
+
+    def __post_init__(self) -> None:
+        require(bool(self.dataset), "dataset", "the name of a data set or a path", "empty")
+        if self.val_fraction is not None:
+            require(0 < self.val_fraction < 1, "val_fraction", "over 0 and under 1", self.val_fraction)
+        if self.train_limit is not None:
+            require(self.train_limit >= 1, "train_limit", "at least 1", self.train_limit)
+        if self.image_size is not None:
+            sides = self.image_size.split("x")
+            sound = len(sides) <= 2 and all(each.isdecimal() and each.isascii() for each in sides)
+            sound = sound and all(MINIMUM_SIDE <= int(each) <= MAXIMUM_IMAGE_SIDE for each in sides)
+            expected = f"{MINIMUM_SIDE} to {MAXIMUM_IMAGE_SIDE} pixels, as 64 or (height, width) as 48x64"
+            require(sound, "image_size", expected, self.image_size)
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width to which images are resized, where they are."""
+        if self.image_size is None:
+            return None
+        height, *width = map(int, self.image_size.split("x"))
+        return height, width[0] if width else height
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """What may be set anew whenever a run is started or resumed, because no result depends on it."""
+
+    job_timeout: float | None = setting(
+        None, "seconds after which a training is ended and tried again (default: never)"
+    )
+    max_retries: int = setting(2, "further tries of a failed training")
+    max_hours: float | None = setting(None, "stop in good order after so many hours, to be resumed (default: never)")
+    keep_models: str = setting("3", "weights to keep of each generation, beside the best of all: a number, all, none")
+    min_free_disk: float = setting(1.0, "stop before less than so many GB are free on the disk")
+
+    def __post_init__(self) -> None:
+        for name in ("job_timeout", "max_hours"):
+            value = getattr(self, name)
+            require(value is None or (math.isfinite(value) and value > 0), name, "a number over 0", value)
+        require(self.max_retries >= 0, "max_retries", "0 or more", self.max_retries)
+        sound = self.keep_models in ("all", "none") or self.keep_models.isdecimal()
+        require(sound, "keep_models", "a number, all or none", repr(self.keep_models))
+        require(
+            math.isfinite(self.min_free_disk) and self.min_free_disk >= 0,
+            "min_free_disk",
+            "0 or more",
+            self.min_free_disk,
+        )
+
+    @property
+    def models_kept(self) -> int | None:
+        """How many of each generation keep their weights; None for all."""
+        return None if self.keep_models == "all" else 0 if self.keep_models == "none" else int(self.keep_models)

@@ -1,0 +1,111 @@
+"""One training: what was asked for (the job), and what came out (the result)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from records.canonical import content_hash
+from records.errors import FAILURES
+from records.individuals import Fitness
+from records.training_settings import TrainingConfig
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingJob:
+    """One training that may be asked for: equal jobs have equal keys and are trained once.
+
+    `phenotype` is the canonical JSON of the network, `split` is what it trains on: "train", or
+    "all" for training and validation images together (which leaves no accuracy to validate).
+    """
+
+    phenotype: str
+    protocol: TrainingConfig
+    data_fingerprint: str
+    replicate: int = 0
+    split: str = "train"
+    stop_below: tuple[float, ...] = ()  # accuracies by epoch, under which the training ends early
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of the job's content in hex; the name of its result's file."""
+        return content_hash(asdict(self))
+
+    @property
+    def seed(self) -> int:
+        """The 63-bit training seed, a function of the key alone."""
+        return int(self.key[:16], 16) >> 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Epoch:
+    """What one epoch came to. Losses are cross-entropies in nats.
+
+    `accuracy` is a share (0 to 1): of the validation images, or its mean over classes where the
+    protocol's `metric` says so.
+    """
+
+    train_loss: float
+    accuracy: float | None = None
+    loss: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Energy:
+    """What the counter of a GPU said before and after a training, in joules since its driver was loaded."""
+
+    gpu: str  # its UUID
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cost:
+    """What a training cost, as measured: never the same twice, and never part of a result's identity."""
+
+    seconds: float = 0.0
+    images_per_second: float = 0.0
+    peak_memory: int | None = None  # bytes, of the worker process (CPU) or of the allocator (GPU)
+    device: str = ""
+    reused: str = ""  # the folder of the run that paid for it
+    hardware: str = ""  # the processor or GPU in words
+    note: str = ""  # what a person should know of how it ran
+    started: float = 0.0  # seconds since 1970
+    attempts: int = 1
+    energy: Energy | None = None  # of the whole GPU, whatever else ran on it; None where no counter could be read
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingResult:
+    """How a job ended: `status` is "done" or one of `FAILURES`, with the `reason` in words."""
+
+    key: str
+    status: str
+    reason: str = ""
+    epochs: tuple[Epoch, ...] = ()
+    parameters: int = 0
+    flops: int = 0  # of one forward pass of one image
+    micro_batch: int = 0
+    weights: str | None = None  # path inside the run's folder
+    weights_sha256: str | None = None
+    cost: Cost = Cost()
+
+    def __post_init__(self) -> None:
+        if self.status != "done" and self.status not in FAILURES:
+            raise ValueError(f"status must be 'done' or one of {', '.join(FAILURES)}, but is {self.status!r}")
+        if self.weights is not None and (self.weights.startswith("/") or ".." in self.weights.split("/")):
+            raise ValueError(f"weights must lie inside the run's folder, but are {self.weights!r}")
+        if self.status == "done" and not self.epochs:
+            raise ValueError(f"result {self.key}: a finished training has at least one epoch, but this has none")
+
+    @property
+    def fitness(self) -> Fitness | None:
+        """Fitness of the network after its last epoch; None for a failure or without validation images."""
+        if self.status != "done" or self.epochs[-1].accuracy is None or self.epochs[-1].loss is None:
+            return None
+        return Fitness(
+            value=self.epochs[-1].accuracy,
+            loss=self.epochs[-1].loss,
+            parameters=self.parameters,
+            flops=self.flops,
+            epochs=len(self.epochs),
+        )

@@ -1,0 +1,1 @@
+"""What people see: console, figures, pages, and what is handed out."""

@@ -1,0 +1,1 @@
+"""What a run's records say: pure functions from records to numbers."""

@@ -1,0 +1,47 @@
+"""HTML pages that stand alone: one file with its style, figures and script, which asks no network for anything."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from records.canonical import VERSION
+from reporting.figures.theme import COLOURS, inline_svg
+
+TEMPLATES = Path(__file__).resolve().parent / "templates"
+
+
+def render_page(template: str, **values: Any) -> bytes:
+    """The page that a template of `templates/` makes of the values; all text in them is escaped.
+
+    What is HTML already must be `markupsafe.Markup`.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render(colours=COLOURS, version=VERSION, **values).encode()
+
+
+def figure_markup(figure: Figure, name: str, words: str) -> Markup:
+    """A figure for a page, `words` for those who do not see it. `name` must be unique on the page."""
+    svg = inline_svg(figure, name).replace('role="img"', Markup('role="img" aria-label="{}"').format(words), 1)
+    return Markup('<div class="wide">{}</div>').format(Markup(svg))  # noqa: S704 our own drawing
+
+
+def png_uri(content: bytes) -> str:
+    """A PNG as the address of a picture inside the page."""
+    return f"data:image/png;base64,{base64.b64encode(content).decode()}"
+
+
+def brief(name: str, most: int = 40) -> str:
+    """A name from data within a sentence."""
+    return name if len(name) <= most else f"{name[: most - 1]}…"

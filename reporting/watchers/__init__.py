@@ -1,0 +1,1 @@
+"""A run as other programs show it."""

@@ -1,0 +1,1 @@
+"""Genes, gene tables, architectures, the encoding between them, and what a network costs. No torch."""

@@ -1,0 +1,126 @@
+"""A resolved network, layer by layer, and its canonical text (the phenotype)."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import Any
+
+from records.canonical import canonical_json
+
+REDUCTION, LEAST_SQUEEZED = 16, 8  # filters for each unit between squeeze and excitation, and its fewest units
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Conv2d without bias → 2×2 pooling where `pool` → BatchNorm2d → activation."""
+
+    filters: int
+    kernel: int
+    pool: bool = False
+    stride: int = 1
+
+
+FeatureMap = tuple[Layer, int, int, int]  # a layer, and the channels, height and width of the map that it reads
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A resolved network: what is built, layer by layer, for one input shape.
+
+    `blocks` says how many of the last layers each block of the gene table brought. A plain network
+    does not depend on it: there it serves descriptions and drawings. With `residual`, the input of
+    each block is added to what its last BatchNorm gives, before the activation (He et al. 2016):
+    pooled where the block pools, by a 1×1 convolution and BatchNorm where the width changes. With
+    `squeeze_excitation`, maps are weighed after that BatchNorm (Hu et al. 2018). `dropout` is the
+    share of features dropped before the last layer.
+    """
+
+    input_shape: tuple[int, int, int]  # channels, height, width
+    classes: int
+    activation: str
+    pooling: str
+    layers: tuple[Layer, ...]
+    blocks: tuple[int, ...] = ()
+    residual: bool = False
+    squeeze_excitation: bool = False
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        fewest = 1 if self.has_blocks else 0
+        if not fewest <= sum(self.blocks) <= len(self.layers):
+            raise ValueError(f"{len(self.layers)} layers cannot be grouped into blocks of {self.blocks}")
+
+    @property
+    def has_blocks(self) -> bool:
+        """Whether the grouping into blocks is part of the network."""
+        return self.residual or self.squeeze_excitation
+
+    def feature_maps(self) -> Iterator[FeatureMap]:
+        """Each layer with the channels, height and width of the map that it reads."""
+        channels, height, width = self.input_shape
+        for layer in self.layers:
+            yield layer, channels, height, width
+            channels = layer.filters
+            height, width = -(-height // layer.stride), -(-width // layer.stride)
+            if layer.pool:
+                height, width = height // 2, width // 2
+
+    def stem_and_blocks(self) -> tuple[list[FeatureMap], list[list[FeatureMap]]]:
+        """The feature maps before the first block, and those of each block."""
+        maps = list(self.feature_maps())
+        stem = len(maps) - sum(self.blocks)
+        ends = itertools.accumulate(self.blocks, initial=stem)
+        return maps[:stem], [maps[start:end] for start, end in itertools.pairwise(ends)]
+
+    def describe(self) -> str:
+        """The network in one line of words."""
+        body = self.layers[len(self.layers) - sum(self.blocks) :] or self.layers
+        late = self.blocks and not any(layer.pool for layer in body[: self.blocks[0]])
+        stem = f"stem of {len(self.layers) - len(body)}, " if len(body) < len(self.layers) else ""
+        kernel = f"{body[0].kernel}×{body[0].kernel}"
+        more = [
+            *(["residual"] if self.residual else []),
+            *(["squeeze-and-excitation"] if self.squeeze_excitation else []),
+            *([f"dropout {self.dropout:g}"] if self.dropout else []),
+        ]
+        return (
+            f"{stem}{len(self.blocks)} blocks, {len(body)} convolutions {kernel}, "
+            f"{body[0].filters}→{body[-1].filters} filters, {self.activation}, "
+            f"{'late' if late else 'early'} {self.pooling} pooling{''.join(f', {each}' for each in more)}"
+        )
+
+
+def squeezed(filters: int) -> int:
+    """The units between squeeze and excitation of so many maps."""
+    return max(LEAST_SQUEEZED, filters // REDUCTION)
+
+
+ARCHITECTURE_FIELDS = tuple(field.name for field in fields(Architecture))
+LAYER_FIELDS = tuple(field.name for field in fields(Layer))
+
+
+def phenotype(architecture: Architecture) -> str:
+    """The canonical JSON of a network: what is built; the grouping into blocks only where that changes the network."""
+    # By hand, as `asdict` takes most of the time in which a generation is bred.
+    content: dict[str, Any] = {name: getattr(architecture, name) for name in ARCHITECTURE_FIELDS}
+    content["layers"] = [{name: getattr(layer, name) for name in LAYER_FIELDS} for layer in architecture.layers]
+    if not architecture.has_blocks:
+        del content["blocks"]
+    for name in ("residual", "squeeze_excitation", "dropout"):
+        if not content[name]:
+            del content[name]
+    return canonical_json(content)
+
+
+@functools.lru_cache(maxsize=1024)
+def architecture_of(phenotype: str) -> Architecture:
+    """The inverse of `phenotype`. Raises KeyError, TypeError or ValueError for other texts."""
+    content = json.loads(phenotype)
+    content["input_shape"] = tuple(content["input_shape"])
+    content["layers"] = tuple(Layer(**layer) for layer in content["layers"])
+    content["blocks"] = tuple(content.get("blocks", ()))
+    return Architecture(**content)

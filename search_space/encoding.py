@@ -1,0 +1,198 @@
+"""The way from a chromosome (a string of 0 and 1) to a network and its training, and what each bit means."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from records import InputError
+from records.canonical import canonical_json
+from records.settings import MINIMUM_SIDE
+from search_space.architecture import Architecture, Layer, phenotype
+from search_space.genes import BLOCKS, NETWORK_TRAITS, STANDARD, GeneTable
+
+MAXIMUM_SIDE = 64  # pixels: larger inputs are halved by a stem until they fit
+POOLED_BLOCKS = {"early": (1, 3, 5), "late": (2, 4, 6)}  # by the place of pooling
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """A gene table bound to the shape of the images and the number of classes.
+
+    Raises `InputError` for images that no network of the table can read.
+    """
+
+    input_shape: tuple[int, int, int]  # channels, height, width
+    classes: int
+    table: GeneTable = STANDARD
+
+    def __post_init__(self) -> None:
+        channels, height, width = self.input_shape
+        if min(height, width) < MINIMUM_SIDE or channels not in (1, 3):
+            raise InputError(
+                f"images must be at least {MINIMUM_SIDE}×{MINIMUM_SIDE} pixels with 1 or 3 channels, "
+                f"but are {height}×{width} with {channels}"
+            )
+        if self.classes < 2:
+            raise InputError(f"a data set needs at least 2 classes, but has {self.classes}")
+
+    @property
+    def length(self) -> int:
+        """Bits of a chromosome."""
+        return self.table.length
+
+    @property
+    def coding_loci(self) -> tuple[int, ...]:
+        """The loci that some gene reads, in ascending order."""
+        return self.table.coding_loci
+
+    def network(self, chromosome: str) -> str:
+        """The canonical text of the network that `chromosome` builds, as jobs carry it; equal texts are one network."""
+        return phenotype(decode(self, chromosome))
+
+    def hyperparameters(self, chromosome: str) -> dict[str, Any]:
+        """The settings of its training that `chromosome` codes for, by their names in `TrainingConfig`."""
+        check_chromosome(chromosome, self.length)
+        traits = {gene.name: gene.value(chromosome) for gene in self.table.genes}
+        return {name: traits[name] for name in self.table.hyperparameters}
+
+    def phenotype(self, chromosome: str) -> str:
+        """The canonical text of all that `chromosome` codes for: the network, and how it trains if genes say so.
+
+        Equal texts are never trained twice under the same protocol.
+        """
+        network, hyperparameters = self.network(chromosome), self.hyperparameters(chromosome)
+        if not hyperparameters:
+            return network
+        return canonical_json({"network": json.loads(network), "hyperparameters": hyperparameters})
+
+    def describe(self, chromosome: str) -> str:
+        """All that `chromosome` codes for, in one line of words."""
+        words = [decode(self, chromosome).describe(), describe_hyperparameters(self.hyperparameters(chromosome))]
+        return "; ".join(filter(None, words))
+
+
+@dataclass(frozen=True, slots=True)
+class BitMeaning:
+    """What one bit of a chromosome is for: its gene, the whole code of that gene, and the value that this stands for.
+
+    A bit that no gene reads codes for nothing: `gene` is None, `code` empty and `value` None.
+    """
+
+    locus: int
+    bit: str
+    gene: str | None = None
+    code: str = ""
+    value: Any = None
+
+    @property
+    def words(self) -> str:
+        """The value in words."""
+        if self.gene is None:
+            return "codes for nothing"
+        if self.gene.startswith("block_"):
+            return f"{self.value} convolution{'s' if self.value > 1 else ''}"
+        if self.gene == "filter_multiplier":
+            return f"{', '.join(map(str, stage_filters(self.value)))} filters"
+        if self.gene == "kernel":
+            return f"{self.value}×{self.value}"
+        if self.gene == "pooling_place":
+            return f"{self.value}: after blocks {', '.join(map(str, POOLED_BLOCKS[self.value]))}"
+        return value_in_words(self.value)
+
+
+def value_in_words(value: object) -> str:
+    """The value of a gene, in a word."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def explain(encoding: Encoding, chromosome: str) -> tuple[BitMeaning, ...]:
+    """What each bit of a chromosome is for, in their order. Raises `InputError` for a wrong length or characters."""
+    check_chromosome(chromosome, encoding.length)
+    owners = {locus: gene for gene in encoding.table.genes for locus in gene.loci}
+    meanings = []
+    for locus, bit in enumerate(chromosome):
+        gene = owners.get(locus)
+        if gene is None:
+            meanings.append(BitMeaning(locus, bit))
+        else:
+            code = "".join(chromosome[each] for each in gene.loci)
+            meanings.append(BitMeaning(locus, bit, gene.name, code, gene.value(chromosome)))
+    return tuple(meanings)
+
+
+def describe_hyperparameters(hyperparameters: dict[str, Any]) -> str:
+    """Settings of a training in words: "AdamW, learning rate 0.05, cutout augmentation". Empty for none."""
+    words = {
+        "optimizer": lambda value: {"sgd": "SGD", "adamw": "AdamW"}[value],
+        "augmentation": lambda value: f"{value if value != 'none' else 'no'} augmentation",
+    }
+    return ", ".join(
+        words[name](value) if name in words else f"{name.replace('_', ' ')} {value:g}"
+        for name, value in hyperparameters.items()
+    )
+
+
+def check_chromosome(chromosome: str, length: int) -> None:
+    """Raises `InputError` unless `chromosome` is `length` characters of 0 and 1."""
+    if len(chromosome) != length:
+        raise InputError(f"a chromosome has {length} bits, but {chromosome!r} has {len(chromosome)}")
+    strange = sorted(set(chromosome) - set("01"))
+    if strange:
+        raise InputError(f"a chromosome is made of 0 and 1, but {chromosome!r} holds {', '.join(map(repr, strange))}")
+
+
+def stage_filters(multiplier: int) -> list[int]:
+    return [multiplier * base for base in (16, 32, 64, 128)]
+
+
+def decode(encoding: Encoding, chromosome: str) -> Architecture:
+    """The network that a chromosome builds. Raises `InputError` for a wrong length or characters.
+
+    On a feature map of s×s pixels a kernel is at most 2s−1 wide: a further weight would only ever
+    multiply padding. Maps that are not square count by their longer side.
+    """
+    check_chromosome(chromosome, encoding.length)
+    traits = {name: trait.default for name, trait in NETWORK_TRAITS.items()}
+    traits |= {gene.name: gene.value(chromosome) for gene in encoding.table.genes}
+    _, height, width = encoding.input_shape
+    widths = stage_filters(traits["filter_multiplier"])
+    layers: list[Layer] = []
+    while max(height, width) > MAXIMUM_SIDE and min(height, width) >= 2 * MINIMUM_SIDE:
+        layers.append(Layer(filters=widths[0], kernel=3, stride=2))
+        height, width = -(-height // 2), -(-width // 2)
+    pooled_blocks = POOLED_BLOCKS[traits["pooling_place"]]
+    blocks, stage = [], 0
+    for block in range(1, BLOCKS + 1):
+        convolutions = traits[f"block_{block}"]
+        kernel = min(traits["kernel"], 2 * max(height, width) - 1)
+        layers += [Layer(filters=widths[stage], kernel=kernel)] * convolutions
+        blocks.append(convolutions)
+        if block in pooled_blocks:
+            layers[-1] = replace(layers[-1], pool=True)
+            height, width, stage = height // 2, width // 2, stage + 1
+    return Architecture(
+        encoding.input_shape,
+        encoding.classes,
+        traits["activation"],
+        traits["pooling"],
+        tuple(layers),
+        tuple(blocks),
+        traits["residual"],
+        traits["squeeze_excitation"],
+        traits["dropout"],
+    )
+
+
+def every_chromosome(length: int, coding_loci: tuple[int, ...]) -> Iterator[str]:
+    """All settings of the coding loci, the other bits 0, in ascending order."""
+    for bits in itertools.product("01", repeat=len(coding_loci)):
+        chromosome = ["0"] * length
+        for locus, bit in zip(coding_loci, bits, strict=True):
+            chromosome[locus] = bit
+        yield "".join(chromosome)

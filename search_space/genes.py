@@ -1,0 +1,146 @@
+"""Genes and gene tables: what can be coded for, and which bits of a chromosome code for it. No torch here."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from records import InputError
+from records.training_settings import AUGMENTATIONS, OPTIMIZERS
+
+BLOCKS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Trait:
+    """Something that a gene can code for: what its values are, and what holds where no gene codes for it."""
+
+    kind: type  # int, float, str or bool
+    expected: str  # the values in words
+    takes: Callable[[Any], bool]
+    default: Any = None  # None: the training's own setting
+
+    def read(self, value: Any) -> Any:
+        """The value as the trait takes it; a whole number may stand for a float. Raises ValueError for others."""
+        if self.kind is float and type(value) in (int, float):
+            value = value + 0.0 if abs(value) <= sys.float_info.max else None
+        if type(value) is not self.kind or not self.takes(value):
+            raise ValueError(self.expected)
+        return value
+
+
+def _one_of(choices: Sequence[str], default: str | None = None) -> Trait:
+    return Trait(str, f"one of {', '.join(choices)}", lambda value: value in choices, default)
+
+
+def _whole(most: int, default: int) -> Trait:
+    return Trait(int, f"a whole number from 1 to {most}", lambda value: 1 <= value <= most, default)
+
+
+# What no gene codes for makes a small, sound network.
+NETWORK_TRAITS = {
+    "filter_multiplier": _whole(64, 1),
+    "kernel": Trait(int, "an odd whole number from 1 to 63", lambda value: 1 <= value <= 63 and value % 2 == 1, 3),
+    "activation": _one_of(("ReLU", "LeakyReLU", "ELU", "GELU"), "ReLU"),
+    "pooling": _one_of(("max", "average"), "max"),
+    "pooling_place": _one_of(("early", "late"), "early"),
+    **{f"block_{block}": _whole(16, 1) for block in range(1, BLOCKS + 1)},  # convolutions
+    "residual": Trait(bool, "true or false", lambda value: True, False),
+    "squeeze_excitation": Trait(bool, "true or false", lambda value: True, False),
+    "dropout": Trait(float, "a number, at least 0 and under 1", lambda value: 0 <= value < 1, 0.0),
+}
+# The names are those of `TrainingConfig`; what no gene codes for is as its flag says.
+TRAINING_TRAITS = {
+    "optimizer": _one_of(OPTIMIZERS),
+    "learning_rate": Trait(float, "a number over 0", lambda value: value > 0),
+    "weight_decay": Trait(float, "a number, 0 or more", lambda value: value >= 0),
+    "label_smoothing": Trait(float, "a number, at least 0 and under 1", lambda value: 0 <= value < 1),
+    "augmentation": _one_of(AUGMENTATIONS),
+}
+TRAITS = NETWORK_TRAITS | TRAINING_TRAITS
+
+
+@dataclass(frozen=True, slots=True)
+class Gene:
+    """A trait, the loci that code for it (the first is the most significant bit), its value by code."""
+
+    name: str
+    loci: tuple[int, ...]
+    values: tuple[Any, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.values) != 2 ** len(self.loci):
+            raise InputError(
+                f"gene {self.name}: {len(self.loci)} bits need {2 ** len(self.loci)} values, found {len(self.values)}"
+            )
+
+    def value(self, chromosome: str) -> Any:
+        return self.values[int("".join(chromosome[locus] for locus in self.loci), 2)]
+
+
+@dataclass(frozen=True, slots=True)
+class GeneTable:
+    """The genes of a chromosome of `length` bits. Bits that no gene reads code for nothing.
+
+    Raises `InputError` for loci that overlap or lie outside the chromosome.
+    """
+
+    genes: tuple[Gene, ...]
+    length: int
+
+    def __post_init__(self) -> None:
+        loci = self.coding_loci
+        if len(set(loci)) < len(loci) or not set(loci) <= set(range(self.length)):
+            raise InputError(f"every gene needs loci of its own between 0 and {self.length - 1}, found {loci}")
+
+    @property
+    def coding_loci(self) -> tuple[int, ...]:
+        """The loci that some gene reads, in ascending order."""
+        return tuple(sorted(locus for gene in self.genes for locus in gene.loci))
+
+    def chromosome_of(self, values: Sequence[Any]) -> str:
+        """The first chromosome whose genes have these values, in the genes' order; 0 where no gene reads."""
+        bits = ["0"] * self.length
+        for gene, value in zip(self.genes, values, strict=True):
+            for locus, bit in zip(gene.loci, f"{gene.values.index(value):0{len(gene.loci)}b}", strict=True):
+                bits[locus] = bit
+        return "".join(bits)
+
+    @property
+    def hyperparameters(self) -> tuple[str, ...]:
+        """The settings of a training that a gene codes for."""
+        names = {gene.name for gene in self.genes}
+        return tuple(name for name in TRAINING_TRAITS if name in names)
+
+
+def gray(*values: Any) -> tuple[Any, ...]:
+    """Ordered values by their Gray code (Gray 1953): neighbours differ in one bit."""
+    by_code = {place ^ (place >> 1): value for place, value in enumerate(values)}
+    return tuple(by_code[code] for code in range(len(values)))
+
+
+STANDARD_LENGTH = 19
+STANDARD_GENES = (
+    Gene("filter_multiplier", (0, 1), (1, 2, 3, 4)),
+    Gene("kernel", (3, 4), (1, 3, 5, 7)),
+    Gene("activation", (6, 7), ("ReLU", "LeakyReLU", "ELU", "GELU")),
+    Gene("pooling", (9,), ("max", "average")),
+    Gene("pooling_place", (10,), ("early", "late")),
+    *(Gene(f"block_{block}", (11 + block,), (2, 1)) for block in range(1, BLOCKS + 1)),
+)
+EXTENDED_LENGTH = 33
+EXTENDED_GENES = (
+    *STANDARD_GENES,
+    Gene("residual", (19,), (False, True)),
+    Gene("squeeze_excitation", (20,), (False, True)),
+    Gene("dropout", (21, 22), gray(0.0, 0.1, 0.2, 0.4)),
+    Gene("learning_rate", (23, 24, 25), gray(0.03, 0.05, 0.08, 0.12, 0.2, 0.3, 0.5, 0.8)),
+    Gene("weight_decay", (26, 27), gray(0.0, 1e-4, 5e-4, 2e-3)),
+    Gene("optimizer", (28,), ("sgd", "adamw")),
+    Gene("label_smoothing", (29, 30), gray(0.0, 0.05, 0.1, 0.2)),
+    Gene("augmentation", (31, 32), gray("none", "basic", "cutout", "strong")),
+)
+STANDARD = GeneTable(STANDARD_GENES, STANDARD_LENGTH)
+EXTENDED = GeneTable(EXTENDED_GENES, EXTENDED_LENGTH)

@@ -1,0 +1,65 @@
+"""The space that a search walks: chromosomes, the networks they build, and what these cost."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from records import Fitness, RunState
+from search_space.architecture import architecture_of
+from search_space.cost import ModelCost, model_cost
+from search_space.encoding import Encoding
+from search_space.tables import encoding_of
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSpace:
+    """The networks of an encoding, as the engine sees them (`genetic_algorithm.SearchSpace`)."""
+
+    encoding: Encoding
+
+    @property
+    def length(self) -> int:
+        return self.encoding.length
+
+    @property
+    def coding_loci(self) -> tuple[int, ...]:
+        return self.encoding.coding_loci
+
+    @property
+    def alleles(self) -> tuple[tuple[object, ...], ...]:
+        return tuple(gene.values for gene in self.encoding.table.genes)
+
+    def traits(self, chromosome: str) -> tuple[object, ...]:
+        return tuple(gene.value(chromosome) for gene in self.encoding.table.genes)
+
+    def chromosome_of(self, traits: Sequence[object]) -> str:
+        return self.encoding.table.chromosome_of(traits)
+
+    def phenotype(self, chromosome: str) -> str:
+        return self.encoding.phenotype(chromosome)
+
+    def network(self, chromosome: str) -> str:
+        """The text of the architecture alone."""
+        return self.encoding.network(chromosome)
+
+    def hyperparameters(self, chromosome: str) -> dict[str, Any]:
+        """The settings of the training that the chromosome decides."""
+        return self.encoding.hyperparameters(chromosome)
+
+    def size(self, chromosome: str) -> Fitness:
+        cost = cost_of(self.network(chromosome))
+        return Fitness(value=0.0, parameters=cost.parameters, flops=cost.flops)
+
+    @classmethod
+    def of(cls, state: RunState) -> NetworkSpace:
+        """The space of a run."""
+        return cls(encoding_of(state.facts, state.gene_table))
+
+
+@functools.lru_cache(maxsize=4096)
+def cost_of(network: str) -> ModelCost:
+    """The cost of the network that a text describes."""
+    return model_cost(architecture_of(network))

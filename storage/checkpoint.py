@@ -1,0 +1,154 @@
+"""The checkpoint of a run: saved after each generation, found again, and checked before it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from records import Individual, InputError, RunState
+from records.canonical import from_json
+from records.runs import Progress
+from search_space.encoding import check_chromosome
+from search_space.tables import encoding_of
+from storage.directory import RunDirectory
+from storage.files import DamagedFile, read_sealed, sealed, write_durably
+from storage.results import PROGRESS, STATE
+
+
+def save_state(run: RunDirectory, state: RunState) -> Path:
+    """Writes the checkpoint of the state's generation, and returns its path."""
+    path = run.state(state.generation)
+    write_durably(path, sealed(STATE, asdict(state)))
+    return path
+
+
+def read_state(path: Path) -> RunState:
+    """A checkpoint. Raises DamagedFile for one that is not sound, OSError for one that cannot be read."""
+    try:
+        state = from_json(RunState, read_sealed(path, STATE))
+        _check_consistency(state)
+    except ValueError as error:
+        raise DamagedFile(f"{path}: not a state of this version ({error})") from error
+    return state
+
+
+def _check_consistency(state: RunState) -> None:
+    """Raises ValueError for parts that are sound by themselves but do not fit together."""
+    encoding = encoding_of(state.facts, state.gene_table)
+    is_steady = state.search.scheme == "steady_state"
+    generations = [generation.individuals for generation in state.generations]
+    for number, individuals in enumerate(generations if is_steady else [*generations, state.population], start=1):
+        found = [(individual.generation, individual.index) for individual in individuals]
+        expected = [(number, index) for index in range(1, state.search.population + 1)]
+        # A budget may end in the middle of a generation; in a steady state the last network of the space, too.
+        if found != (expected if state.search.budget is None and not is_steady else expected[: len(found)]):
+            raise ValueError(f"generation {number} should hold the individuals {expected}, but holds {found}")
+    evaluated = [individual for individuals in generations for individual in individuals]
+    for individual in (*evaluated, *state.population):
+        check_chromosome(individual.chromosome, encoding.length)
+    if [generation.number for generation in state.generations] != list(range(1, state.generation + 1)):
+        raise ValueError("the generations are not numbered from 1 on")
+    if any(key != result.key for key, result in state.results.items()):
+        raise ValueError("a result stands under the key of another job")
+    if is_steady:
+        _check_places(state.population, state)
+        evaluated += [individual for individual in state.population if individual.jobs or individual.fitness]
+    if sorted(state.order) != (sorted(individual.name for individual in evaluated) if is_steady else []):
+        raise ValueError("the order of results is not that of the individuals that have ended")
+    for individual in evaluated:
+        results = [state.results.get(key) for key in individual.jobs]
+        fitness = None if not results or results[-1] is None else results[-1].fitness
+        if fitness is not None and individual.fitness is not None:
+            fitness = fitness.within(state.search.limits, individual.fitness.latency)
+        if not results or None in results or fitness != individual.fitness:
+            raise ValueError(f"the fitness of {individual.name} is not that of its trainings")
+    training = state.training
+    names = ("precision", "flip", "cuda_graph", "crop_padding", "micro_batch")
+    if any(getattr(training, name) in ("auto", None) for name in names):
+        raise ValueError("the training protocol is not resolved")
+
+
+def _check_places(bred: Sequence[Individual], state: RunState) -> None:
+    """Raises ValueError unless individuals are numbered as a steady state breeds them after its generations."""
+    most = state.search.population
+    expected = [(state.generation + 1 + n // most, 1 + n % most) for n in range(len(bred))]
+    if (found := [(individual.generation, individual.index) for individual in bred]) != expected:
+        raise ValueError(f"the individuals {expected} should have been bred, but it was {found}")
+
+
+def save_progress(run: RunDirectory, generation: int, progress: Progress) -> None:
+    """Writes what a steady state did since the checkpoint of a generation."""
+    write_durably(run.progress(generation), sealed(PROGRESS, asdict(progress)))
+
+
+def read_progress(run: RunDirectory, state: RunState) -> Progress:
+    """What a steady state did since a checkpoint.
+
+    Raises DamagedFile for a file that is not sound, or of another state.
+    """
+    path, encoding = run.progress(state.generation), encoding_of(state.facts, state.gene_table)
+    if not path.exists():
+        return Progress(bred=(), taken=())
+    try:
+        progress = from_json(Progress, read_sealed(path, PROGRESS))
+        everyone = {each.name: each.chromosome for each in (*state.population, *progress.bred)}
+        _check_places((*state.population, *progress.bred), state)
+        for individual in progress.bred:
+            check_chromosome(individual.chromosome, encoding.length)
+        for individual in progress.taken:
+            if everyone.get(individual.name) != individual.chromosome or len(individual.jobs) != 1:
+                raise ValueError(f"{individual.name} was not bred here, or has not ended")
+        names = [*state.order, *(individual.name for individual in progress.taken)]
+        if len(set(names)) < len(names):
+            raise ValueError("a result was taken twice")
+    except ValueError as error:
+        raise DamagedFile(f"{path}: not the progress of this run ({error})") from error
+    return progress
+
+
+def load_state(path: Path) -> tuple[RunDirectory, RunState]:
+    """The run and state to go on from: a state file as it is, or the newest sound one of a folder.
+
+    Raises `InputError` that says what to do if there is none.
+    """
+    if path.is_dir():
+        return _newest_sound(RunDirectory(path))
+    if not path.is_file():
+        raise InputError(
+            f"no state file or folder {path}; name a run's folder or its checkpoints/generation_N/ga_state.json"
+        )
+    root = path.parent
+    if root.name.startswith("generation_") and root.parent.name == "checkpoints":
+        root = root.parent.parent
+    try:
+        return RunDirectory(root), read_state(path)
+    except DamagedFile as error:
+        raise InputError(f"{error}; name the run's folder {root} to go on from its newest sound state") from error
+
+
+def _newest_sound(run: RunDirectory) -> tuple[RunDirectory, RunState]:
+    states = run.states()
+    if not states:
+        raise InputError(f"{run.root} holds no run (no checkpoints/generation_N/ga_state.json)")
+    damage = ""
+    for _, path in states:
+        try:
+            return run, read_state(path)
+        except DamagedFile as error:
+            damage = damage or str(error)
+    raise InputError(f"no state of {run.root} is sound ({damage}); start anew with --overwrite")
+
+
+def refuse_changes(state: RunState, given: Mapping[str, Any]) -> None:
+    """Raises `InputError` for a setting that a resumed run must keep, but that was given another value."""
+    for record in (state.search, state.training, state.data):
+        for item in fields(record):
+            kept = getattr(record, item.name)
+            wanted = given.get(item.name, kept)
+            if not item.metadata["resume"] and wanted not in (kept, "auto"):
+                raise InputError(
+                    f"--{item.name} is {kept} in this run and cannot become {wanted}: it would change results; "
+                    "start a new run with another --output_dir, or leave the flag out"
+                )

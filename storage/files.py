@@ -1,0 +1,126 @@
+"""Durable writes, and sealed files: whole or noticed to be damaged."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from records import InputError
+from records.canonical import canonical_json
+from records.errors import SaveError
+
+SCHEMA = 1
+
+
+class DamagedFile(Exception):
+    """A file of a run that is not what was written: torn, changed, of another schema, or not a file of a run."""
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Replaces `path` by `content`, so that a crash at any instant leaves the old file or the new one.
+
+    Temporary file in the same folder, fsync, rename, fsync of the folder; folders that are missing
+    are made in the same way. Raises `SaveError` with path and reason where that fails; the
+    temporary file is then removed.
+    """
+    _replace(path, content, durably=True)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """The same without waiting for the disk: whole whoever reads it, but lost or torn if the power goes.
+
+    `make_durable` waits for the disk. Raises `SaveError`.
+    """
+    _replace(path, content, durably=False)
+
+
+def make_durable(path: Path) -> None:
+    """Waits until a file, and its name, are on disk. Raises `SaveError`."""
+    try:
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
+        for folder in list(path.parents)[:4]:
+            sync_folder(folder)  # results/genN/indM/epochs_E: each may be new
+    except OSError as error:
+        raise SaveError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _replace(path: Path, content: bytes, durably: bool) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        if durably:
+            make_folder_durably(path.parent)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(temporary, "wb") as file:
+                file.write(content)
+                if durably:
+                    file.flush()
+                    os.fsync(file.fileno())
+            os.rename(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        if durably:
+            sync_folder(path.parent)
+    except OSError as error:
+        raise SaveError(f"cannot write {path}: {error.strerror}") from error
+
+
+def make_folder_durably(folder: Path) -> None:
+    """Makes a folder and those above it; each name is on disk before what is inside it."""
+    if not folder.is_dir():
+        make_folder_durably(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
+
+
+def check_writable(folder: Path) -> None:
+    """Raises `InputError` if a folder, or what there is of the way to it, cannot be written. Writes nothing."""
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not (nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)):
+        raise InputError(f"cannot write to {folder}; choose another folder")
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes renames and removals in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sealed(kind: str, content: Mapping[str, Any]) -> bytes:
+    """The text of a sealed file: what it is, its schema, a SHA-256 of its content, the content."""
+    digest = hashlib.sha256(canonical_json(content).encode()).hexdigest()
+    document = {"kind": kind, "schema": SCHEMA, "sha256": digest, "content": content}
+    return (json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()
+
+
+def read_sealed(path: Path, kind: str) -> dict[str, Any]:
+    """The content of a sealed file. Raises DamagedFile unless it is whole, of this kind and schema."""
+    try:
+        document = json.loads(path.read_bytes())
+        found_kind, schema, seal, content = (document[name] for name in ("kind", "schema", "sha256", "content"))
+        digest = hashlib.sha256(canonical_json(content).encode()).hexdigest()
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DamagedFile(f"{path}: not a file of a run, or damaged ({type(error).__name__})") from error
+    if (found_kind, schema) != (kind, SCHEMA):
+        raise DamagedFile(
+            f"{path}: expected a {kind!r} file of schema {SCHEMA}, found {found_kind!r} of schema {schema!r}"
+        )
+    if not isinstance(content, dict) or digest != seal:
+        raise DamagedFile(f"{path}: damaged, its content does not match its seal")
+    return content
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,109 @@
+"""Sealed results of trainings, their weights, and what else a run writes once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from records import InputError, TrainingResult
+from records.canonical import from_json
+from records.runs import Ablation, ModelInfo
+from storage.directory import RunDirectory
+from storage.files import DamagedFile, file_sha256, read_sealed, sealed, write_durably
+
+STATE, JOB, INFO, PRUNED = "ga_state", "training_result", "model_info", "pruned_weights"
+PARETO, ABLATION, PROGRESS = "pareto_front", "ablation", "progress"
+
+
+def seal_result(run: RunDirectory, result: TrainingResult) -> None:
+    """Writes a finished job's result, durably; its weights must have been written before."""
+    write_durably(run.job(result.key), sealed(JOB, asdict(result)))
+
+
+def find_result(run: RunDirectory, key: str) -> TrainingResult | None:
+    """The sealed result of a job, if there is one. Raises DamagedFile if it is not sound."""
+    path = run.job(key)
+    if not path.exists():
+        return None
+    try:
+        result: TrainingResult = from_json(TrainingResult, read_sealed(path, JOB))
+    except ValueError as error:
+        raise DamagedFile(f"{path}: not a result of this version ({error})") from error
+    if result.key != key:
+        raise DamagedFile(f"{path}: holds the result of another job, {result.key}")
+    return result
+
+
+def sound_weights(run: RunDirectory, result: TrainingResult) -> Path | None:
+    """The file of a result's weights, if it is there and what was sealed."""
+    path = None if result.weights is None else run.root / result.weights
+    return path if path is not None and path.is_file() and file_sha256(path) == result.weights_sha256 else None
+
+
+def take_over(source: RunDirectory, run: RunDirectory, key: str, weights: Path) -> TrainingResult | None:
+    """Copies a job that succeeded in another run, and its weights where they are there and sound, to `weights`.
+
+    None if that run has no such job. Raises DamagedFile if its result is not sound.
+    """
+    result = find_result(source, key)
+    if result is None or result.status != "done":
+        return None
+    if (origin := sound_weights(source, result)) is not None:
+        write_durably(weights, origin.read_bytes())
+    result = replace(
+        result,
+        weights=None if origin is None else run.relative(weights),
+        weights_sha256=None if origin is None else result.weights_sha256,
+        cost=replace(result.cost, reused=str(source.root.resolve())),
+    )
+    seal_result(run, result)
+    return result
+
+
+def save_pruned(run: RunDirectory, keys: Iterable[str]) -> None:
+    """Records that the weights of these jobs are, or are about to be, removed on purpose."""
+    write_durably(run.pruned, sealed(PRUNED, {"keys": sorted(keys)}))
+
+
+def read_pruned(run: RunDirectory) -> set[str]:
+    """The keys of jobs whose weights were removed on purpose. Raises DamagedFile for a record that is not sound."""
+    if not run.pruned.exists():
+        return set()
+    keys = read_sealed(run.pruned, PRUNED).get("keys")
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+        raise DamagedFile(f"{run.pruned}: expected a list of keys, found {keys!r}")
+    return set(keys)
+
+
+def save_ablation(run: RunDirectory, ablation: Ablation) -> None:
+    write_durably(run.ablation, sealed(ABLATION, asdict(ablation)))
+
+
+def read_ablation(run: RunDirectory) -> Ablation | None:
+    """The ablation of a run, if there was one. Raises DamagedFile for a file that is not sound."""
+    if not run.ablation.exists():
+        return None
+    try:
+        found: Ablation = from_json(Ablation, read_sealed(run.ablation, ABLATION))
+    except ValueError as error:
+        raise DamagedFile(f"{run.ablation}: not an ablation of this version ({error})") from error
+    return found
+
+
+def save_info(run: RunDirectory, info: ModelInfo) -> None:
+    """Writes the `info.json` of an individual."""
+    write_durably(run.individual(info.individual.name) / "info.json", sealed(INFO, asdict(info)))
+
+
+def read_info(path: Path) -> ModelInfo:
+    """An `info.json`. Raises `InputError` for a file that is missing or not sound."""
+    try:
+        info: ModelInfo = from_json(ModelInfo, read_sealed(path, INFO))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    except (DamagedFile, ValueError) as error:
+        raise InputError(
+            f"{error if isinstance(error, DamagedFile) else f'{path}: {error}'}; give --chromosome instead"
+        ) from error
+    return info

@@ -1,0 +1,1 @@
+"""Which devices there are, and the workers on them: of this machine, or of a Ray cluster."""

@@ -1,0 +1,50 @@
+"""The workers of this machine: processes that hold the images of a run once between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from image_data import ImageData
+from image_data.shared_memory import new_shared_memory, share_training_data
+from records import TrainingConfig
+from storage.directory import RunDirectory
+from train_model import WorkerSetup
+from worker_manager import Slot, WorkerManager
+
+
+class LocalWorkers(WorkerManager):
+    """Worker processes, which import what they need while the data is read in this one.
+
+    `device` is the type of device that they train on. They write the weights into the run's folder.
+    """
+
+    bfloat16 = None  # whether the devices have it: as this process finds it
+
+    def __init__(self, run: RunDirectory, device: str, slots: Sequence[Slot], job_timeout: float | None = None) -> None:
+        self.device, self.where = device, device
+        self._root = run.root.resolve()
+        self._memory = new_shared_memory()
+        super().__init__(
+            slots,
+            "train_model:start_trainer",
+            descriptors=[self._memory],
+            task=lambda attempt: {
+                "micro_batch": attempt.micro_batch,
+                "weights": run.relative(run.weights(attempt.name)),
+            },
+            job_timeout=job_timeout,
+        )
+
+    def hold(self, data: ImageData, protocol: TrainingConfig) -> None:
+        """Has the workers hold the training and validation images; the test images stay here."""
+        setup = WorkerSetup(
+            descriptor=self._memory,
+            contents=share_training_data(data, self._memory),
+            class_names=list(data.class_names),
+            device=self.device,
+            threads=protocol.threads,
+            deterministic=protocol.deterministic,
+            root=str(self._root),
+        )
+        self.set_up(asdict(setup))

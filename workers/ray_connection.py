@@ -1,0 +1,145 @@
+"""The way to a Ray cluster: whether one answers, and what this process and the nodes tell each other first.
+
+Needs the package `ray`, but does not import it, nor torch, before there is a cluster: one that is not
+there is told of at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from records import InputError
+from records.machine import KEEP_PAGES, cores
+from worker_manager import STOP_SIGNALS
+
+CONNECT_SECONDS = 4.0  # for which a cluster may leave us without an answer
+ENVIRONMENT = {
+    **KEEP_PAGES,
+    "OPENBLAS_NUM_THREADS": "1",
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+    # A process trains on whichever GPU its task is given, and stays warm for the next; by itself Ray
+    # hides the other GPUs from it, which CUDA takes note of only once.
+    "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1",
+}
+# What Ray prints of nodes that died is long, and our own lines say it. It reads this when it is imported.
+os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
+# Connects and says what came in the way. The first line it prints says that Python has got so far.
+TRIAL = """
+import logging, sys, ray
+print(flush=True)
+try:
+    ray.init(address=sys.argv[1], log_to_driver=False, logging_level=logging.ERROR)
+except Exception as error:
+    print(f"{type(error).__name__}: {error}")
+    sys.exit(1)
+"""
+
+
+def connect(cluster: str, modules: Sequence[Path]) -> None:
+    """Connects this process to a cluster, or starts one on this machine for "local", and sends the program there.
+
+    `modules` are sent beside it. Raises `InputError` for a cluster of another version.
+    """
+    import ray
+    from ray.exceptions import RayError
+
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told of a cluster that was started here
+    own: dict[str, Any] = {}
+    if cluster == "local":
+        own = {"num_cpus": cores(), "include_dashboard": False}
+    handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    try:
+        with tempfile.TemporaryDirectory(prefix="program_") as folder:
+            copy_program(Path(folder))
+            for path in modules:
+                shutil.copy(path, folder)
+            ray.init(
+                address=cluster,
+                runtime_env={"working_dir": folder, "env_vars": ENVIRONMENT},
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                **own,
+            )
+    except (OSError, RuntimeError, ValueError, RayError) as error:
+        raise InputError(f"--cluster {cluster}: {explained(str(error))}") from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in handlers.items():
+                signal.signal(number, handler)  # Ray puts its own in the place of ours
+
+
+def copy_program(folder: Path) -> None:
+    """Copies the program, its modules and packages, but not its tests, into a folder."""
+    root = Path(__file__).resolve().parent.parent
+    for path in root.glob("*.py"):
+        shutil.copy(path, folder)
+    for package in sorted(path.parent for path in root.glob("*/__init__.py") if path.parent.name != "tests"):
+        shutil.copytree(package, folder / package.name, ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def try_connection(cluster: str) -> None:
+    """Raises `InputError` unless there is a cluster of this version to connect to; "local" always is.
+
+    It is tried in another process: where nothing answers, Ray waits for minutes and then ends the process.
+    """
+    if cluster == "local":
+        return
+    if cluster.startswith("ray://"):
+        raise InputError(
+            f"--cluster {cluster}: Ray Client is not supported; run this command on a node of the cluster "
+            "with --cluster auto, for example through: ray exec"
+        )
+    if (address := re.fullmatch(r"(.+):(\d+)", cluster)) is not None:
+        try:
+            socket.create_connection((address[1].strip("[]"), int(address[2])), CONNECT_SECONDS).close()
+        except (OSError, OverflowError) as error:
+            raise InputError(
+                f"--cluster {cluster}: nothing answers there ({error}); look on the head node by: ray status, "
+                "or start a cluster by: ray start --head"
+            ) from None
+    trial = subprocess.Popen(
+        [sys.executable, "-c", TRIAL, cluster], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    with trial:
+        try:
+            assert trial.stdout is not None
+            trial.stdout.readline()
+            said, _ = trial.communicate(timeout=CONNECT_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise InputError(
+                f"--cluster {cluster}: it does not let this machine in; run this on one of its nodes (a machine is "
+                "made one by: ray start --address HOST:PORT), with RAY_AUTH_MODE=token set if it asks for a token"
+            ) from None
+        finally:
+            trial.kill()
+    if trial.returncode:
+        raise InputError(f"--cluster {cluster}: {explained(said)}")
+
+
+def explained(said: str) -> str:
+    """What Ray says of a connection that failed, in one line with what to do."""
+    versions = dict(zip(("theirs", "ours"), re.findall(r"Ray: (\S+)\s+Python: (\S+)", said), strict=False))
+    if "ours" in versions:
+        (ray_there, python_there), (ray_here, python_here) = versions["theirs"], versions["ours"]
+        return (
+            f"the cluster runs Ray {ray_there} with Python {python_there}, here are Ray {ray_here} with Python "
+            f"{python_here}; all machines need the same, to the last digit (pip install ray=={ray_there})"
+        )
+    if "Could not find any running Ray instance" in said:
+        return "no Ray cluster runs on this machine; start one by: ray start --head, or name its HOST:PORT"
+    if "Invalid address format" in said:
+        return "expected auto, local, or the HOST:PORT that ray start has printed"
+    return " ".join(said.split()) or "the connection failed without a word"
