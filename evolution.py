@@ -23,7 +23,7 @@ from records.command_line import DONE, FAULT, STOPPED, command_text, require_pac
 from records.config_file import config_text, with_config
 from records.flags import Parser, add_settings, given
 from records.runs import Ablation, DataFacts, ModelInfo, TestScore
-from records.words import counted, points, quantity
+from records.words import counted, percentage_points, quantity
 from reporting.analysis.run_analysis import by_effect, energy_used, timeline
 from reporting.watchers.tensorboard_log import TensorBoardLog
 from run.algorithms import new_search
@@ -507,7 +507,7 @@ def ablation_lines(ablation: Ablation) -> list[str]:
         half = "" if apart.half is None else f" ± {100 * apart.half:.2f}"
         title = "ablation" if not lines else ""
         what = f"{neighbour.gene.replace('_', ' ')} {neighbour.best_value} → {neighbour.value}"
-        lines.append(f"{title:<21}{what}: {points(apart.mean)}{half} (n={len(neighbour.accuracies)})")
+        lines.append(f"{title:<21}{what}: {percentage_points(apart.mean)}{half} (n={len(neighbour.accuracies)})")
     return lines
 
 

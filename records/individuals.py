@@ -40,7 +40,7 @@ class Fitness:
             raise ValueError(f"the {name} of {self} was not measured")
         return value
 
-    def within(self, limits: dict[str, float], latency: float | None) -> Fitness:
+    def with_limits(self, limits: dict[str, float], latency: float | None) -> Fitness:
         """The same with its latency, and with what it passes the limits by."""
         measured = replace(self, latency=latency)
         passed = (measured.objective(name) / limit - 1 for name, limit in limits.items())

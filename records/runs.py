@@ -11,7 +11,7 @@ from records.search_settings import EvolutionConfig
 from records.settings import DataConfig
 from records.training_settings import TrainingConfig
 from records.trainings import TrainingResult
-from records.words import in_words
+from records.words import metric_in_words
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,7 +99,7 @@ class ModelInfo:
     @property
     def measure(self) -> str:
         """What fitness is, in words."""
-        return in_words(self.metric)
+        return metric_in_words(self.metric)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

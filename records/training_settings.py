@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from records.fields import require, require_choices, setting
-from records.words import in_words
+from records.words import metric_in_words
 
 OPTIMIZERS = ("sgd", "adamw")
 AUGMENTATIONS = ("none", "basic", "cutout", "strong")  # each with all of the one before
@@ -95,4 +95,4 @@ class TrainingConfig:
     @property
     def measure(self) -> str:
         """What fitness is, in words."""
-        return in_words(self.metric)
+        return metric_in_words(self.metric)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def in_words(metric: str) -> str:
+def metric_in_words(metric: str) -> str:
     """A metric, as it is called where people read it; one that was left open is the accuracy."""
     return "balanced accuracy" if metric == "balanced_accuracy" else "accuracy"
 
@@ -20,6 +20,6 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def points(difference: float) -> str:
+def percentage_points(difference: float) -> str:
     """A difference of accuracies in words: +1.23 points (of a hundred)."""
     return f"{100 * difference:+.2f} points".replace("-", "−")

@@ -19,7 +19,7 @@ from storage.results import find_result, read_ablation, read_info, read_pruned
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class RunView:
     """A run as its files tell of it. `notes` say in words what is missing."""
 
     run: RunDirectory
@@ -46,7 +46,7 @@ class Findings:
         return self.info is not None and self.info.test is not None
 
 
-def read_findings(run: RunDirectory, state: RunState) -> Findings:
+def read_run_view(run: RunDirectory, state: RunState) -> RunView:
     """What the files of a run say, beside the state that was found."""
     notes: list[str] = []
     individuals = evaluated(state.generations)
@@ -59,7 +59,7 @@ def read_findings(run: RunDirectory, state: RunState) -> Findings:
     _say_how_far(run, state, len(results) - len(state.results), notes)
     _say_failures(individuals, [each for key, each in results.items() if key not in state.results], notes)
     _say_what_is_missing(run, state, on_disk, notes)
-    return Findings(
+    return RunView(
         run=run,
         state=state,
         space=NetworkSpace.of(state),

@@ -28,7 +28,7 @@ def ablate(search: Search, info: ModelInfo) -> Ablation | None:
     jobs = {network: fresh_trainings(search, best, text) for network, text in networks.items()}
     named = {f"{FINAL}/{job.key[:16]}": job for trainings in jobs.values() for job in trainings}
     search.console.say(f"ablation: the best and {len(jobs) - 1} networks one bit away, {len(named)} trainings")
-    search.foresight.expect_after([], 0, 0)
+    search.estimate.expect_after([], 0, 0)
     results = {result.key: result for result in search.run_jobs(named, "the ablation").values()}
     accuracies = {network: reached(results[job.key] for job in trainings) for network, trainings in jobs.items()}
     own = search.space.phenotype(best.chromosome)

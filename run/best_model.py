@@ -76,7 +76,7 @@ def choose(search: Search) -> tuple[Individual, tuple[Finalist, ...], TrainingJo
     names = {job.key: f"{FINAL}/{job.key[:16]}" for jobs in trainings for job in jobs}
     networks = [search.space.network(each.chromosome) for each in candidates]
     following = trainings_after(search.state) - settings.final_trainings
-    search.foresight.expect_after(networks, following, search.rungs[-1])
+    search.estimate.expect_after(networks, following, search.rungs[-1])
     results = search.run_jobs({names[job.key]: job for jobs in trainings for job in jobs}, "the finalists")
     ranked = []
     for each, jobs in zip(candidates, trainings, strict=True):

@@ -17,7 +17,7 @@ from records.words import quantity
 from reporting.console import Console
 from reporting.watchers.tensorboard_log import TensorBoardLog
 from run.algorithms import new_search
-from run.time_estimate import Foresight
+from run.time_estimate import TimeEstimate
 from search.early_stopping import affordable, median_curve, promoted, rungs_of
 from search.ranking import pareto_front, rank
 from search_space.space import NetworkSpace, cost_of
@@ -87,10 +87,10 @@ class Search:
         self.pruned = read_pruned(run)
         self.trainings = 0  # ended in this session
         self.busy_seconds = 0.0  # of the devices, in the generation at work
-        self.foresight = Foresight(state)
+        self.estimate = TimeEstimate(state)
         for individual in self.individuals():
             for key in individual.jobs:
-                self.foresight.measure(self.space.network(individual.chromosome), self.results[key])
+                self.estimate.measure(self.space.network(individual.chromosome), self.results[key])
 
     def evolve(self) -> None:
         """Generation after generation, until the last, the end of the budget, or the last network of the space."""
@@ -246,9 +246,9 @@ class Search:
         names = {each.name: self.name_of_training(each, epochs) for each in individuals}
         jobs = {names[each.name]: self.job(each, epochs) for each in individuals}
         networks = [self.space.network(each.chromosome) for each in individuals]
-        self.foresight.look_ahead(self.state, networks, epochs, self.epochs_spent())
+        self.estimate.look_ahead(self.state, networks, epochs, self.epochs_spent())
         results = self.run_jobs(jobs, f"generation {self.state.generation + 1}")
-        return [self.trained_once_more(each, results[names[each.name]]) for each in individuals]
+        return [self.with_result(each, results[names[each.name]]) for each in individuals]
 
     def name_of_training(self, individual: Individual, epochs: int) -> str:
         """The name under which a training for so many epochs keeps its weights."""
@@ -266,7 +266,7 @@ class Search:
         known = {name for name, key in keys.items() if self.known(key, name) is not None}
         if again or self.all_failed(list(keys.values())):
             known = set()
-        self.foresight.new_queue()
+        self.estimate.new_queue()
         queue = self.new_queue()
         for name, job in jobs.items():
             if name not in known:
@@ -282,7 +282,7 @@ class Search:
     def new_queue(self, longest_first: bool = True) -> JobQueue:
         return JobQueue(self.limits.max_retries, max(slot.memory for slot in self.workers.slots), longest_first)
 
-    def trained_once_more(self, individual: Individual, result: TrainingResult) -> Individual:
+    def with_result(self, individual: Individual, result: TrainingResult) -> Individual:
         """An individual with the outcome of its next job."""
         failure = None if result.status == "done" else f"{result.status}: {result.reason}"
         earlier = individual.earlier if individual.fitness is None else (*individual.earlier, individual.fitness)
@@ -291,7 +291,7 @@ class Search:
             earlier = tuple(fitness for fitness in curve if fitness is not None)
         fitness = result.fitness
         if fitness is not None:
-            fitness = fitness.within(self.state.search.limits, self.seconds_an_image(individual))
+            fitness = fitness.with_limits(self.state.search.limits, self.seconds_an_image(individual))
         return replace(
             individual, jobs=(*individual.jobs, result.key), fitness=fitness, failure=failure, earlier=earlier
         )
@@ -359,7 +359,7 @@ class Search:
 
     def enqueue(self, queue: JobQueue, job: TrainingJob, name: str) -> None:
         """Queues a job, the longest expected first; one that no device has the memory for has failed already."""
-        work = self.foresight.queued[job.key] = self.foresight.seconds(job.phenotype, job.protocol.epochs)
+        work = self.estimate.queued[job.key] = self.estimate.seconds(job.phenotype, job.protocol.epochs)
         value = 2 if job.protocol.precision == "bfloat16" else 4
         need = cost_of(job.phenotype).memory(value, job.protocol.optimizer)
         queued = queue.add(job, name=name, work=work, need=need)
@@ -385,7 +385,7 @@ class Search:
         if self.log is not None:
             self.log.training(attempt.name, result)
         self.console.job_ended(slot, attempt, result)
-        work = self.foresight.remaining(set(self.results))
+        work = self.estimate.remaining(set(self.results))
         self.console.foresee(None if work is None else work / len(self.workers.slots))
         self.check_disk()
 
@@ -398,7 +398,7 @@ class Search:
             make_durable(self.run.root / result.weights)
         seal_result(self.run, result)
         self.results[result.key] = result
-        self.foresight.measure(job.phenotype, result)
+        self.estimate.measure(job.phenotype, result)
 
     def write_derived_files(self, individuals: Iterable[Individual]) -> None:
         """`info.json` of these individuals, the history and the figures; all can be made again from the state."""

@@ -13,7 +13,7 @@ from image_data import ImageData
 from records import RunState, TrainingJob
 from reporting.console import duration
 from run.loop import Search
-from run.time_estimate import Foresight, generation_sizes, trainings_after
+from run.time_estimate import TimeEstimate, generation_sizes, trainings_after
 from run.training_time import TrainingTime
 from search.base import LISTABLE_BITS
 from search.operators import random_bits
@@ -81,21 +81,21 @@ def measure(search: Search, networks: Sequence[Sampled]) -> tuple[TrainingTime, 
 
     # The first training of a worker is slower than all others.
     search.run_jobs(jobs([networks[0]] * slots, 0), "the first measurement")
-    search.foresight.measured.clear()
+    search.estimate.measured.clear()
     results = search.run_jobs(jobs(chosen, slots), "the measurement")
-    search.foresight.new_queue()
+    search.estimate.new_queue()
     rates = [result.cost.images_per_second for result in results.values()]
-    return search.foresight.time, list(zip(chosen, rates, strict=True))
+    return search.estimate.time, list(zip(chosen, rates, strict=True))
 
 
 def run_seconds(state: RunState, networks: Sequence[Sampled], time: TrainingTime, devices: int) -> float:
     """The expected seconds of a whole run, by drawing its networks at random and handing them to devices."""
     rng = np.random.default_rng(state.search.seed)
-    foresight = Foresight(state)
-    foresight.time = time
+    estimate = TimeEstimate(state)
+    estimate.time = time
 
     def seconds(those: Sequence[str], length: int, longest_first: bool = True) -> float:
-        return makespan([foresight.seconds(network, length) for network in those], devices, longest_first)
+        return makespan([estimate.seconds(network, length) for network in those], devices, longest_first)
 
     def drawn(count: int) -> list[str]:
         return [networks[index].network for index in rng.integers(len(networks), size=count)]

@@ -50,7 +50,7 @@ class SteadySearch(Search):
         if search.budget is None and begun > search.generations:
             raise InputError(f"--generations is {search.generations}, but {begun} have begun; give {begun} or more")
         self.write_derived_files(self.individuals())
-        self.foresight.new_queue()
+        self.estimate.new_queue()
         self.queue, self.clock = self.new_queue(longest_first=False), time.monotonic()
         self.console.expect(self.engine.total - len(self.engine.taken))
         self.say_what_begins()
@@ -69,20 +69,20 @@ class SteadySearch(Search):
             self.run_jobs(lost, "what was lost")
         evaluated = {each.name: each for each in (*self.individuals(), *state.population)}
         taken = [evaluated[name] for name in state.order]
-        taken += [self.with_result(each, self.results[jobs[each.name].key]) for each in since.taken]
+        taken += [self.with_recorded_result(each, self.results[jobs[each.name].key]) for each in since.taken]
         self.saved = (len(self.engine.bred) + len(state.population), len(state.order))
         self.engine.replay([*state.population, *since.bred], taken)
         self.waiting.extend(self.engine.pending)
         for each in taken:
-            self.foresight.measure(self.space.network(each.chromosome), self.results[each.jobs[-1]])
+            self.estimate.measure(self.space.network(each.chromosome), self.results[each.jobs[-1]])
 
-    def with_result(self, individual: Individual, result: TrainingResult) -> Individual:
+    def with_recorded_result(self, individual: Individual, result: TrainingResult) -> Individual:
         """An individual whose result was recorded, with the result that is found; its latency is that measured then."""
         bare = replace(individual, jobs=(), fitness=None, failure=None, earlier=())
         latency = None if individual.fitness is None else individual.fitness.latency
         if latency is None or result.fitness is None:
-            return self.trained_once_more(bare, result)
-        return replace(bare, jobs=(result.key,), fitness=result.fitness.within(self.state.search.limits, latency))
+            return self.with_result(bare, result)
+        return replace(bare, jobs=(result.key,), fitness=result.fitness.with_limits(self.state.search.limits, latency))
 
     def top_up(self) -> None:
         """Sees to it that each device has a network to train, and saves what was done."""
@@ -94,7 +94,7 @@ class SteadySearch(Search):
         self.close_generations()
         networks = [self.space.network(each.chromosome) for each in self.engine.bred[-self.state.search.population :]]
         further = self.engine.total - len(self.engine.bred) + len(self.waiting) + trainings_after(self.state)
-        self.foresight.expect_after(networks, further, self.rungs[-1])
+        self.estimate.expect_after(networks, further, self.rungs[-1])
 
     def hand_out(self) -> None:
         """Hands out as many networks as there are devices, and `AHEAD` more: those bred already, then new ones.
@@ -129,7 +129,7 @@ class SteadySearch(Search):
 
         Raises `RunFault` if as many in a row failed as there are in a generation, which is no network's fault.
         """
-        self.engine.take(self.trained_once_more(individual, self.results[key]))
+        self.engine.take(self.with_result(individual, self.results[key]))
         count = min(self.state.search.population, self.engine.total)
         last = self.engine.taken[-count:]
         if len(last) == count > 1 and all(each.failure for each in last):

@@ -22,7 +22,7 @@ class Measured:
     started: float
 
 
-class Foresight:
+class TimeEstimate:
     """Expects the seconds of trainings, of those in a queue and of those that will follow them."""
 
     def __init__(self, state: RunState) -> None:

@@ -226,7 +226,7 @@ class SearchAlgorithm:
     def _passed(self, chromosome: str) -> float:
         """By what share a network is known to pass the limits, before it is trained."""
         limits = self.config.size_limits
-        return self.space.size(chromosome).within(limits, None).violation if limits else 0.0
+        return self.space.size(chromosome).with_limits(limits, None).violation if limits else 0.0
 
     def _list_unseen(self) -> dict[str, str]:
         """Networks that were new when a walk first failed, with a chromosome for each; listed once."""

@@ -61,7 +61,7 @@ def _check_consistency(state: RunState) -> None:
         results = [state.results.get(key) for key in individual.jobs]
         fitness = None if not results or results[-1] is None else results[-1].fitness
         if fitness is not None and individual.fitness is not None:
-            fitness = fitness.within(state.search.limits, individual.fitness.latency)
+            fitness = fitness.with_limits(state.search.limits, individual.fitness.latency)
         if not results or None in results or fitness != individual.fitness:
             raise ValueError(f"the fitness of {individual.name} is not that of its trainings")
     training = state.training

@@ -127,7 +127,7 @@ class RayWorkers:
             self.bfloat16: bool | None = all(each.bfloat16 for each in facts.values())
             self._gpu_memory = _room([size for each in facts.values() for size in each.gpu_memory], workers_per_gpu)
             self.slots: Sequence[Slot] = self._slots(nodes)
-            self.where = in_words(self.device, cluster, facts)
+            self.where = nodes_in_words(self.device, cluster, facts)
         except BaseException:
             ray.shutdown()
             raise
@@ -347,7 +347,7 @@ def refuse_odd(cluster: str, facts: Mapping[str, NodeFacts], on_gpus: bool) -> N
             )
 
 
-def in_words(device: str, cluster: str, facts: Mapping[str, NodeFacts]) -> str:
+def nodes_in_words(device: str, cluster: str, facts: Mapping[str, NodeFacts]) -> str:
     """Where trainings run: "cpu of 2 nodes of cluster auto (Intel …)"; says where nodes are not alike."""
     kinds = sorted({each.hardware for each in facts.values()})
     alike = "" if len(kinds) == 1 else "; they differ, so results depend on which node trains"

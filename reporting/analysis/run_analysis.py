@@ -213,7 +213,7 @@ def comparable(individuals: Sequence[Individual]) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class Savings:
-    """What a run would have trained without memory and foresight, and what it trained."""
+    """What a run would have trained without memory and estimate, and what it trained."""
 
     individuals: int
     networks: int  # distinct ones; the others were known

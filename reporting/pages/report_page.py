@@ -18,7 +18,7 @@ from reporting.console import duration
 from reporting.figures.network_drawing import legend_svg
 from reporting.pages.pages import brief, render_page
 from reporting.pages.report_sections import Section, drawing, sections
-from reporting.run_view import Findings, read_findings
+from reporting.run_view import RunView, read_run_view
 from search_space.encoding import explain, value_in_words
 from storage.directory import RunDirectory
 from storage.files import write_durably
@@ -35,33 +35,33 @@ def write_report(run: RunDirectory, state: RunState) -> Path:
 
 def _write(run: RunDirectory, state: RunState) -> list[Section]:
     """Makes the report, and returns the sections that it shows."""
-    values = page_values(read_findings(run, state))
+    values = page_values(read_run_view(run, state))
     write_durably(run.report, render_page("report.html", **values))
     shown: list[Section] = values["sections"]
     return shown
 
 
-def page_values(findings: Findings) -> dict[str, Any]:
+def page_values(view: RunView) -> dict[str, Any]:
     """What the template shows."""
-    state, best = findings.state, findings.best
+    state, best = view.state, view.best
     return {
         "dataset": Path(state.data.dataset).name,
-        "folder": str(findings.run.root.resolve()),
-        "again": shlex.join(["python", "report.py", "--resume", str(source(findings))]),
+        "folder": str(view.run.root.resolve()),
+        "again": shlex.join(["python", "report.py", "--resume", str(source(view))]),
         "facts": state.facts,
         "class_names": names_in_words(state.facts.class_names),
-        "notes": findings.notes,
+        "notes": view.notes,
         "best": best,
-        "words": "" if best is None else findings.space.encoding.describe(best.chromosome),
-        "best_drawing": None if best is None else drawing(findings, best),
-        "cards": cards(findings),
-        "bits": [] if best is None else explain(findings.space.encoding, best.chromosome),
+        "words": "" if best is None else view.space.encoding.describe(best.chromosome),
+        "best_drawing": None if best is None else drawing(view, best),
+        "cards": cards(view),
+        "bits": [] if best is None else explain(view.space.encoding, best.chromosome),
         "legend": Markup(legend_svg()),  # noqa: S704 our own
-        "commands": commands(findings),
-        "sections": sections(findings),
-        **individuals_table(findings),
+        "commands": commands(view),
+        "sections": sections(view),
+        **individuals_table(view),
         "state": state,
-        "evaluation": findings.run.evaluation.exists(),
+        "evaluation": view.run.evaluation.exists(),
     }
 
 
@@ -71,26 +71,26 @@ def names_in_words(names: Sequence[str], most: int = 20) -> str:
     return ", ".join(brief(name) for name in names[:most]) + more
 
 
-def source(findings: Findings) -> Path:
+def source(view: RunView) -> Path:
     """What the page was made from: the folder, or a state that is not its newest."""
-    run, number = findings.run, findings.state.generation
+    run, number = view.run, view.state.generation
     is_newest = all(other <= number for other, _ in run.states())
     return run.root if is_newest else run.state(number)
 
 
-def cards(findings: Findings) -> list[Card]:
+def cards(view: RunView) -> list[Card]:
     """The figures at the top of the page."""
-    best, info, found = findings.best, findings.info, list[Card]()
+    best, info, found = view.best, view.info, list[Card]()
     if best is not None and best.fitness is not None:
-        images = findings.state.facts.val_images
-        found.append((f"{best.fitness.value:.4f}", f"validation {findings.measure} ({images:,} images)"))
+        images = view.state.facts.val_images
+        found.append((f"{best.fitness.value:.4f}", f"validation {view.measure} ({images:,} images)"))
         found += tested_cards(info) if info is not None else []
         found.append((f"{best.fitness.parameters:,}", "parameters"))
         found.append((f"{best.fitness.flops / 1e6:,.1f}", "MFLOPs an image"))
         if best.fitness.latency is not None:
             found.append((quantity("latency", best.fitness.latency), "for one image"))
-    if findings.individuals:
-        spared, worked = savings(findings.state), timeline(findings.results.values())
+    if view.individuals:
+        spared, worked = savings(view.state), timeline(view.results.values())
         found.append((f"{spared.networks:,}", f"networks trained for {spared.individuals:,} individuals"))
         found.append((duration(worked.busy), f"of device time for all trainings, in {duration(worked.seconds)}"))
     return found
@@ -115,12 +115,12 @@ def tested_cards(info: ModelInfo) -> list[Card]:
     return found
 
 
-def commands(findings: Findings) -> list[tuple[str, str]]:
+def commands(view: RunView) -> list[tuple[str, str]]:
     """What a person may want to type next, and the command."""
-    state, run = findings.state, findings.run
+    state, run = view.state, view.run
     again = [*settings_arguments(state.search, state.training, state.data), "--output_dir", "again"]
     found = [("the same run again", shlex.join(["python", "evolution.py", *again]))]
-    if findings.info is not None:
+    if view.info is not None:
         evaluate = ["python", "evaluate.py", "--model_path", str(run.best_model), "--info_path", str(run.best_info)]
         if state.data.data_dir != DataConfig().data_dir:
             evaluate += ["--data_dir", state.data.data_dir]
@@ -145,25 +145,25 @@ COLUMNS = (
 )
 
 
-def individuals_table(findings: Findings) -> dict[str, Any]:
+def individuals_table(view: RunView) -> dict[str, Any]:
     """The rows of all individuals, the drawing of each network once, and what a row shows when it is opened."""
     numbers: dict[str, int] = {}
     drawings: list[str] = []
     rows: list[tuple[str, ...]] = []
     details: dict[str, dict[str, Any]] = {}
-    for each in findings.individuals:
-        network = findings.space.network(each.chromosome)
+    for each in view.individuals:
+        network = view.space.network(each.chromosome)
         if network not in numbers:
             numbers[network] = len(drawings)
-            drawings.append(drawing(findings, each))
-        rows.append(row(findings, each))
+            drawings.append(drawing(view, each))
+        rows.append(row(view, each))
         details[each.name] = {
             "chromosome": each.chromosome,
             "network": numbers[network],
-            "words": findings.space.encoding.describe(each.chromosome),
+            "words": view.space.encoding.describe(each.chromosome),
             "parents": each.parents,
             "origin": each.origin,
-            "curves": curves(findings, each),
+            "curves": curves(view, each),
             "accuracies": {str(epochs): value for epochs, value in accuracies_by_epochs(each).items()},
             "forecast": None
             if each.forecast is None
@@ -171,20 +171,20 @@ def individuals_table(findings: Findings) -> dict[str, Any]:
             "failure": each.failure,
         }
     return {
-        "columns": [findings.measure if name == "accuracy" else name for name in COLUMNS],
+        "columns": [view.measure if name == "accuracy" else name for name in COLUMNS],
         "rows": rows,
         "drawings": drawings,
         "details": details,
-        "coding": findings.table.coding_loci,
+        "coding": view.table.coding_loci,
         "genes": [
             [gene.name.replace("_", " "), gene.loci, [value_in_words(v) for v in gene.values]]
-            for gene in findings.table.genes
+            for gene in view.table.genes
         ],
     }
 
 
-def row(findings: Findings, individual: Individual) -> tuple[str, ...]:
-    result, fitness = findings.state.results[individual.jobs[-1]], individual.fitness
+def row(view: RunView, individual: Individual) -> tuple[str, ...]:
+    result, fitness = view.state.results[individual.jobs[-1]], individual.fitness
     return (
         individual.name,
         "–" if fitness is None else f"{fitness.value:.4f}",
@@ -200,8 +200,8 @@ def row(findings: Findings, individual: Individual) -> tuple[str, ...]:
     )
 
 
-def curves(findings: Findings, individual: Individual) -> list[list[float]]:
+def curves(view: RunView, individual: Individual) -> list[list[float]]:
     """The validation accuracy over epochs of each of an individual's trainings, the shortest first."""
-    results = [findings.state.results[key] for key in individual.jobs]
+    results = [view.state.results[key] for key in individual.jobs]
     found = [[epoch.accuracy for epoch in result.epochs if epoch.accuracy is not None] for result in results]
     return [[round(value, 4) for value in curve] for curve in found if curve]

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from records import Individual
-from records.words import counted, points, quantity
+from records.words import counted, percentage_points, quantity
 from reporting.analysis.gene_effects import GeneEffects, gene_effects
 from reporting.analysis.run_analysis import (
     Descent,
@@ -51,7 +51,7 @@ from reporting.figures.run_plots import (
     letters,
 )
 from reporting.pages.pages import figure_markup
-from reporting.run_view import Findings
+from reporting.run_view import RunView
 from search.ranking import pareto_front
 from search_space.encoding import decode, value_in_words
 
@@ -102,24 +102,24 @@ class Section:
     more: str = ""
 
 
-def sections(findings: Findings) -> list[Section]:
+def sections(view: RunView) -> list[Section]:
     """The sections for which there is something to see."""
-    if not findings.individuals:
-        return [section for section in [devices(findings)] if section is not None]
+    if not view.individuals:
+        return [section for section in [devices(view)] if section is not None]
     makers = (finalists, progress, architectures, components, ablation, search, descent, devices, front)
-    return [section for maker in makers if (section := maker(findings)) is not None]
+    return [section for maker in makers if (section := maker(view)) is not None]
 
 
-def drawing(findings: Findings, individual: Individual) -> Markup:
-    return Markup(network_svg(decode(findings.space.encoding, individual.chromosome)))  # noqa: S704 our own
+def drawing(view: RunView, individual: Individual) -> Markup:
+    return Markup(network_svg(decode(view.space.encoding, individual.chromosome)))  # noqa: S704 our own
 
 
-def finalists(findings: Findings) -> Section | None:
+def finalists(view: RunView) -> Section | None:
     """How the winner was chosen among the best, with fresh seeds."""
-    info = findings.info
+    info = view.info
     if info is None or not info.finalists:
         return None
-    searched = {each.name: each.fitness.value for each in findings.individuals if each.fitness}
+    searched = {each.name: each.fitness.value for each in view.individuals if each.fitness}
     rows = []
     for each in info.finalists:
         value, error = searched.get(each.individual), each.standard_error
@@ -134,20 +134,20 @@ def finalists(findings: Findings) -> Section | None:
     if ahead is not info.finalists[0]:
         lead += f": {ahead.individual}, ahead in the search with {value:.4f}, came to {ahead.mean:.4f} on average"
     columns = ("network", "in the search", "mean with fresh seeds", "each")
-    table = Table(columns, tuple(rows), f"Validation {findings.measure} of each training.")
+    table = Table(columns, tuple(rows), f"Validation {view.measure} of each training.")
     return Section("finalists", "Was the winner lucky?", f"{lead}.", tables=(table,))
 
 
-def progress_lead(findings: Findings) -> str:
+def progress_lead(view: RunView) -> str:
     """From where to where the best rose, and for how long it has not."""
     best: dict[int, float] = {}  # by generation
-    for each, value in zip(findings.individuals, best_so_far(findings.individuals), strict=True):
+    for each, value in zip(view.individuals, best_so_far(view.individuals), strict=True):
         if value is not None:
             best[each.generation] = value
     if not best:
         return "No training has succeeded yet, so there is nothing to compare."
     (first, start), (last, end) = next(iter(best.items())), list(best.items())[-1]
-    reached = min((each for each in findings.individuals if each.fitness), key=lambda each: each.rank).generation
+    reached = min((each for each in view.individuals if each.fitness), key=lambda each: each.rank).generation
     lead = f"The best, {end:.4f}, was there from generation {reached} on"
     if end > start:
         lead = f"The best rose from {start:.4f} in generation {first} to {end:.4f} in generation {reached}"
@@ -157,11 +157,11 @@ def progress_lead(findings: Findings) -> str:
     return f"{lead}. Each of these is a single training, as the search saw it."
 
 
-def progress(findings: Findings) -> Section:
-    generations, measure = findings.state.generations, findings.measure
-    spent, common = spending(findings.state), common_epochs(findings.individuals)
+def progress(view: RunView) -> Section:
+    generations, measure = view.state.generations, view.measure
+    spent, common = spending(view.state), common_epochs(view.individuals)
     fewer = f" With early stopping all can be compared after {epochs_in_words(common)} only." if common else ""
-    longest = longest_epochs(findings.individuals)
+    longest = longest_epochs(view.individuals)
     figures = [
         Picture(
             draw_progress(generations, measure),
@@ -179,7 +179,7 @@ def progress(findings: Findings) -> Section:
         ),
     ]
     if longest > 1:
-        curves = draw_learning_curves(generations, findings.state.results, measure)
+        curves = draw_learning_curves(generations, view.state.results, measure)
         figures.append(
             Picture(
                 curves,
@@ -189,27 +189,27 @@ def progress(findings: Findings) -> Section:
                 "end ask for more epochs.",
             )
         )
-    return Section("progress", "Progress", progress_lead(findings), figures=tuple(figures))
+    return Section("progress", "Progress", progress_lead(view), figures=tuple(figures))
 
 
-def architectures(findings: Findings) -> Section | None:
-    by_name = {each.name: each for each in findings.individuals}
-    found = [generation.best for generation in findings.state.generations if generation.best.fitness is not None]
+def architectures(view: RunView) -> Section | None:
+    by_name = {each.name: each for each in view.individuals}
+    found = [generation.best for generation in view.state.generations if generation.best.fitness is not None]
     if not found:
         return None
     first_seen: dict[str, Individual] = {}
     for each in found:
-        first_seen.setdefault(findings.space.phenotype(each.chromosome), each)
+        first_seen.setdefault(view.space.phenotype(each.chromosome), each)
     drawings = []
     before: Individual | None = None
     for each in first_seen.values():
         source = original(by_name, each.name)
-        changed = "" if before is None else f"; {changes_in_words(findings, before, each)}"
+        changed = "" if before is None else f"; {changes_in_words(view, before, each)}"
         assert each.fitness is not None  # noqa: S101 as chosen above
         drawings.append(
             NetworkPicture(
                 f"from generation {each.generation}",
-                drawing(findings, each),
+                drawing(view, each),
                 f"{each.fitness.value:.4f} ({source.name}), {quantity('parameters', each.fitness.parameters)}{changed}",
             )
         )
@@ -225,9 +225,9 @@ def architectures(findings: Findings) -> Section | None:
     )
 
 
-def changes_in_words(findings: Findings, before: Individual, after: Individual) -> str:
+def changes_in_words(view: RunView, before: Individual, after: Individual) -> str:
     """The genes in which two individuals differ: "kernel 3 → 5, pooling max → average"."""
-    genes = findings.table.genes
+    genes = view.table.genes
     return changed_genes([(gene.name, gene.value(before.chromosome), gene.value(after.chromosome)) for gene in genes])
 
 
@@ -240,9 +240,9 @@ def changed_genes(changes: Sequence[tuple[str, object, object]]) -> str:
     return ", ".join(words) or "no gene changed"
 
 
-def components(findings: Findings) -> Section:
-    effects = gene_effects(findings.space, findings.individuals)
-    lengths = {each.fitness.epochs for each in findings.individuals if each.fitness}
+def components(view: RunView) -> Section:
+    effects = gene_effects(view.space, view.individuals)
+    lengths = {each.fitness.epochs for each in view.individuals if each.fitness}
     estimated = " How bad networks that were stopped early would have been is estimated." if len(lengths) > 1 else ""
     return Section(
         "components",
@@ -257,9 +257,9 @@ def components(findings: Findings) -> Section:
                 f"(ridge regression on all results, 95% intervals).{estimated}",
             ),
             Picture(
-                draw_gene_values(effects, findings.measure),
+                draw_gene_values(effects, view.measure),
                 "values",
-                f"mean {findings.measure} by gene value",
+                f"mean {view.measure} by gene value",
                 "The plain means of what was trained, with their counts: a search trains good neighbours of good "
                 "networks, so these mix a value's worth with the company it kept.",
             ),
@@ -295,11 +295,11 @@ def components_lead(effects: GeneEffects) -> str:
     return lead
 
 
-def ablation(findings: Findings) -> Section:
-    found = findings.ablation
+def ablation(view: RunView) -> Section:
+    found = view.ablation
     if found is None:
-        more = shlex.join(["python", "evolution.py", "--resume", str(findings.run.root), "--ablation"])
-        there = "Asked for, and not there (yet)" if findings.state.search.ablation else "Not measured in this run"
+        more = shlex.join(["python", "evolution.py", "--resume", str(view.run.root), "--ablation"])
+        there = "Asked for, and not there (yet)" if view.state.search.ablation else "Not measured in this run"
         lead = (
             f"{there}: an ablation trains every network that differs from the best in one bit, with several seeds, and "
             "so tells what each bit is worth there."
@@ -320,13 +320,13 @@ def ablation(findings: Findings) -> Section:
         lead += "; with one seed there are no intervals, and nothing is clear."
     same = sum(each.is_same_network for each in found.neighbours)
     caption = f"{counted(same, 'further bit')} of the best change nothing there." if same else ""
-    figure = draw_ablation(found, findings.measure)
-    words = f"what changing one bit of the best does to its {findings.measure}"
+    figure = draw_ablation(found, view.measure)
+    words = f"what changing one bit of the best does to its {view.measure}"
     return Section("ablation", "Around the best", lead, (Picture(figure, "ablation", words, caption),))
 
 
-def search(findings: Findings) -> Section:
-    state, table = findings.state, findings.table
+def search(view: RunView) -> Section:
+    state, table = view.state, view.table
     loci = list(table.coding_loci)
     shares = allele_frequencies(state.generations[-1:])[0, loci]
     decided, spared = int((np.maximum(shares, 1 - shares) >= DECIDED).sum()), savings(state)
@@ -343,7 +343,7 @@ def search(findings: Findings) -> Section:
             "diversity",
             "Where both near zero the population has converged, and only mutation brings news.",
         ),
-        *forecasts(findings),
+        *forecasts(view),
     ]
     return Section(
         "search",
@@ -356,8 +356,8 @@ def search(findings: Findings) -> Section:
     )
 
 
-def forecasts(findings: Findings) -> list[Picture]:
-    found = outcomes(findings.individuals)
+def forecasts(view: RunView) -> list[Picture]:
+    found = outcomes(view.individuals)
     if not found:
         return []
     in_full = [each for each in found if each.in_full]
@@ -365,7 +365,7 @@ def forecasts(findings: Findings) -> list[Picture]:
         f"{sum(each.within for each in in_full)} of {len(in_full)} networks that were trained in full came out within "
         "the 95% interval of their forecast. They were chosen for high forecasts: expect some disappointments."
     )
-    return [Picture(draw_forecasts(found, findings.measure), "forecasts", "forecast against outcome", caption)]
+    return [Picture(draw_forecasts(found, view.measure), "forecasts", "forecast against outcome", caption)]
 
 
 def savings_table(spared: Savings) -> Table:
@@ -385,12 +385,12 @@ def savings_table(spared: Savings) -> Table:
     return Table(("trainings", "", ""), rows, "What was spared, and what was spent.")
 
 
-def descent(findings: Findings) -> Section | None:
-    if findings.best is None:
+def descent(view: RunView) -> Section | None:
+    if view.best is None:
         return None
-    by_name = {each.name: each for each in findings.individuals}
-    best = original(by_name, findings.best.name)
-    steps = lineage(findings.individuals, best.name, findings.table)
+    by_name = {each.name: each for each in view.individuals}
+    best = original(by_name, view.best.name)
+    steps = lineage(view.individuals, best.name, view.table)
     line = main_line(steps, best.name)
     gains = [step for step in line if step.gain is not None]
     if not line:
@@ -400,7 +400,7 @@ def descent(findings: Findings) -> Section | None:
         lead = f"The best came about in {len(line)} step{'s' if len(line) > 1 else ''} from {first.name}"
         if largest is not None and (largest.gain or 0) > 0:
             lead += (
-                f"; the largest, {points(largest.gain or 0)}, came with {largest.child.name}: "
+                f"; the largest, {percentage_points(largest.gain or 0)}, came with {largest.child.name}: "
                 f"{changed_genes(largest.changes)}"
             )
         lead += "."
@@ -410,7 +410,7 @@ def descent(findings: Findings) -> Section | None:
     tables = [Table(columns, rows, "The main line: from each child to its nearer parent.")] if rows else []
     if others:
         tables.append(Table(columns, others, "All other steps between ancestors."))
-    figure = draw_lineage(steps, line, comparable(findings.individuals), findings.measure)
+    figure = draw_lineage(steps, line, comparable(view.individuals), view.measure)
     caption = "One training is one throw of the dice: small steps up or down may be luck."
     return Section(
         "descent",
@@ -425,15 +425,15 @@ def step_row(step: Descent) -> tuple[str, ...]:
     return (
         f"{step.parent.name} → {step.child.name}",
         changed_genes(step.changes),
-        "–" if step.gain is None else points(step.gain),
+        "–" if step.gain is None else percentage_points(step.gain),
         epochs_in_words(step.epochs) if step.epochs else "–",
         step.child.origin,
         ", ".join(map(str, step.loci)),
     )
 
 
-def devices(findings: Findings) -> Section | None:
-    found = timeline(findings.results.values())
+def devices(view: RunView) -> Section | None:
+    found = timeline(view.results.values())
     if not found.bars:
         return None
     count, pauses = len(found.devices), len(found.pauses)
@@ -446,7 +446,7 @@ def devices(findings: Findings) -> Section | None:
     lead += "."
     if pauses:
         lead += f" The run was stopped {pauses} time{'s' if pauses > 1 else ''}; that time is cut out."
-    if (energy := energy_used(findings.results.values())) is not None:
+    if (energy := energy_used(view.results.values())) is not None:
         lead += f" While they trained they used {energy.words}."
     seconds = [bar.end - bar.start for bar in found.bars]
     return Section(
@@ -465,9 +465,9 @@ def devices(findings: Findings) -> Section | None:
     )
 
 
-def front(findings: Findings) -> Section | None:
-    objectives = findings.state.search.objectives
-    found = pareto_front(findings.individuals, objectives)
+def front(view: RunView) -> Section | None:
+    objectives = view.state.search.objectives
+    found = pareto_front(view.individuals, objectives)
     if len(objectives) == 1 or not found:
         return None
     marks = letters(len(found))
@@ -476,12 +476,12 @@ def front(findings: Findings) -> Section | None:
         assert each.fitness is not None  # noqa: S101 only those have a place on the front
         costs = ", ".join(quantity(name, each.fitness.objective(name)) for name in objectives[1:])
         caption = f"{each.fitness.value:.4f}, {costs} ({each.name})"
-        drawings.append(NetworkPicture(mark, drawing(findings, each), caption))
+        drawings.append(NetworkPicture(mark, drawing(view, each), caption))
     figures = [
         Picture(
-            draw_front(findings.individuals, found, name, findings.measure),
+            draw_front(view.individuals, found, name, view.measure),
             f"front-{name}",
-            f"{findings.measure} against {name}",
+            f"{view.measure} against {name}",
         )
         for name in objectives[1:]
     ]

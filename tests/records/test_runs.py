@@ -818,8 +818,8 @@ RICH = Fitness(value=0.5, loss=0.1, parameters=300, flops=2000, epochs=3)
 
 
 def test_a_limit_that_is_kept_costs_nothing_and_one_that_is_passed_its_share() -> None:
-    assert RICH.within({"parameters": 300, "flops": 5000}, None) == RICH
-    passed = RICH.within({"parameters": 200, "flops": 1000, "latency": 0.02}, latency=0.01)
+    assert RICH.with_limits({"parameters": 300, "flops": 5000}, None) == RICH
+    passed = RICH.with_limits({"parameters": 200, "flops": 1000, "latency": 0.02}, latency=0.01)
     assert passed.violation == pytest.approx(0.5 + 1.0)
     assert passed == replace(RICH, latency=0.01, violation=passed.violation)
 
@@ -829,7 +829,7 @@ def test_an_objective_that_was_not_measured_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"latency of .* was not measured"):
         RICH.objective("latency")
     with pytest.raises(ValueError, match=r"latency of .* was not measured"):
-        RICH.within({"latency": 1.0}, None)
+        RICH.with_limits({"latency": 1.0}, None)
 
 
 @pytest.mark.parametrize(

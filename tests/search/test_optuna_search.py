@@ -178,7 +178,7 @@ def test_what_passes_a_limit_is_told_by_how_much() -> None:
     engine = new_search(configured("TPESampler", max_latency=2), BitStrings(20))
     engine.tell(
         [
-            replace(each, fitness=Fitness(value=1).within({"latency": 0.002}, latency=0.001 * each.index))
+            replace(each, fitness=Fitness(value=1).with_limits({"latency": 0.002}, latency=0.001 * each.index))
             for each in engine.ask()
         ]
     )

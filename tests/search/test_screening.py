@@ -176,7 +176,7 @@ def test_networks_over_a_limit_are_not_asked_for(objectives: tuple[str, ...], se
     def evaluate(individual: Individual) -> Individual:
         size = NETWORKS.size(individual.chromosome)
         fitness = replace(size, value=size.parameters % 997 / 997)
-        return replace(individual, fitness=fitness.within(config.limits, None))
+        return replace(individual, fitness=fitness.with_limits(config.limits, None))
 
     for generation in run(new_search(config, NETWORKS), 4, evaluate):
         for each in generation:
@@ -191,7 +191,7 @@ def test_a_limit_that_only_measuring_shows_is_learned_from_selection() -> None:
     def evaluate(individual: Individual) -> Individual:
         fitness = traded(individual).fitness
         assert fitness is not None
-        return replace(individual, fitness=fitness.within(config.limits, 0.001 * fitness.flops))
+        return replace(individual, fitness=fitness.with_limits(config.limits, 0.001 * fitness.flops))
 
     engine = new_search(config, space)
     run(engine, 15, evaluate)

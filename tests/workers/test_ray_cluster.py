@@ -24,7 +24,7 @@ from storage.directory import RunDirectory
 from tests.test_worker_manager import Record, StopAfter, job
 from worker_manager import StopRequested, StopSignals, WorkersBroken
 from workers import ray_cluster as ray_workers
-from workers.ray_cluster import Node, RayWorkers, Request, in_words, refuse_odd, refuse_small
+from workers.ray_cluster import Node, RayWorkers, Request, nodes_in_words, refuse_odd, refuse_small
 from workers.ray_node import NodeFacts, gpu_index
 
 Found = tuple[list[dict[str, str]], bytes]
@@ -356,7 +356,7 @@ def test_nodes_that_differ_are_named() -> None:
         name: NodeFacts(torch="", hardware=hardware, bfloat16=True, gpu_memory=())
         for name, hardware in (("a", "A100"), ("b", "H100"))
     }
-    assert in_words("cuda", "auto", facts) == (
+    assert nodes_in_words("cuda", "auto", facts) == (
         "cuda of 2 nodes of cluster auto (A100, H100; they differ, so results depend on which node trains)"
     )
 

@@ -20,7 +20,7 @@ from records import runs as records
 from records.flags import settings_arguments
 from records.runs import Ablation, Finalist, ModelInfo
 from reporting.pages.report_page import write_report
-from reporting.run_view import read_findings
+from reporting.run_view import read_run_view
 from search_space.space import NetworkSpace
 from storage.checkpoint import load_state, save_state
 from storage.directory import RunDirectory
@@ -367,4 +367,4 @@ def test_findings_know_results_that_no_generation_holds(folder: Path) -> None:
     run = RunDirectory(folder)
     shutil.rmtree(run.state(4).parent)
     run, state = load_state(folder)
-    assert read_findings(run, state).results.keys() > state.results.keys()
+    assert read_run_view(run, state).results.keys() > state.results.keys()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from records.words import counted, points
+from records.words import counted, percentage_points
 from reporting.analysis.gene_effects import GeneEffect, GeneEffects, ValueEffect
 from reporting.pages.report_sections import changed_genes, components_lead
 
@@ -48,4 +48,4 @@ def test_one_is_one_and_many_are_many(number: int, words: str) -> None:
 
 
 def test_differences_have_their_sign() -> None:
-    assert (points(0.01234), points(-0.5)) == ("+1.23 points", "−50.00 points")
+    assert (percentage_points(0.01234), percentage_points(-0.5)) == ("+1.23 points", "−50.00 points")
