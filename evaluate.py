@@ -36,7 +36,7 @@ from model_cost import model_cost
 from model_generator import load_model
 from records import DataConfig, InputError, ModelInfo, TrainingConfig
 from run_directory import RunDirectory, check_writable, file_sha256, write_durably
-from run_state import load_state, read_info
+from run_state import kept_weights, load_state, read_info
 from theme import save_figure
 from train_model import accuracy_and_loss, balanced_accuracy, predict, resolve_protocol
 
@@ -108,7 +108,7 @@ def load_subject(options: argparse.Namespace) -> Subject:
     if options.info_path is not None and options.encoding is not None:
         raise InputError("--encoding goes with --chromosome; with --info_path leave it out")
     if not Path(options.model_path).is_file():
-        raise InputError(f"no weights file {options.model_path}")
+        raise InputError(f"no weights file {options.model_path}{_advice(Path(options.model_path))}")
     if options.info_path is None:
         return _subject_of_chromosome(options)
     info = read_info(Path(options.info_path))
@@ -129,6 +129,20 @@ def load_subject(options: argparse.Namespace) -> Subject:
             file=sys.stderr,
         )
     return Subject(architecture, info.description, data, config, info)
+
+
+def _advice(missing: Path) -> str:
+    """Which weights there are instead, if the file that is missing belongs to a run that has kept some."""
+    for folder in missing.parents:
+        run = RunDirectory(folder)
+        if run.states():
+            with contextlib.suppress(InputError, OSError):
+                if (kept := kept_weights(run, load_state(folder)[1])) is not None:
+                    flags = f"--model_path {run.weights(kept.name)} --chromosome {kept.chromosome}"
+                    info = run.individual(kept.name) / "info.json"
+                    return f"; of the networks whose weights this run keeps the best is {flags} (or --info_path {info})"
+            break
+    return ""
 
 
 def _subject_of_chromosome(options: argparse.Namespace) -> Subject:
