@@ -6,23 +6,21 @@ import argparse
 import contextlib
 import json
 import sys
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from rich.console import Console as Terminal
-from rich.table import Table
-from rich.text import Text
 from torch import Tensor, nn
 
 from calibration import balanced_interval, calibration, is_uneven, surest_mistakes, top_confidence, wilson_interval
 from chromosome import Architecture, Encoding, architecture_of, check_chromosome
 from command_line import DONE, Parser, Several, add_settings, given, run_command
-from console import printable
+from console import PlainTerminal, printable, standard_output
 from devices import gpu_indices
 from evaluation_page import MISTAKES, Mistake, evaluation_page
 from evaluation_plots import draw_confusion
@@ -39,6 +37,9 @@ from run_directory import RunDirectory, check_writable, file_sha256, write_durab
 from run_state import kept_weights, load_state, read_info
 from theme import save_figure
 from train_model import accuracy_and_loss, balanced_accuracy, predict, resolve_protocol
+
+if TYPE_CHECKING:
+    from rich.console import Console as Terminal
 
 LATENCY_WARM_UPS, LATENCY_REPEATS = 5, 30
 TOP_K = 5
@@ -220,7 +221,7 @@ def _quartiles(values: Sequence[float]) -> list[float]:
     return [float(value) for value in np.percentile(values, [25, 50, 75])]
 
 
-def print_report(report: dict[str, Any], terminal: Terminal) -> None:
+def print_report(report: dict[str, Any], terminal: Terminal | PlainTerminal) -> None:
     speed = report["speed"]
     low, high = report["accuracy_interval"]
     lines = [
@@ -251,13 +252,28 @@ def print_report(report: dict[str, Any], terminal: Terminal) -> None:
     )
     for name, text in lines:
         terminal.print(f"{name:<16} {printable(text)}", markup=False, emoji=False)
-    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-    for name in ("class", "precision", "recall", "F1", "images"):
-        table.add_column(name, justify="left" if name == "class" else "right")
-    for row in report["classes"]:
-        figures = (f"{row[name]:.4f}" for name in ("precision", "recall", "f1"))
-        table.add_row(Text(printable(row["class"])), *figures, f"{row['images']:,}")
-    terminal.print(table)
+    for line in class_lines(report["classes"]):
+        terminal.print(line, markup=False, emoji=False)
+
+
+def class_lines(classes: Sequence[dict[str, Any]]) -> list[str]:
+    """A table of the classes: a header, then one line for each."""
+    names = [printable(row["class"]) for row in classes]
+    widest = max(map(display_width, ["class", *names]))
+    lines = [f"{'class':<{widest}}  precision  recall      F1  images"]
+    for name, row in zip(names, classes, strict=True):
+        padded = name + " " * (widest - display_width(name))
+        lines.append(
+            f"{padded}  {row['precision']:>9.4f}  {row['recall']:>6.4f}  {row['f1']:>6.4f}  {row['images']:>6,}"
+        )
+    return lines
+
+
+def display_width(text: str) -> int:
+    """Columns that a text takes on a terminal; characters of East Asia take two, combining ones none."""
+    return sum(
+        0 if unicodedata.combining(each) else 2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text
+    )
 
 
 def write_files(report: dict[str, Any], mistakes: Sequence[Mistake], folder: Path) -> list[Path]:
@@ -270,7 +286,11 @@ def write_files(report: dict[str, Any], mistakes: Sequence[Mistake], folder: Pat
 
 
 def _export(
-    options: argparse.Namespace, subject: Subject, folder: Path, report: dict[str, Any], terminal: Terminal
+    options: argparse.Namespace,
+    subject: Subject,
+    folder: Path,
+    report: dict[str, Any],
+    terminal: Terminal | PlainTerminal,
 ) -> list[Path]:
     """Exports the network, says how near each file comes to it, and returns their paths."""
     model = load_model(Path(options.model_path), subject.architecture)
@@ -333,7 +353,7 @@ def main(arguments: Sequence[str]) -> int:
         **classification_report(logits, torch.from_numpy(data.test_labels), data.class_names),
         "speed": measure_speed(model, images, options.batch_size, precision),
     }
-    terminal = Terminal(highlight=False, soft_wrap=True)
+    terminal = standard_output()
     print_report(report, terminal)
     paths = _export(options, subject, folder, report, terminal) if options.export else []
     paths = [*write_files(report, mistakes_of(logits, data), folder), *paths]

@@ -23,7 +23,7 @@ from torch import Tensor
 import evaluate
 import train_model
 from chromosome import EXTENDED, Encoding, decode, phenotype
-from evaluate import classification_report, main, print_report
+from evaluate import class_lines, classification_report, main, print_report
 from gene_tables import gene_table_text
 from image_data import ImageData, load_image_data
 from model_generator import build_model, load_model
@@ -241,6 +241,14 @@ def test_names_of_classes_are_printed_as_they_are(report: tuple[dict[str, Any], 
     print_report({**report[0], "classes": rows}, terminal)
     assert isinstance(terminal.file, io.StringIO)
     assert all(name in terminal.file.getvalue() for name in names)
+
+
+def test_the_columns_of_the_classes_are_aligned_whatever_their_names() -> None:
+    row = {"precision": 0.5, "recall": 1.0, "f1": 2 / 3, "images": 1234}
+    lines = class_lines([{**row, "class": name} for name in ("ox", "a long name", "猫", "Ka\u0308fer")])
+    assert lines[0].split() == ["class", "precision", "recall", "F1", "images"]
+    assert all(line.endswith("     0.5000  1.0000  0.6667   1,234") for line in lines[1:])
+    assert [len(line) for line in lines] == [len(lines[0])] * 3 + [len(lines[0]) - 1, len(lines[0]) + 1]
 
 
 # Other encodings
