@@ -5,9 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from records import VERSION
 from tests.conftest import GROUPS
 
 ROOT = Path(__file__).parent.parent
+
+
+def test_the_citation_names_the_version_of_the_program() -> None:
+    assert re.findall(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE) == [VERSION]
 
 
 def test_every_file_of_a_group_of_tests_is_there_and_in_one_group() -> None:
