@@ -23,3 +23,12 @@ def counted(number: int, noun: str) -> str:
 def percentage_points(difference: float) -> str:
     """A difference of accuracies in words: +1.23 points (of a hundred)."""
     return f"{100 * difference:+.2f} points".replace("-", "−")
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: 8.2 s, 3:05 min, 2:07:30 h."""
+    if round(seconds, 1) < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02} h" if hours else f"{minutes}:{rest:02} min"

@@ -12,7 +12,7 @@ from typing import Any
 from records import RunState
 from records.runs import ModelInfo
 from reporting.analysis.run_analysis import energy_used, evaluated, spending
-from reporting.console import printable
+from reporting.terminal import printable
 from search_space.encoding import describe_hyperparameters
 from search_space.tables import encoding_of
 from training.statistics import is_uneven, wilson_interval

@@ -19,8 +19,9 @@ from rich.console import Console as Terminal
 from job_queue import Attempt
 from records import Generation, Individual, TrainingConfig, TrainingJob, TrainingResult
 from records.trainings import Cost, Epoch
+from records.words import duration
 from reporting import console as module
-from reporting.console import Console, duration
+from reporting.console import Console
 
 DEVICES = [f"gpu {index}" for index in range(8)]
 
