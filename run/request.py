@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 from records import DataConfig, EvolutionConfig, InputError, Limits, TrainingConfig
 from records.command_line import require_package
 
-SETTINGS = (EvolutionConfig, TrainingConfig, DataConfig)
+SETTINGS: tuple[type[Any], ...] = (EvolutionConfig, TrainingConfig, DataConfig)
 Record = TypeVar("Record", EvolutionConfig, TrainingConfig, DataConfig)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Devices:
-    """Where networks train: on GPUs, on CPU cores, or on a Ray cluster. Raises `InputError` for what does not go together.
+    """Where networks train: on GPUs, on CPU cores, or on a Ray cluster. Raises `InputError` for what is contradictory.
 
     Without `gpus` and `cpu_workers` all visible GPUs are used, or one worker for each core where there is none.
     """
@@ -59,8 +59,8 @@ class Request:
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
-    limits: Limits = Limits()
-    devices: Devices = Devices()
+    limits: Limits = field(default_factory=Limits)
+    devices: Devices = field(default_factory=Devices)
     output_dir: Path | None = None  # the current folder, or that of the run which is resumed
     resume: Path | None = None  # a run's folder, or one of its states
     rewind: bool = False

@@ -133,7 +133,7 @@ def open_workers(request: Request, run: RunDirectory, threads: int) -> LocalWork
     """The workers of this machine, or those of a cluster."""
     wanted, timeout = request.devices, request.limits.job_timeout
     if wanted.cluster is not None:
-        return RayWorkers(wanted.cluster, run, threads, wanted.cpu_workers, wanted.workers_per_gpu, timeout)
+        return RayWorkers(wanted.cluster, run, threads, wanted.cpu_workers, wanted.workers_per_gpu or 1, timeout)
     device, slots = find_slots(wanted.gpus, wanted.cpu_workers, wanted.workers_per_gpu, threads)
     return LocalWorkers(run, device, slots, timeout)
 

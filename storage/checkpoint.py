@@ -109,7 +109,7 @@ def read_progress(run: RunDirectory, state: RunState) -> Progress:
 
 
 def run_of(path: Path) -> RunDirectory:
-    """The run that a path belongs to: its folder, or one of its state files. A state alone is in a folder of its own."""
+    """The run that a path belongs to: the path of its folder, or of one of its state files."""
     if path.is_dir():
         return RunDirectory(path)
     root = path.parent
