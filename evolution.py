@@ -34,12 +34,10 @@ exit status: 0 done, 2 bad input, 3 stopped by a person or a time limit (resumab
 
 def main(arguments: Sequence[str]) -> int:
     parser = build_parser()
-    options = vars(parser.parse(with_config(parser, arguments)))
-    console = Console(options.pop("quiet"))
-    is_plan = options.pop("plan")
-    request = Request.of(**{name: value for name, value in options.items() if name != "config"})
+    options = parser.parse(with_config(parser, arguments))
+    request, console = request_of(options), Console(options.quiet)
     try:
-        if is_plan:
+        if options.plan:
             print("\n".join(run.plan(request)))
             return DONE
         ended = run.evolve(request, [console])
@@ -49,9 +47,15 @@ def main(arguments: Sequence[str]) -> int:
         return advise(request, f"stopped by {request_to_stop}; {kept}", STOPPED)
     except (RunFault, OSError) as fault:
         return advise(request, f"error: {fault}", FAULT)
-    for line in closing_lines(ended.view, console.trainings, options["optuna_study"]):
+    for line in closing_lines(ended.view, console.trainings, request.optuna_study):
         console.say(line, always=True, wrap=not line.startswith("next "))  # a command stays in one piece
     return DONE
+
+
+def request_of(options: argparse.Namespace) -> Request:
+    """What the flags ask of a run. Raises `InputError` for what has no meaning."""
+    flags = {name: value for name, value in vars(options).items() if name not in ("config", "plan", "quiet")}
+    return Request.of(**flags)
 
 
 def advise(request: Request, message: str, status: int) -> int:

@@ -30,9 +30,12 @@ from records import DataConfig, EvolutionConfig, Limits, RunState, TrainingConfi
 from records.canonical import VERSION, from_json
 from records.trainings import Cost, Epoch
 from reporting.analysis.run_analysis import timeline
-from reporting.console import Console
+from reporting.watcher import Watcher
 from run.algorithms import new_search
+from run.scheme import loop_of
 from run.training_time import Effort, TrainingTime
+from run.trainings import Means
+from run.work import Work
 from search.operators import random_bits
 from search_space.architecture import architecture_of
 from search_space.encoding import Encoding
@@ -59,7 +62,7 @@ def start_trainer(setup: Mapping[str, Any]) -> Callable[..., dict[str, Any]]:
         started, job = time.time(), from_json(TrainingJob, task["job"])
         rng, epochs = np.random.default_rng(job.seed), job.protocol.epochs
         time.sleep(setup["scale"] * expected_seconds(job.phenotype, epochs) * rng.lognormal(0, TIME_NOISE))
-        last = Epoch(train_loss=0.0, accuracy=float(rng.random()), loss=float(rng.random()))
+        last = Epoch(train_loss=0.0, score=float(rng.random()), loss=float(rng.random()))
         cost = Cost(seconds=time.time() - started, started=started, hardware="sleep")
         return asdict(TrainingResult(key=job.key, status="done", epochs=(last,) * epochs, parameters=1, cost=cost))
 
@@ -94,9 +97,6 @@ def birth(scheme: str, early_stopping: str, population: int, budget: int, seed: 
 
 def run(state: RunState, devices: int, scale: float) -> tuple[float, float, int]:
     """A whole run: the share of the devices' time in which they trained, its seconds, and its networks."""
-    from run.loop import Search
-    from run.steady_loop import SteadySearch
-
     slots = [Slot(name=f"cpu {number}") for number in range(devices)]
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -105,13 +105,13 @@ def run(state: RunState, devices: int, scale: float) -> tuple[float, float, int]
     ):
         directory = RunDirectory(Path(folder))
         save_state(directory, state)
-        kind = SteadySearch if state.search.scheme == "steady_state" else Search
-        search = kind(directory, state, workers, Console(quiet=True), stop, Limits(min_free_disk=0.0))
-        search.evolve()
-        costs = [result.cost for result in search.results.values()]
+        work = Work(directory, state, Means(workers=workers, stop=stop, limits=Limits(min_free_disk=0.0)), Watcher())
+        loop_of(work).evolve()
+        results = work.trainings.results.values()
+        costs = [result.cost for result in results]
     span = max(cost.started + cost.seconds for cost in costs) - min(cost.started for cost in costs)
-    networks = len({each.jobs[0] for each in search.individuals()})
-    return timeline(search.results.values()).utilisation, span, networks
+    networks = len({each.jobs[0] for each in work.individuals()})
+    return timeline(results).utilisation, span, networks
 
 
 def main() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from records import RunFault
 from records.command_line import command_text
 from records.runs import Ablation, ModelInfo, TestScore
 from records.settings import DataConfig
-from records.words import counted, duration, percentage_points, quantity
+from records.words import counted, duration, mean_with_error, percentage_points, quantity
 from reporting.analysis.run_analysis import by_effect, energy_used, timeline
 from reporting.run_view import RunView
 from search.early_stopping import epochs_spent
@@ -15,7 +17,7 @@ from search.ranking import pareto_front
 TITLE = 21  # characters
 
 
-def closing_lines(view: RunView, trainings: int, optuna_study: str | None = None) -> list[str]:
+def closing_lines(view: RunView, trainings: int, optuna_study: Path | None = None) -> list[str]:
     """The end of a run in words; `trainings` ended in this session. Lines that begin with "next" are commands."""
     run, info = view.run, view.info
     if info is None or info.result is None or info.individual.fitness is None or info.test is None:
@@ -65,12 +67,9 @@ def finalist_lines(info: ModelInfo) -> list[str]:
     """What the finalists reached with fresh seeds, the best first."""
     lines: list[str] = []
     for finalist in info.finalists:
-        error = finalist.standard_error
-        spread = "" if error is None else f" ± {error:.4f}"
+        reached = mean_with_error(finalist.mean, finalist.standard_error)
         title = "with fresh seeds" if not lines else ""
-        lines.append(
-            f"{title:<{TITLE}}{finalist.mean:.4f}{spread} ({finalist.individual}, n={len(finalist.accuracies)})"
-        )
+        lines.append(f"{title:<{TITLE}}{reached} ({finalist.individual}, n={len(finalist.accuracies)})")
     return lines
 
 
@@ -93,10 +92,11 @@ def ablation_lines(ablation: Ablation) -> list[str]:
     clear = [pair for pair in by_effect(ablation) if pair[1].is_clear]
     lines: list[str] = [] if clear else ["ablation             no bit of the best makes a clear difference"]
     for neighbour, apart in clear[:3]:
-        half = "" if apart.half is None else f" ± {100 * apart.half:.2f}"
         title = "ablation" if not lines else ""
         what = f"{neighbour.gene.replace('_', ' ')} {neighbour.best_value} → {neighbour.value}"
-        lines.append(f"{title:<{TITLE}}{what}: {percentage_points(apart.mean)}{half} (n={len(neighbour.accuracies)})")
+        lines.append(
+            f"{title:<{TITLE}}{what}: {percentage_points(apart.mean, apart.half)} (n={len(neighbour.accuracies)})"
+        )
     return lines
 
 

@@ -7,8 +7,10 @@ from dataclasses import replace
 
 from records import Individual, TrainingJob, TrainingResult
 from records.runs import Ablation, Neighbour
+from records.texts import Chromosome
 from run.best_model import FINAL
 from run.work import Work
+from search.operators import flip
 from search_space.encoding import value_in_words
 from storage.results import save_ablation
 
@@ -43,7 +45,7 @@ def ablate(work: Work, name: str) -> Ablation | None:
 
 
 def _neighbour(
-    work: Work, best: Individual, locus: int, chromosome: str, accuracies: Mapping[str, tuple[float, ...]]
+    work: Work, best: Individual, locus: int, chromosome: Chromosome, accuracies: Mapping[str, tuple[float, ...]]
 ) -> Neighbour:
     """The network with one bit changed, and what its trainings reached; `accuracies` are by phenotype."""
     gene = next(gene for gene in work.space.encoding.table.genes if locus in gene.loci)
@@ -59,12 +61,7 @@ def _neighbour(
     )
 
 
-def flip(chromosome: str, locus: int) -> str:
-    """The chromosome with one bit changed."""
-    return f"{chromosome[:locus]}{'10'[int(chromosome[locus])]}{chromosome[locus + 1 :]}"
-
-
-def fresh_trainings(work: Work, best: Individual, chromosome: str) -> list[TrainingJob]:
+def fresh_trainings(work: Work, best: Individual, chromosome: Chromosome) -> list[TrainingJob]:
     """Full trainings of a network, with seeds that no finalist had."""
     seeds = work.state.search.final_seeds
     job = work.job(replace(best, chromosome=chromosome), work.jobs.rungs[-1])

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from records import Generation, Individual, RunState
 from records.canonical import VERSION
+from records.individuals import all_individuals
 from records.runs import ModelInfo
 from records.words import counted
 from run.trainings import Trainings
@@ -104,7 +105,7 @@ class History:
         """
         if kept is None:
             return
-        everyone = [individual for generation in generations for individual in generation.individuals]
+        everyone = all_individuals(generations)
         keys = {individual.jobs[-1] for individual in others}
         for generation in generations:
             ranked = sorted(generation.individuals, key=lambda individual: individual.rank)

@@ -13,6 +13,7 @@ import numpy as np
 
 from image_data import ImageData, load_image_data
 from records import DataConfig, RunState, TrainingConfig, TrainingJob
+from records.texts import NetworkText
 from records.words import duration
 from reporting.watcher import Watcher
 from run.request import Request
@@ -40,7 +41,7 @@ BYTES_PER_INDIVIDUAL = 20_000  # its files without weights, and its share of the
 class Sampled:
     """A network drawn at random: the text of its architecture, and its cost."""
 
-    network: str
+    network: NetworkText
     cost: ModelCost
 
 
@@ -106,10 +107,10 @@ def run_seconds(state: RunState, networks: Sequence[Sampled], time: TrainingTime
     rng = np.random.default_rng(state.search.seed)
     estimate = TimeEstimate(state, time)
 
-    def seconds(those: Sequence[str], length: int, longest_first: bool = True) -> float:
+    def seconds(those: Sequence[NetworkText], length: int, longest_first: bool = True) -> float:
         return makespan([estimate.seconds(network, length) for network in those], devices, longest_first)
 
-    def drawn(count: int) -> list[str]:
+    def drawn(count: int) -> list[NetworkText]:
         return [networks[index].network for index in rng.integers(len(networks), size=count)]
 
     def generation(count: int, length: int) -> float:

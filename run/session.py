@@ -12,7 +12,6 @@ from pathlib import Path
 
 import torch
 
-from genetic_algorithm import SteadyState
 from image_data import ImageData, load_image_data
 from image_data.catalogue import NAMED_SETS
 from records import DataConfig, EvolutionConfig, InputError, RunState, TrainingConfig
@@ -29,10 +28,9 @@ from run.ablation import ablate
 from run.algorithms import new_search
 from run.best_model import hand_over
 from run.latency import measure_latency
-from run.loop import Loop
 from run.opening import earlier_runs
 from run.request import Request
-from run.steady_loop import SteadyLoop
+from run.scheme import loop_of
 from run.trainings import Means
 from run.work import Work
 from search_space.space import NetworkSpace
@@ -82,8 +80,7 @@ def take_to_its_end(
         means = Means(workers=workers, stop=stop, limits=request.limits, reused=reused, latency=latency)
         try:
             work = Work(run, state, means, watcher)
-            loop = SteadyLoop(work) if isinstance(work.engine, SteadyState) else Loop(work)
-            loop.evolve()
+            loop_of(work).evolve()
             info = hand_over(work, data, device)
             write_durably(run.model_card, model_card(info, work.state).encode())
             ablate(work, info.individual.name)

@@ -12,6 +12,7 @@ from genetic_algorithm import SteadyState
 from job_queue import Attempt, JobQueue
 from records import Individual, InputError, TrainingResult
 from records.runs import Progress
+from records.texts import JobKey
 from run.time_estimate import trainings_after
 from run.trainings import fault_of
 from run.work import Work
@@ -38,7 +39,7 @@ class SteadyLoop:
         self.trainings, self.epochs = work.trainings, work.jobs.rungs[-1]
         self.waiting: deque[Individual] = deque()  # bred, and not handed to the queue yet
         self.queued: dict[str, Individual] = {}  # handed to it, and not ended
-        self.known_already: deque[tuple[Individual, str]] = deque()  # with the key of the result
+        self.known_already: deque[tuple[Individual, JobKey]] = deque()  # with the key of the result
         self.queue = JobQueue()
         self.saved = (0, 0)  # of those bred and of those taken, how many the last checkpoint holds
         self.clock = time.monotonic()
@@ -48,7 +49,7 @@ class SteadyLoop:
 
         Raises `InputError` if the run is to end before what it has done already.
         """
-        self._go_on()
+        self.go_on()
         search, engine = self.work.state.search, self.engine
         begun = max((each.generation for each in engine.taken), default=0)
         if search.budget is None and begun > search.generations:
@@ -63,7 +64,7 @@ class SteadyLoop:
         if len(engine.bred) < engine.total:
             self.work.watcher.said(f"every network of the space is known after {len(engine.bred)} individuals")
 
-    def _go_on(self) -> None:
+    def go_on(self) -> None:
         """Takes up what was done until the last checkpoint, and since."""
         work, state = self.work, self.work.state
         since = read_progress(work.run, state)
@@ -139,7 +140,7 @@ class SteadyLoop:
         self._take(self.queued.pop(attempt.name), attempt.key)
         self._top_up()
 
-    def _take(self, individual: Individual, key: str) -> None:
+    def _take(self, individual: Individual, key: JobKey) -> None:
         """The result of an individual, under that key, is the next in order.
 
         Raises `RunFault` if as many in a row failed as there are in a generation, which is no network's fault.

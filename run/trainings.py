@@ -10,6 +10,8 @@ from typing import Any
 
 from job_queue import Attempt, JobQueue
 from records import Limits, RunFault, RunState, TrainingJob, TrainingResult
+from records.individuals import all_individuals
+from records.texts import JobKey
 from reporting.watcher import Watcher
 from run.jobs import Latency
 from run.time_estimate import TimeEstimate
@@ -48,12 +50,11 @@ class Trainings:
         self._busy_seconds = 0.0
         self.estimate = TimeEstimate(state)
         space = NetworkSpace.of(state)
-        for generation in state.generations:
-            for individual in generation.individuals:
-                for key in individual.jobs:
-                    self.estimate.measure(space.network(individual.chromosome), self.results[key])
+        for individual in all_individuals(state.generations):
+            for key in individual.jobs:
+                self.estimate.measure(space.network(individual.chromosome), self.results[key])
 
-    def known(self, key: str, name: str) -> TrainingResult | None:
+    def known(self, key: JobKey, name: str) -> TrainingResult | None:
         """The result of a job that has ended before: in this run, or in one whose results it reuses."""
         if key not in self.results:
             try:
@@ -70,7 +71,7 @@ class Trainings:
                 self.results[key] = result
         return self.results.get(key)
 
-    def _reuse(self, key: str, name: str) -> TrainingResult | None:
+    def _reuse(self, key: JobKey, name: str) -> TrainingResult | None:
         """The result of a job that an earlier run has paid for, taken over into this run."""
         for source in self.means.reused:
             try:
@@ -184,7 +185,7 @@ class Trainings:
         self.watcher.time_left(None if work is None else work / len(self.means.workers.slots))
         self._check_disk()
 
-    def _all_failed(self, keys: Sequence[str]) -> bool:
+    def _all_failed(self, keys: Sequence[JobKey]) -> bool:
         """Whether there are several jobs, all have ended, and none succeeded."""
         ended = [self.results[key] for key in keys if key in self.results]
         return len(keys) == len(ended) > 1 and all(result.status != "done" for result in ended)

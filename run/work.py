@@ -67,7 +67,7 @@ class Work:
             for each in earlier.individuals
             if each.fitness is not None
         }
-        return median_curve([[epoch.accuracy or 0.0 for epoch in self.trainings.results[key].epochs] for key in keys])
+        return median_curve([[epoch.score or 0.0 for epoch in self.trainings.results[key].epochs] for key in keys])
 
     def last_job(self, individual: Individual) -> TrainingJob:
         """The last job of an evaluated individual, which another may have been the first to need."""
@@ -83,10 +83,14 @@ class Work:
         """What follows a generation whose state is saved: it is told, weights are pruned, files are written."""
         self.watcher.generation_ended(self.state, seconds, busy)
         self._say_what_passes_limits()
+        self.prune()
+        self.history.write(members, self.individuals())
+
+    def prune(self) -> None:
+        """Removes the weights that `--keep_models` does not keep; those of the best, and of the front, stay."""
         if self.engine.best is not None:
             kept = [self.engine.best, *self.front()]
             self.history.prune(self.engine.generations, self.means.limits.models_kept, kept)
-        self.history.write(members, self.individuals())
 
     def _say_what_passes_limits(self) -> None:
         """Where no network keeps the limits, which one comes closest."""

@@ -19,6 +19,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from records import Individual, InputError, RunState, TrainingResult
 from records.canonical import canonical_json
 from records.errors import SaveError
+from records.individuals import all_individuals
+from records.texts import JobKey
 from reporting.watcher import Watcher
 from search.optuna_search import categories, constraints_of, directions_of, quietly, values_of
 from search_space.genes import GeneTable
@@ -55,9 +57,9 @@ class OptunaStudy(Watcher):
         self._catch_up(state)
 
     def _catch_up(self, state: RunState) -> None:
-        self.add([each for generation in state.generations for each in generation.individuals], state.results)
+        self.add(all_individuals(state.generations), state.results)
 
-    def add(self, individuals: Sequence[Individual], results: Mapping[str, TrainingResult]) -> None:
+    def add(self, individuals: Sequence[Individual], results: Mapping[JobKey, TrainingResult]) -> None:
         """Adds the individuals whose last training has no trial yet. Raises `SaveError`."""
         try:
             known = {trial.user_attrs.get("job") for trial in self.study.get_trials(deepcopy=False)}
@@ -83,7 +85,7 @@ class OptunaStudy(Watcher):
             user_attrs=attributes(individual, result),
             system_attrs=system,
             intermediate_values={
-                number: epoch.accuracy for number, epoch in enumerate(result.epochs, 1) if epoch.accuracy is not None
+                number: epoch.score for number, epoch in enumerate(result.epochs, 1) if epoch.score is not None
             },
         )
         if result.cost.started > 0:

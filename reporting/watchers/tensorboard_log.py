@@ -14,6 +14,7 @@ from typing import Any
 
 from job_queue import Attempt
 from records import Individual, RunState, TrainingResult
+from records.individuals import all_individuals
 from reporting.analysis.run_analysis import best_so_far, common_epochs, levels, spending
 from reporting.watcher import Watcher
 from search.early_stopping import rungs_of, training_name
@@ -47,13 +48,12 @@ class TensorBoardLog(Watcher):
     def _catch_up(self, state: RunState) -> None:
         """Everything of which there is no file yet; of individuals with the same network the first."""
         rungs, seen = rungs_of(state), set[str]()
-        for generation in state.generations:
-            for each in generation.individuals:
-                if each.jobs[-1] not in seen:
-                    for epochs, key in zip(rungs, each.jobs, strict=False):
-                        self.training(training_name(each, epochs, rungs), state.results[key])
-                    self.individual(each, state.results[each.jobs[-1]])
-                seen.add(each.jobs[-1])
+        for each in all_individuals(state.generations):
+            if each.jobs[-1] not in seen:
+                for epochs, key in zip(rungs, each.jobs, strict=False):
+                    self.training(training_name(each, epochs, rungs), state.results[key])
+                self.individual(each, state.results[each.jobs[-1]])
+            seen.add(each.jobs[-1])
         self.progress(state)
 
     def training(self, name: str, result: TrainingResult) -> None:
@@ -61,7 +61,7 @@ class TensorBoardLog(Watcher):
         seconds = result.cost.seconds / max(1, len(result.epochs))
         steps: list[Step] = []
         for number, epoch in enumerate(result.epochs, 1):
-            found = {"training loss": epoch.train_loss, "validation loss": epoch.loss, self.measure: epoch.accuracy}
+            found = {"training loss": epoch.train_loss, "validation loss": epoch.loss, self.measure: epoch.score}
             scalars = {f"curve/{tag}": value for tag, value in found.items() if value is not None}
             steps.append((result.cost.started + seconds * number, number, scalars))
         if steps:

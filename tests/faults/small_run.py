@@ -20,7 +20,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +36,16 @@ from records import (
     TrainingJob,
     TrainingResult,
 )
-from records.canonical import VERSION, canonical_json, content_hash, from_json
+from records.canonical import VERSION, canonical_json, content_hash, from_json, to_json
 from records.command_line import BAD_INPUT, FAULT, STOPPED
 from records.runs import DataFacts
 from records.trainings import Cost, Epoch
 from reporting.console import Console
+from reporting.watcher import Watcher
 from run.algorithms import new_search
-from run.loop import Search
-from run.steady_loop import SteadySearch
+from run.scheme import loop_of
+from run.trainings import Means
+from run.work import Work
 from search_space.encoding import Encoding
 from search_space.genes import STANDARD
 from search_space.space import NetworkSpace
@@ -108,9 +110,9 @@ def train(root: Path, task: Mapping[str, Any]) -> TrainingResult:
     rng = random.Random(job.seed)
     weights = rng.randbytes(256)
     write_whole(root / task["weights"], weights)
-    epochs = [Epoch(train_loss=rng.random(), accuracy=rng.random(), loss=rng.random())]
+    epochs = [Epoch(train_loss=rng.random(), score=rng.random(), loss=rng.random())]
     while len(epochs) < job.protocol.epochs and not _is_stopped(job, epochs):
-        epochs.append(Epoch(train_loss=rng.random(), accuracy=rng.random(), loss=rng.random()))
+        epochs.append(Epoch(train_loss=rng.random(), score=rng.random(), loss=rng.random()))
     return TrainingResult(
         key=job.key,
         status="done",
@@ -125,7 +127,7 @@ def train(root: Path, task: Mapping[str, Any]) -> TrainingResult:
 
 def _is_stopped(job: TrainingJob, epochs: list[Epoch]) -> bool:
     needed = job.stop_below[len(epochs) - 1 : len(epochs)]
-    return bool(needed) and (epochs[-1].accuracy or 0.0) < needed[0]
+    return bool(needed) and (epochs[-1].score or 0.0) < needed[0]
 
 
 def start_trainer(setup: Mapping[str, Any]) -> Callable[..., dict[str, Any]]:
@@ -147,7 +149,7 @@ def start_trainer(setup: Mapping[str, Any]) -> Callable[..., dict[str, Any]]:
             half.parent.mkdir(parents=True, exist_ok=True)
             half.with_name(f".{half.name}.{os.getpid()}.tmp").write_bytes(b"half of the weights")
             misbehave(bad["way"], 0)
-        return asdict(train(root, task))
+        return to_json(train(root, task))
 
     return run
 
@@ -179,7 +181,7 @@ class InlineWorkers:
 
     def result_of(self, attempt: Attempt) -> TrainingResult:
         weights = self.directory.relative(self.directory.weights(attempt.name))
-        job = _through_json(asdict(attempt.job))
+        job = _through_json(to_json(attempt.job))
         return train(self.directory.root, {"job": job, "micro_batch": attempt.micro_batch, "weights": weights})
 
 
@@ -215,17 +217,6 @@ def _through_json(value: object) -> Any:
     return json.loads(canonical_json(value))
 
 
-class SearchWithoutFigures(Search):
-    """Drawing takes longer than all the rest of a small run."""
-
-    def draw_figures(self) -> None:
-        pass
-
-
-class SteadySearchWithoutFigures(SearchWithoutFigures, SteadySearch):
-    """The same without generations to wait for."""
-
-
 class Told(Console):
     """A console that hands every line that a person would see to a function."""
 
@@ -235,6 +226,13 @@ class Told(Console):
 
     def say(self, message: str, always: bool = False, wrap: bool = True) -> None:
         self.told(message)
+
+
+def evolved(run: RunDirectory, state: RunState, means: Means, watcher: Watcher) -> Work:
+    """A run after its last generation. No figures are drawn: that takes longer than all the rest of a small run."""
+    work = Work(run, state, means, watcher)
+    loop_of(work).evolve()
+    return work
 
 
 def go_on(
@@ -257,15 +255,13 @@ def go_on(
     audit(run, state.results, warn)
     run.drop_states_after(state.generation)
     save_state(run, state)
-    kind = SteadySearchWithoutFigures if state.search.scheme == "steady_state" else SearchWithoutFigures
-    search = kind(run, state, workers, console, stop, limits, reused)
-    search.evolve()
-    best = search.engine.best
+    work = evolved(run, state, Means(workers=workers, stop=stop, limits=limits, reused=reused), console)
+    best = work.engine.best
     if best is None:
         raise RunFault("there is no best network")
-    result = search.trained(search.job_of(best), best.name)
+    result = work.trainings.trained(work.last_job(best), best.name)
     write_durably(run.best_model, (run.root / str(result.weights)).read_bytes())
-    return search.state
+    return work.state
 
 
 def inline(
@@ -295,8 +291,8 @@ def fingerprint(folder: Path) -> str:
     run, state = load_state(folder)
     with open(run.history, newline="") as file:
         history = [{name: row[name] for name in row if name not in MEASURED} for row in csv.DictReader(file)]
-    results = {key: asdict(replace(result, cost=Cost())) for key, result in state.results.items()}
-    state_content = {**asdict(state), "results": results, "version": ""}
+    results = {key: to_json(replace(result, cost=Cost())) for key, result in state.results.items()}
+    state_content = {**to_json(state), "results": results, "version": ""}
     return content_hash(_through_json([state_content, history, file_sha256(run.best_model)]))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,10 @@ from hypothesis import strategies as st
 
 import evolution
 from records import EvolutionConfig, Fitness, Individual, InputError, RunState
+from records.canonical import to_json
+from records.texts import Chromosome
 from run.algorithms import new_search
+from run.trainings import Means
 from search.base import BitStrings, SearchAlgorithm, SearchSpace
 from search.ranking import pareto_front
 from search_space.encoding import Encoding
@@ -22,7 +25,7 @@ from search_space.genes import EXTENDED
 from search_space.space import NetworkSpace
 from storage.checkpoint import load_state, save_state
 from storage.directory import RunDirectory
-from tests.faults.small_run import InlineWorkers, NoSignals, SearchWithoutFigures, Told, birth
+from tests.faults.small_run import InlineWorkers, NoSignals, Told, birth, evolved
 from tests.run.test_loop import ALL
 from tests.search.test_baselines import NETWORKS, SPACES, rugged, step
 from tests.test_evolution import SMALL, finish, outcome, start
@@ -246,7 +249,10 @@ def test_a_long_search_does_not_look_back_by_recursion() -> None:
     for _ in range(600):
         engine.tell(
             [
-                rugged(engine.space, replace(each, chromosome=f"{len(engine.generations):039b}{each.index % 2}"))
+                rugged(
+                    engine.space,
+                    replace(each, chromosome=Chromosome(f"{len(engine.generations):039b}{each.index % 2}")),
+                )
                 for each in unasked(engine)
             ]
         )
@@ -255,7 +261,7 @@ def test_a_long_search_does_not_look_back_by_recursion() -> None:
 
 def unasked(engine: SearchAlgorithm) -> list[Individual]:
     number = len(engine.generations) + 1
-    return [Individual(generation=number, index=index, chromosome="", origin="random") for index in (1, 2)]
+    return [Individual(generation=number, index=index, chromosome=Chromosome(""), origin="random") for index in (1, 2)]
 
 
 def test_genes_of_every_kind_are_proposed() -> None:
@@ -353,9 +359,8 @@ def run(folder: Path, state: RunState) -> RunState:
     directory = RunDirectory(folder)
     save_state(directory, state)
     workers, signals = InlineWorkers(directory), NoSignals()
-    search = SearchWithoutFigures(directory, state, workers, Told(lambda line: None), signals, ALL)
-    search.evolve()
-    return search.state
+    means = Means(workers=workers, stop=signals, limits=ALL)
+    return evolved(directory, state, means, Told(lambda line: None)).state
 
 
 @pytest.mark.parametrize("name", ["TPESampler", "NSGAIISampler", "QMCSampler"])
@@ -398,4 +403,4 @@ def test_a_killed_run_resumes_to_the_same_end(tmp_path: Path) -> None:
     again = ["--config", str(whole / "run.toml"), "--generations", "1", "--output_dir", str(tmp_path / "again")]
     finish(start(*again, "--cpu_workers", "2"))
     first = load_state(tmp_path / "again")[1].generations[0]
-    assert asdict(first) == asdict(load_state(whole)[1].generations[0])
+    assert to_json(first) == to_json(load_state(whole)[1].generations[0])

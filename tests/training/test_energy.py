@@ -14,15 +14,17 @@ from typing import Any
 import pytest
 import torch
 
-import evolution
 import train_model as trainer
 from image_data import load_image_data
 from image_data.shared_memory import new_shared_memory, share_training_data
 from records import DataConfig, TrainingResult, runs
-from records.canonical import from_json
+from records.canonical import from_json, to_json
+from records.texts import JobKey
 from records.trainings import Cost, Energy
 from reporting.analysis.run_analysis import energy_used
+from reporting.closing_lines import closing_lines
 from reporting.handout.model_card import model_card
+from reporting.run_view import read_run_view
 from tests.faults import small_run
 from tests.faults.small_run import birth
 from tests.reporting.pages.test_report_page import page_of
@@ -128,7 +130,7 @@ def result_of_a_worker(folder: Path) -> TrainingResult:
     )
     train = trainer.start_trainer(asdict(setup))
     os.close(descriptor)
-    task: dict[str, Any] = {"job": json.loads(json.dumps(asdict(job()))), "micro_batch": 32, "weights": "model.pt"}
+    task: dict[str, Any] = {"job": json.loads(json.dumps(to_json(job()))), "micro_batch": 32, "weights": "model.pt"}
     return from_json(TrainingResult, json.loads(json.dumps(train(task, lambda progress: None))))
 
 
@@ -141,7 +143,7 @@ def test_a_worker_on_a_gpu_says_what_its_counter_said_before_and_after(
     results = []
     for number in (1, 2):
         result = result_of_a_worker(tmp_path)
-        results.append(replace(result, key=str(number), cost=replace(result.cost, device="gpu 0")))
+        results.append(replace(result, key=JobKey(str(number)), cost=replace(result.cost, device="gpu 0")))
     assert [result.cost.energy for result in results] == [
         Energy(gpu=GPU, before=8000.0, after=9000.0),
         Energy(gpu=GPU, before=10000.0, after=11000.0),
@@ -188,10 +190,11 @@ def metered_run(folder: Path, patch: pytest.MonkeyPatch, has_counter: bool = Tru
 
 def shown(run: Run) -> tuple[str, str, str]:
     """The closing lines, the report and the model card."""
-    best = run.search.engine.best
+    best = run.work.engine.best
     assert best is not None
-    info = replace(run.search.info(best), test=runs.TestScore(accuracy=0.5, loss=1.0, images=2))
-    lines = "\n".join(evolution.closing_lines(run.search, info, None))
+    info = replace(run.work.info(best), test=runs.TestScore(accuracy=0.5, loss=1.0, images=2))
+    view = replace(read_run_view(run.work.run, run.state), info=info)
+    lines = "\n".join(closing_lines(view, trainings=0))
     return lines, page_of(run.folder).text, model_card(info, run.state)
 
 
@@ -205,7 +208,7 @@ def test_a_run_says_what_it_used_where_it_is_known(tmp_path: Path, monkeypatch: 
     assert f"\nenergy               {found.words}\n" in lines
     assert f"While they trained they used {found.words}." in report
     assert f"The GPUs used {found.words} while they trained for it." in card
-    assert "energy" in json.loads(run.search.run.job(run.started[0].key).read_text())["content"]["cost"]
+    assert "energy" in json.loads(run.work.run.job(run.started[0].key).read_text())["content"]["cost"]
 
 
 def test_a_run_without_a_counter_says_nothing_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

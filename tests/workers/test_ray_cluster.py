@@ -18,7 +18,7 @@ from tests.ray_cluster import ROOT, ClusterProcess  # isort: skip (before Ray is
 
 from job_queue import JobQueue
 from records import InputError, RunFault
-from run.loop import HISTORY_COLUMNS
+from run.history import COLUMNS as HISTORY_COLUMNS
 from search_space.cost import MemoryNeed
 from storage.directory import RunDirectory
 from tests.test_worker_manager import Record, StopAfter, job
