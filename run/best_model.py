@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -12,6 +12,7 @@ from image_data import ImageData
 from image_data.tensors import image_tensor
 from model_generator import load_model
 from records import Individual, InputError, RunFault, TrainingJob
+from records.canonical import to_json
 from records.runs import Finalist, ModelInfo, TestScore
 from run.time_estimate import trainings_after
 from run.work import Work
@@ -66,7 +67,7 @@ def hand_over(work: Work, data: ImageData, device: torch.device) -> ModelInfo:
     model = load_model(run.best_model, architecture_of(info.phenotype))
     is_balanced = work.state.training.metric == "balanced_accuracy"
     info = replace(info, test=test_score(model, data, device, info.precision, is_balanced))
-    write_durably(run.best_info, sealed(INFO, asdict(info)))
+    write_durably(run.best_info, sealed(INFO, to_json(info)))
     return info
 
 

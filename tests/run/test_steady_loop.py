@@ -356,7 +356,7 @@ def test_weights_that_are_not_kept_go_when_their_generation_is_complete(tmp_path
 def test_what_is_said_names_generations_without_a_share_of_busy_devices(tmp_path: Path) -> None:
     lines: list[str] = []
     evolve(tmp_path, any_order(0), say=lines.append)
-    assert "generation 1: 4 to train" in lines[0]
+    assert "generation 1/3: 4 to train" in lines[0]
     ended = [line for line in lines if " in " in line and "best" in line]
-    assert [line.split(" in ")[0] for line in ended] == [f"generation {n}" for n in (1, 2, 3)]
+    assert [line.split(" in ")[0] for line in ended] == [f"generation {n}/3" for n in (1, 2, 3)]
     assert not any("busy" in line for line in ended)
