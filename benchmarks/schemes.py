@@ -17,7 +17,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ import numpy as np
 from simulate_scaling import BATCH, EPOCHS, FACTS, IMAGES, TIME_NOISE
 
 from records import DataConfig, EvolutionConfig, Limits, RunState, TrainingConfig, TrainingJob, TrainingResult
-from records.canonical import VERSION, from_json
+from records.canonical import VERSION, from_json, to_json
 from records.trainings import Cost, Epoch
 from reporting.analysis.run_analysis import timeline
 from reporting.watcher import Watcher
@@ -64,7 +63,7 @@ def start_trainer(setup: Mapping[str, Any]) -> Callable[..., dict[str, Any]]:
         time.sleep(setup["scale"] * expected_seconds(job.phenotype, epochs) * rng.lognormal(0, TIME_NOISE))
         last = Epoch(train_loss=0.0, score=float(rng.random()), loss=float(rng.random()))
         cost = Cost(seconds=time.time() - started, started=started, hardware="sleep")
-        return asdict(TrainingResult(key=job.key, status="done", epochs=(last,) * epochs, parameters=1, cost=cost))
+        return to_json(TrainingResult(key=job.key, status="done", epochs=(last,) * epochs, parameters=1, cost=cost))
 
     return train
 
