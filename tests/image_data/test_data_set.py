@@ -25,8 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from image_data import ImageData, load_image_data
-from image_data.catalogue import TORCHVISION_SETS
-from image_data.data_set import NO_FLIP, may_flip
+from image_data.catalogue import NAMED_SETS, may_flip
 from image_data.shared_memory import map_training_data, new_shared_memory, share_training_data
 from image_data.tensors import to_device
 from records import DataConfig, InputError
@@ -368,7 +367,7 @@ def test_an_archive_with_a_changed_pixel_is_refused(tmp_path: Path) -> None:
 def test_an_unknown_data_set_is_refused_with_what_is_known(name: str) -> None:
     message = refusal(lambda: load(name))
     assert repr(name) in message
-    assert all(known in message for known in ("digits", *TORCHVISION_SETS, "folder of class folders", ".npz"))
+    assert all(known in message for known in (*NAMED_SETS, "folder of class folders", ".npz"))
 
 
 # Folders of images
@@ -499,7 +498,7 @@ def write_downloaded(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -
     """The files of a torchvision set with images of ours, and torchvision told their checksums."""
     from torchvision import datasets
 
-    kind: Any = getattr(datasets, TORCHVISION_SETS[name])
+    kind: Any = getattr(datasets, NAMED_SETS[name].torchvision)
     if name.startswith("cifar"):
         write_cifar(kind, name, folder / kind.base_folder, monkeypatch)
     elif name == "svhn":
@@ -551,7 +550,7 @@ def write_mnist(name: str, folder: Path) -> None:
             (folder / f"{prefix}-{file}").write_bytes(header.tobytes() + array.tobytes())
 
 
-@pytest.mark.parametrize("name", TORCHVISION_SETS)
+@pytest.mark.parametrize("name", SOURCES)
 def test_a_downloaded_data_set_is_read(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_downloaded(name, tmp_path / "data", monkeypatch)
     data = load(name, data_dir=str(tmp_path / "data"), val_fraction=0.4)
@@ -577,7 +576,7 @@ def cut_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(urllib.request, "urlopen", urlopen)
 
 
-@pytest.mark.parametrize("name", TORCHVISION_SETS)
+@pytest.mark.parametrize("name", SOURCES)
 def test_without_a_network_missing_data_are_explained_in_one_line(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -757,7 +756,7 @@ def test_strong_augmentation_stays_within_the_range_of_pixels() -> None:
     assert bright.min() >= 0.6 * 0.6 * 255 - 1 + 0.4 * 0.6 * 255 / 2
 
 
-@pytest.mark.parametrize("name", [*NO_FLIP, "cifar10", "cifar100", "pets"])
+@pytest.mark.parametrize("name", [*NAMED_SETS, "pets"])
 def test_only_pictures_that_stay_what_they_are_may_be_mirrored(name: str) -> None:
     mirrored = {"cifar10", "cifar100", "pets"}
     assert may_flip(DataConfig(dataset=name)) == (name in mirrored)

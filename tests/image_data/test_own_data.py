@@ -162,7 +162,7 @@ def test_a_size_out_of_range_or_of_another_form_is_refused(size: str) -> None:
 
 
 def test_a_named_set_is_not_resized() -> None:
-    assert "--image_size is for data of one's own" in refusal(lambda: load("digits", image_size="16"))
+    assert "--image_size is for your own images" in refusal(lambda: load("digits", image_size="16"))
 
 
 @pytest.mark.parametrize("kind", ["folder", "archive"])
