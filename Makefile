@@ -2,8 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo
+# On all cores; what must not run side by side is said in tests/conftest.py.
+PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 8
 
-.PHONY: demo test check faults bench lint types clean help
+.PHONY: demo quick test check lint types faults bench clean help
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -12,10 +14,20 @@ demo: .venv/run  ## set-up, and a whole run on the embedded data set (no downloa
 	$(BIN)/python evolution.py --dataset digits --generations 3 --population 8 --epochs 8 --batch_size 32 \
 		--output_dir $(DEMO) --overwrite
 
+quick: lint types  ## lint, types, and the tests without whole runs or worker processes
+	$(PYTEST) -m "not slow and not apart"
+
 test: .venv/dev  ## set-up, and the whole test suite
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 check: lint types test  ## what CI runs: lint, types, tests
+
+lint: .venv/dev  ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/dev  ## mypy --strict
+	$(BIN)/mypy
 
 faults: .venv/dev  ## the full counts of the fault tests (hours); PROMISE=, COUNT=, SEED= run a part
 	$(BIN)/python -m tests.faults $(if $(PROMISE),--promise $(PROMISE)) $(if $(COUNT),--count $(COUNT)) \
@@ -29,13 +41,6 @@ bench: .venv/bench  ## the CPU benchmarks, in short (17 minutes; leave the machi
 	$(BIN)/python benchmarks/orchestration.py
 	$(BIN)/python benchmarks/accuracy.py --seeds 2 --networks 10 --skip fashion_mnist
 	$(BIN)/python benchmarks/time_to_accuracy.py --seeds 1 --max_minutes 3
-
-lint: .venv/dev
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-
-types: .venv/dev
-	$(BIN)/mypy
 
 .venv/run: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, found " + sys.version)'

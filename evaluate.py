@@ -6,17 +6,15 @@ import argparse
 import contextlib
 import json
 import sys
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from rich.console import Console as Terminal
-from rich.table import Table
-from rich.text import Text
 from torch import Tensor, nn
 
 from image_data import ImageData, load_image_data
@@ -27,7 +25,7 @@ from records import DataConfig, InputError, TrainingConfig
 from records.command_line import DONE, run_command
 from records.flags import Parser, Several, add_settings, given
 from records.runs import ModelInfo
-from reporting.console import printable
+from reporting.console import PlainTerminal, printable, standard_output
 from reporting.figures.evaluation_plots import draw_confusion
 from reporting.figures.theme import save_figure
 from reporting.handout.export import FILES as EXPORTS
@@ -42,7 +40,7 @@ from search_space.tables import gene_table
 from storage.checkpoint import load_state
 from storage.directory import RunDirectory
 from storage.files import check_writable, file_sha256, write_durably
-from storage.results import read_info
+from storage.results import kept_weights, read_info
 from training.metrics import accuracy_and_loss, balanced_accuracy, predict
 from training.protocol import resolve_protocol
 from training.statistics import (
@@ -54,6 +52,9 @@ from training.statistics import (
     wilson_interval,
 )
 from workers.devices import gpu_indices
+
+if TYPE_CHECKING:
+    from rich.console import Console as Terminal
 
 LATENCY_WARM_UPS, LATENCY_REPEATS = 5, 30
 TOP_K = 5
@@ -123,7 +124,7 @@ def load_subject(options: argparse.Namespace) -> Subject:
     if options.info_path is not None and options.encoding is not None:
         raise InputError("--encoding goes with --chromosome; with --info_path leave it out")
     if not Path(options.model_path).is_file():
-        raise InputError(f"no weights file {options.model_path}")
+        raise InputError(f"no weights file {options.model_path}{_advice(Path(options.model_path))}")
     if options.info_path is None:
         return _subject_of_chromosome(options)
     info = read_info(Path(options.info_path))
@@ -144,6 +145,20 @@ def load_subject(options: argparse.Namespace) -> Subject:
             file=sys.stderr,
         )
     return Subject(architecture, info.description, data, config, info)
+
+
+def _advice(missing: Path) -> str:
+    """Which weights there are instead, if the file that is missing belongs to a run that has kept some."""
+    for folder in missing.parents:
+        run = RunDirectory(folder)
+        if run.states():
+            with contextlib.suppress(InputError, OSError):
+                if (kept := kept_weights(run, load_state(folder)[1])) is not None:
+                    flags = f"--model_path {run.weights(kept.name)} --chromosome {kept.chromosome}"
+                    info = run.individual(kept.name) / "info.json"
+                    return f"; of the networks whose weights this run keeps the best is {flags} (or --info_path {info})"
+            break
+    return ""
 
 
 def _subject_of_chromosome(options: argparse.Namespace) -> Subject:
@@ -221,7 +236,7 @@ def _quartiles(values: Sequence[float]) -> list[float]:
     return [float(value) for value in np.percentile(values, [25, 50, 75])]
 
 
-def print_report(report: dict[str, Any], terminal: Terminal) -> None:
+def print_report(report: dict[str, Any], terminal: Terminal | PlainTerminal) -> None:
     speed = report["speed"]
     low, high = report["accuracy_interval"]
     lines = [
@@ -252,13 +267,28 @@ def print_report(report: dict[str, Any], terminal: Terminal) -> None:
     )
     for name, text in lines:
         terminal.print(f"{name:<16} {printable(text)}", markup=False, emoji=False)
-    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
-    for name in ("class", "precision", "recall", "F1", "images"):
-        table.add_column(name, justify="left" if name == "class" else "right")
-    for row in report["classes"]:
-        figures = (f"{row[name]:.4f}" for name in ("precision", "recall", "f1"))
-        table.add_row(Text(printable(row["class"])), *figures, f"{row['images']:,}")
-    terminal.print(table)
+    for line in class_lines(report["classes"]):
+        terminal.print(line, markup=False, emoji=False)
+
+
+def class_lines(classes: Sequence[dict[str, Any]]) -> list[str]:
+    """A table of the classes: a header, then one line for each."""
+    names = [printable(row["class"]) for row in classes]
+    widest = max(map(display_width, ["class", *names]))
+    lines = [f"{'class':<{widest}}  precision  recall      F1  images"]
+    for name, row in zip(names, classes, strict=True):
+        padded = name + " " * (widest - display_width(name))
+        lines.append(
+            f"{padded}  {row['precision']:>9.4f}  {row['recall']:>6.4f}  {row['f1']:>6.4f}  {row['images']:>6,}"
+        )
+    return lines
+
+
+def display_width(text: str) -> int:
+    """Columns that a text takes on a terminal; characters of East Asia take two, combining ones none."""
+    return sum(
+        0 if unicodedata.combining(each) else 2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text
+    )
 
 
 def write_files(report: dict[str, Any], mistakes: Sequence[Mistake], folder: Path) -> list[Path]:
@@ -271,7 +301,11 @@ def write_files(report: dict[str, Any], mistakes: Sequence[Mistake], folder: Pat
 
 
 def _export(
-    options: argparse.Namespace, subject: Subject, folder: Path, report: dict[str, Any], terminal: Terminal
+    options: argparse.Namespace,
+    subject: Subject,
+    folder: Path,
+    report: dict[str, Any],
+    terminal: Terminal | PlainTerminal,
 ) -> list[Path]:
     """Exports the network, says how near each file comes to it, and returns their paths."""
     model = load_model(Path(options.model_path), subject.architecture)
@@ -334,7 +368,7 @@ def main(arguments: Sequence[str]) -> int:
         **classification_report(logits, torch.from_numpy(data.test_labels), data.class_names),
         "speed": measure_speed(model, images, options.batch_size, precision),
     }
-    terminal = Terminal(highlight=False, soft_wrap=True)
+    terminal = standard_output()
     print_report(report, terminal)
     paths = _export(options, subject, folder, report, terminal) if options.export else []
     paths = [*write_files(report, mistakes_of(logits, data), folder), *paths]

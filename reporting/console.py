@@ -1,23 +1,25 @@
-"""What a person sees while a run works: a live table on a terminal, one plain line per event elsewhere."""
+"""What a person sees while a run works: a live table on a terminal (with rich), one plain line per event elsewhere."""
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import re
+import shutil
+import sys
 import textwrap
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-from rich.console import Console as Terminal
-from rich.console import ConsoleOptions, RenderableType, RenderResult
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING, Any
 
 from job_queue import Attempt
 from records import Generation, TrainingResult
+
+# Whatever imports rich is imported where it draws: without it a run prints lines alone.
+if TYPE_CHECKING:
+    from rich.console import Console as Terminal
+    from rich.console import ConsoleOptions, RenderableType, RenderResult
+    from rich.live import Live
 
 REFRESHES_PER_SECOND = 4
 LONGEST_REASON = 200  # characters of a failure's reason; all of it is in the job's file
@@ -59,12 +61,36 @@ def time_left(seconds: float | None) -> str:
     return f"ETA {f'{whole} s' if whole < 60 else duration(whole)}" if whole > 0 else "ETA soon"
 
 
+class PlainTerminal:
+    """Standard output where rich is not installed: prints lines as they are, and draws nothing."""
+
+    @property
+    def is_terminal(self) -> bool:
+        return sys.stdout.isatty()
+
+    @property
+    def width(self) -> int:
+        return shutil.get_terminal_size().columns
+
+    def print(self, text: str, markup: bool = False, emoji: bool = False) -> None:
+        print(text, flush=True)
+
+
+def standard_output() -> Terminal | PlainTerminal:
+    """What a command prints to: rich's terminal, if rich is installed."""
+    if importlib.util.find_spec("rich") is None:
+        return PlainTerminal()
+    from rich.console import Console as Terminal
+
+    return Terminal(highlight=False, soft_wrap=True)
+
+
 class Console:
     """Shows a run. It is told what happens, as an observer of the workers, and decides nothing."""
 
-    def __init__(self, quiet: bool = False, terminal: Terminal | None = None) -> None:
+    def __init__(self, quiet: bool = False, terminal: Terminal | PlainTerminal | None = None) -> None:
         self.quiet = quiet
-        self.terminal = terminal or Terminal(highlight=False, soft_wrap=True)
+        self.terminal = terminal or standard_output()
         self._live: Live | None = None
         self._slots: dict[str, Work] = {}
         self._generation, self._of = 0, ""
@@ -89,13 +115,15 @@ class Console:
             self.terminal.print(text, markup=False, emoji=False)
 
     def open(self, slots: list[str], generations: int | None, measure: str = "accuracy") -> None:
-        """Begins the live table, on a terminal. `generations` is None where a budget ends the run.
+        """Begins the live table, on a terminal and with rich. `generations` is None where a budget ends the run.
 
         `measure` is what fitness is, in words.
         """
         self._measure = measure
         self._slots, self._of = dict.fromkeys(slots), "" if generations is None else f"/{generations}"
-        if self.terminal.is_terminal and not self.quiet:
+        if self.terminal.is_terminal and not self.quiet and not isinstance(self.terminal, PlainTerminal):
+            from rich.live import Live
+
             self._live = Live(
                 console=self.terminal,
                 get_renderable=self.picture,
@@ -210,6 +238,8 @@ class _Picture:
         self.measure = measure.partition(" ")[0]  # accuracy or balanced, equally wide
 
     def __rich_console__(self, console: Terminal, options: ConsoleOptions) -> RenderResult:
+        from rich.text import Text
+
         width, height = options.max_width, options.size.height
         yield Text(header_line(self.header, width), style="bold", no_wrap=True, overflow="ellipsis")
         if len(self.slots) + 2 <= 2 * height // 3:
@@ -219,6 +249,9 @@ class _Picture:
 
     def table(self, width: int) -> RenderableType:
         """A row for each device; what there is no room for is left out: the bar, the speed."""
+        from rich.table import Table
+        from rich.text import Text
+
         device = max(len("device"), *map(len, self.slots)) if self.slots else 0
         needed = device + self.widest + len("  100/100  accuracy  images/s") + 4
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
@@ -238,6 +271,8 @@ class _Picture:
 
     def grid(self, width: int, lines: int) -> RenderableType:
         """Devices side by side, in columns from top to bottom, each with what it works on."""
+        from rich.text import Text
+
         cells = [brief(slot, work) for slot, work in self.slots.items()]
         wide = max(map(len, [*cells, *(f"{slot} ind100 1/1" for slot in self.slots)]))
         across = max(1, (width + 2) // (wide + 2))
@@ -278,6 +313,9 @@ def brief(slot: str, work: Work) -> str:
 
 def _cells(work: Work) -> list[RenderableType]:
     """The columns of a device: individual, epoch, bar, accuracy so far, images/s."""
+    from rich.progress_bar import ProgressBar
+    from rich.text import Text
+
     if work is None:
         return ["–", "", "", "", ""]
     attempt, progress = work

@@ -24,7 +24,16 @@ from search_space.space import NetworkSpace, cost_of
 from storage.checkpoint import save_state
 from storage.directory import RunDirectory
 from storage.files import DamagedFile, make_durable
-from storage.results import find_result, read_pruned, save_info, save_pruned, seal_result, sound_weights, take_over
+from storage.results import (
+    find_result,
+    place_weights,
+    read_pruned,
+    save_info,
+    save_pruned,
+    seal_result,
+    sound_weights,
+    take_over,
+)
 from worker_manager import StopSignals, Workers
 
 if TYPE_CHECKING:  # it needs Optuna
@@ -354,8 +363,16 @@ class Search:
             save_pruned(self.run, self.pruned)
             for path in gone.values():
                 path.unlink()
+            for individual in self.individuals():
+                if individual.jobs[-1] in gone:
+                    self.place_weights(individual)
             trainings = "1 training" if len(gone) == 1 else f"{len(gone)} trainings"
             self.console.say(f"weights of {trainings} removed (--keep_models {keep})")
+
+    def place_weights(self, individual: Individual) -> None:
+        """`best_model.pt` of an individual: there if the weights of its last training are kept."""
+        result = self.results[individual.jobs[-1]]
+        place_weights(self.run, individual.name, result, is_kept=result.key not in self.pruned)
 
     def enqueue(self, queue: JobQueue, job: TrainingJob, name: str) -> None:
         """Queues a job, the longest expected first; one that no device has the memory for has failed already."""
@@ -401,9 +418,10 @@ class Search:
         self.estimate.measure(job.phenotype, result)
 
     def write_derived_files(self, individuals: Iterable[Individual]) -> None:
-        """`info.json` of these individuals, the history and the figures; all can be made again from the state."""
+        """`info.json` and weights of these individuals, the history, the figures; all follow from state and results."""
         for individual in individuals:
             save_info(self.run, self.info(individual))
+            self.place_weights(individual)
         self.run.write_history(HISTORY_COLUMNS, self.history())
         self.draw_figures()
         if self.log is not None:

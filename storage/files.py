@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import json
 import os
@@ -68,6 +69,29 @@ def _replace(path: Path, content: bytes, durably: bool) -> None:
             raise
         if durably:
             sync_folder(path.parent)
+    except OSError as error:
+        raise SaveError(f"cannot write {path}: {error.strerror}") from error
+
+
+def link_file(source: Path, path: Path) -> None:
+    """Makes `path` a hard link to the file `source`; a copy where the file system has no hard links.
+
+    What was at `path` is replaced by a rename, so that no other name of that file changes. Nothing
+    waits for the disk. Raises `SaveError`.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        if path.exists() and path.samefile(source):
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(source, temporary)
+        except OSError:  # FAT and some network and overlay file systems have none
+            if not (path.is_file() and filecmp.cmp(source, path, shallow=False)):
+                write_whole(path, source.read_bytes())
+            return
+        os.rename(temporary, path)
     except OSError as error:
         raise SaveError(f"cannot write {path}: {error.strerror}") from error
 

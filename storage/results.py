@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from records import InputError, TrainingResult
+from records import Individual, InputError, RunState, TrainingResult
 from records.canonical import from_json
 from records.runs import Ablation, ModelInfo
+from search.ranking import rank
 from storage.directory import RunDirectory
-from storage.files import DamagedFile, file_sha256, read_sealed, sealed, write_durably
+from storage.files import DamagedFile, file_sha256, link_file, read_sealed, sealed, write_durably
 
 STATE, JOB, INFO, PRUNED = "ga_state", "training_result", "model_info", "pruned_weights"
 PARETO, ABLATION, PROGRESS = "pareto_front", "ablation", "progress"
@@ -94,6 +95,26 @@ def read_ablation(run: RunDirectory) -> Ablation | None:
 def save_info(run: RunDirectory, info: ModelInfo) -> None:
     """Writes the `info.json` of an individual."""
     write_durably(run.individual(info.individual.name) / "info.json", sealed(INFO, asdict(info)))
+
+
+def place_weights(run: RunDirectory, name: str, result: TrainingResult, is_kept: bool) -> None:
+    """Sees to it that an individual's folder holds the weights of its last training, if they are kept.
+
+    Where that training was another individual's, or was stopped early, they lie elsewhere: then
+    `best_model.pt` is a link to them. A file that the individual's network did not leave is removed.
+    """
+    path = run.weights(name)
+    origin = run.root / result.weights if is_kept and result.weights is not None else None
+    if origin is not None and origin.is_file():
+        link_file(origin, path)
+    elif path.is_file() and not (is_kept and file_sha256(path) == result.weights_sha256):
+        path.unlink()
+
+
+def kept_weights(run: RunDirectory, state: RunState) -> Individual | None:
+    """The best individual of a run whose weights are in its folder."""
+    ended = [each for generation in state.generations for each in generation.individuals if each.fitness is not None]
+    return next((each for each in rank(ended, state.search.objectives) if run.weights(each.name).is_file()), None)
 
 
 def read_info(path: Path) -> ModelInfo:

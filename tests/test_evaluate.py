@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,17 +22,18 @@ from torch import Tensor
 
 import evaluate
 import train_model
-from evaluate import classification_report, main, print_report
+from evaluate import class_lines, classification_report, main, print_report
 from image_data import ImageData, load_image_data
 from model_generator import build_model, load_model
-from records import DataConfig, Individual, InputError, RunFault
+from records import DataConfig, Individual, InputError, Limits, RunFault
 from records.runs import DataFacts, ModelInfo
 from search_space.architecture import phenotype
 from search_space.encoding import Encoding, decode
 from search_space.genes import EXTENDED
 from search_space.tables import gene_table_text
 from storage.directory import RunDirectory
-from storage.results import save_info
+from storage.results import read_info, save_info
+from tests.faults.small_run import InlineWorkers, NoSignals, go_on
 
 CHROMOSOME = "0000000000001111111"  # the smallest network
 OTHER = "0100000000001111111"
@@ -244,6 +246,14 @@ def test_names_of_classes_are_printed_as_they_are(report: tuple[dict[str, Any], 
     assert all(name in terminal.file.getvalue() for name in names)
 
 
+def test_the_columns_of_the_classes_are_aligned_whatever_their_names() -> None:
+    row = {"precision": 0.5, "recall": 1.0, "f1": 2 / 3, "images": 1234}
+    lines = class_lines([{**row, "class": name} for name in ("ox", "a long name", "猫", "Ka\u0308fer")])
+    assert lines[0].split() == ["class", "precision", "recall", "F1", "images"]
+    assert all(line.endswith("     0.5000  1.0000  0.6667   1,234") for line in lines[1:])
+    assert [len(line) for line in lines] == [len(lines[0])] * 3 + [len(lines[0]) - 1, len(lines[0]) + 1]
+
+
 # Other encodings
 
 
@@ -341,6 +351,25 @@ def test_a_file_that_holds_no_weights_is_refused_and_never_run(kind: str, weight
 def test_a_missing_weights_file_is_named(tmp_path: Path) -> None:
     assert refusal(*of_digits(tmp_path / "none.pt")) == f"no weights file {tmp_path / 'none.pt'}"
     assert refusal(*of_digits(tmp_path)) == f"no weights file {tmp_path}"
+
+
+def test_where_a_run_has_removed_weights_the_refusal_names_those_that_it_keeps(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    state = go_on(run, InlineWorkers(run), NoSignals(), limits=Limits(min_free_disk=0.0, keep_models="none"))
+    there = {each.name: each for each in state.generations[-1].individuals if run.weights(each.name).is_file()}
+    gone = next(each.name for each in state.generations[0].individuals if not run.weights(each.name).is_file())
+    said = refusal(*of_digits(run.weights(gone)))
+    pattern = r"no weights file (\S+); .* --model_path (\S+) --chromosome ([01]+) \(or --info_path (\S+)\)"
+    flags = re.fullmatch(pattern, said)
+    assert flags is not None, said
+    missing, path, chromosome, info_path = flags.groups()
+    assert missing == str(run.weights(gone))
+    assert Path(path).is_file()
+    assert read_info(Path(info_path)).individual.chromosome == chromosome
+    assert read_info(Path(info_path)).result == state.results[next(iter(there.values())).jobs[-1]]
+    for weights in tmp_path.rglob("*.pt"):
+        weights.unlink()
+    assert refusal(*of_digits(run.weights(gone))) == f"no weights file {run.weights(gone)}"
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{}", b"[1]", b'{"kind": "model_info"}', b"\xff\xfe"])

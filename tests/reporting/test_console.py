@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import string
+import sys
 import threading
 from dataclasses import replace
 from types import SimpleNamespace
@@ -424,3 +426,40 @@ def test_failures_are_counted_in_the_header_until_the_next_generation() -> None:
     assert "1/1000 trained, 1 failed" in shown(console, 80, 24)[0]
     console.generation_started(124, [], to_train=2)
     assert "failed" not in shown(console, 80, 24)[0]
+
+
+# Without rich
+
+
+def without_rich(monkeypatch: pytest.MonkeyPatch, is_terminal: bool) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "rich"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "rich", None)  # an import of it fails
+    monkeypatch.setattr(module.PlainTerminal, "is_terminal", property(lambda self: is_terminal))
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_without_rich_a_run_prints_the_same_lines(
+    is_terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_rich = screen()
+    tell_everything(Console(terminal=with_rich))
+    without_rich(monkeypatch, is_terminal)
+    monkeypatch.setenv("COLUMNS", "200")
+    tell_everything(Console())
+    assert capsys.readouterr().out == text_of(with_rich)
+
+
+def test_without_rich_long_lines_are_wrapped_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    without_rich(monkeypatch, is_terminal=True)
+    monkeypatch.setenv("COLUMNS", "40")
+    console = Console()
+    console.say("word " * 20)
+    console.say("a command " * 10, wrap=False)
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert len(lines) > 1
+    assert max(map(len, lines)) <= 40
+    assert len(last) == 100

@@ -1,0 +1,51 @@
+"""Which tests may run side by side: pytest-xdist gives each group of files to one of its workers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+# Files by group. All other files are a group each, so that the fixtures of a module are made once.
+GROUPS = {
+    # Worker processes and whole runs, most of which must end, stop or be noticed within seconds.
+    "processes": (
+        "test_best_model.py",
+        "test_evolution.py",
+        "test_model_card.py",
+        "test_mutations.py",
+        "test_promises.py",
+        "test_worker_manager.py",
+    ),
+    # Ray clusters: the tests look at all Ray processes of the machine.
+    "ray": ("test_ray_connection.py", "test_ray_cluster.py"),
+    # A browser, and a server that a port is sought for.
+    "browser": ("test_optuna_dashboard.py", "test_report_in_a_browser.py"),
+}
+GROUP_OF = {file: group for group, files in GROUPS.items() for file in files}
+
+
+def group_of(node: str) -> str:
+    """The group of a test, by its node id."""
+    file = node.partition("::")[0]
+    return GROUP_OF.get(file.rpartition("/")[2], file)
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests of the groups above as `apart`, and lets them begin: they take longest."""
+    for item in items:
+        if group_of(item.nodeid) in GROUPS:
+            item.add_marker(pytest.mark.apart)
+    items.sort(key=lambda item: group_of(item.nodeid) not in GROUPS)
+
+
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist asks for it
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Groups tests by their files. (The marks of `--dist loadgroup` have no effect under pytest 9.2.)"""
+    from xdist.scheduler import LoadScopeScheduling
+
+    config.option.loadscopereorder = False  # the order of the collection stands
+    scheduler = LoadScopeScheduling(config, log)
+    scheduler._split_scope = group_of
+    return scheduler
