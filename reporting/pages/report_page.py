@@ -19,7 +19,8 @@ from reporting.figures.network_drawing import legend_svg
 from reporting.pages.pages import brief, render_page
 from reporting.pages.report_sections import Section, drawing, sections
 from reporting.run_view import RunView, read_run_view
-from search_space.encoding import explain, value_in_words
+from search_space.encoding import explain
+from search_space.genes import value_in_words
 from storage.directory import RunDirectory
 from storage.files import write_durably
 from training.statistics import wilson_interval
