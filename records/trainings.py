@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from records.canonical import content_hash, to_json
 from records.errors import FAILURES
 from records.individuals import Fitness
+from records.objectives import OBJECTIVES
 from records.texts import JobKey, NetworkText
 from records.training_settings import TrainingConfig
 
@@ -110,4 +111,9 @@ class TrainingResult:
             parameters=self.parameters,
             flops=self.flops,
             epochs=len(self.epochs),
+            measured=tuple(
+                (name, value)
+                for name, objective in OBJECTIVES.items()
+                if objective.measured is not None and (value := objective.measured(self)) is not None
+            ),
         )

@@ -11,8 +11,9 @@ from markupsafe import Markup
 
 from records import DataConfig, Individual, RunState
 from records.flags import settings_arguments
+from records.objectives import quantity
 from records.runs import ModelInfo
-from records.words import counted, quantity
+from records.words import counted
 from reporting.analysis.run_analysis import accuracies_by_epochs, savings, timeline
 from reporting.console import duration
 from reporting.figures.network_drawing import legend_svg

@@ -12,7 +12,8 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from records import Individual
-from records.words import counted, percentage_points, quantity
+from records.objectives import quantity
+from records.words import counted, percentage_points
 from reporting.analysis.gene_effects import GeneEffects, gene_effects
 from reporting.analysis.run_analysis import (
     Descent,
