@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from image_data.catalogue import NAMED_SETS
+from image_data.catalogue import DATA_HELP, NAMED_SETS
 from records import DataConfig, EvolutionConfig, InputError, Limits, RunFault, RunState, TrainingConfig
 from records.canonical import VERSION
 from records.command_line import DONE, FAULT, STOPPED, command_text, require_package, run_command
@@ -67,7 +67,7 @@ def build_parser() -> Parser:
     )
     add_settings(parser, "search", EvolutionConfig)
     add_settings(parser, "training of each network (the protocol)", TrainingConfig)
-    add_settings(parser, "data", DataConfig)
+    add_settings(parser, "data", DataConfig, DATA_HELP)
     devices = parser.add_argument_group("devices and jobs")
     devices.add_argument("--gpus", type=int, nargs="+", metavar="N", help="GPUs to use (default: all that are visible)")
     devices.add_argument(

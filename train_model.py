@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from image_data import load_image_data
+from image_data.catalogue import DATA_HELP
 from image_data.shared_memory import map_training_data, training_images
 from image_data.tensors import TrainingData, to_device
 from model_generator import build_model
@@ -220,7 +221,7 @@ def main(arguments: Sequence[str]) -> int:
         "--device", metavar="NAME", help="cpu, cuda, cuda:1, mps (default: the first accelerator, or cpu)"
     )
     add_settings(parser, "training", TrainingConfig)
-    add_settings(parser, "data", DataConfig)
+    add_settings(parser, "data", DataConfig, DATA_HELP)
     options = parser.parse(arguments)
     refuse_coded(gene_table(options.encoding), given(options, TrainingConfig))
     data_config = DataConfig(**given(options, DataConfig))
