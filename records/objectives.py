@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from records.trainings import TrainingResult
+from records.costs import Cost
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Objective:
     """A property of a network that a search can optimise.
 
-    Its value is the attribute `name` of a `Fitness`, unless `measured` finds it: this gives the value
-    of a finished training, or None where the machine cannot measure it.
+    Its value is the attribute `name` of a `Fitness`, unless `measured` finds it in what the
+    training cost; None is what a machine gives that cannot measure it.
     """
 
     name: str
@@ -28,7 +26,7 @@ class Objective:
     limit: str | None = None  # the setting in `EvolutionConfig` that limits it
     limit_scale: float = 1  # the value of that setting, divided by this, is in the unit of the fitness
     unmeasured: str = "it was not measured"
-    measured: Callable[[TrainingResult], float | None] | None = None
+    measured: Callable[[Cost], float | None] | None = None
 
     def words(self, value: float) -> str:
         """A value with its unit."""

@@ -33,13 +33,14 @@ from records import (
     runs,
 )
 from records.canonical import canonical_json, content_hash, from_json, to_json
+from records.costs import Cost, Energy
 from records.errors import FAILURES, TrainingFailure
 from records.individuals import Forecast
 from records.objectives import Objective
 from records.runs import Ablation, DataFacts, Finalist, ModelInfo, Neighbour, Progress
 from records.texts import Chromosome, JobKey, NetworkText
 from records.training_settings import AUGMENTATIONS, OPTIMIZERS
-from records.trainings import Cost, Energy, Epoch
+from records.trainings import Epoch
 from records.words import mean_with_error, percentage_points
 
 NAN, INFINITE = math.nan, math.inf
