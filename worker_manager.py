@@ -31,8 +31,8 @@ from typing import IO, Any, Protocol, Self
 from job_queue import Attempt, Concurrency, JobQueue
 from records import RunFault, TrainingResult
 from records.canonical import from_json, to_json
+from records.costs import Cost
 from records.errors import TrainingFailure
-from records.trainings import Cost
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 START_SECONDS = 300.0  # a worker that is not ready by then is replaced

@@ -37,7 +37,7 @@ from image_data import ImageData
 from image_data.shared_memory import SHARED_ARRAYS
 from job_queue import Attempt, JobQueue
 from records import InputError, RunFault, TrainingConfig, TrainingResult
-from records.trainings import Cost
+from records.costs import Cost
 from records.words import counted
 from storage.directory import RunDirectory
 from storage.files import write_whole
