@@ -21,6 +21,7 @@ from records import DataConfig, EvolutionConfig, InputError, Limits, RunFault, R
 from records.canonical import VERSION
 from records.command_line import DONE, FAULT, STOPPED, command_text, require_package, run_command
 from records.config_file import config_text, with_config
+from records.errors import StopRequested
 from records.flags import Parser, add_settings, given
 from records.objectives import quantity
 from records.runs import Ablation, DataFacts, ModelInfo, TestScore
@@ -28,6 +29,7 @@ from records.words import counted, percentage_points
 from reporting.analysis.run_analysis import by_effect, energy_used, timeline
 from reporting.watchers.tensorboard_log import TensorBoardLog
 from run.algorithms import new_search
+from run.stop_signals import StopSignals
 from search.early_stopping import rungs_of
 from search_space.space import NetworkSpace
 from search_space.tables import encoding_of, gene_table, gene_table_text, refuse_coded
@@ -36,7 +38,6 @@ from storage.checkpoint import load_state, refuse_changes, save_state
 from storage.directory import RunDirectory
 from storage.files import write_durably
 from storage.shared_locks import refuse_local_locks
-from worker_manager import StopRequested, StopSignals
 
 # Whatever imports torch is imported after the folder is locked, so that a refusal is instant.
 if TYPE_CHECKING:

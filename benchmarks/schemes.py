@@ -34,6 +34,7 @@ from records.trainings import Epoch
 from reporting.analysis.run_analysis import timeline
 from reporting.console import Console
 from run.algorithms import new_search
+from run.stop_signals import StopSignals
 from run.training_time import Effort, TrainingTime
 from search.operators import random_bits
 from search_space.architecture import architecture_of
@@ -43,7 +44,7 @@ from search_space.space import NetworkSpace
 from search_space.tables import gene_table_text
 from storage.checkpoint import save_state
 from storage.directory import RunDirectory
-from worker_manager import Slot, StopSignals, WorkerManager
+from worker_manager import Slot, WorkerManager
 
 SPACE = NetworkSpace(Encoding(FACTS.input_shape, len(FACTS.class_names)))
 # (scheme, early stopping)

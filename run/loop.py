@@ -18,6 +18,7 @@ from records.texts import JobKey
 from reporting.console import Console
 from reporting.watchers.tensorboard_log import TensorBoardLog
 from run.algorithms import new_search
+from run.stop_signals import StopSignals
 from run.time_estimate import TimeEstimate
 from search.early_stopping import affordable, median_curve, promoted, rungs_of
 from search.ranking import pareto_front, rank
@@ -35,7 +36,7 @@ from storage.results import (
     sound_weights,
     take_over,
 )
-from worker_manager import StopSignals, Workers
+from worker_manager import Workers
 
 if TYPE_CHECKING:  # it needs Optuna
     from reporting.watchers.optuna_study import OptunaStudy
