@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from image_data import ImageData, load_image_data
+from image_data.catalogue import DATA_HELP
 from image_data.tensors import image_tensor
 from model_generator import load_model
 from records import DataConfig, InputError, TrainingConfig
@@ -101,7 +102,7 @@ def build_parser() -> Parser:
         "torch (model.pt2, by torch.export), code (model.py, a program of its own that needs torch alone), "
         "safetensors (model.safetensors)",
     )
-    add_settings(parser, "data (default: as in the info.json)", DataConfig)
+    add_settings(parser, "data (default: as in the info.json)", DataConfig, DATA_HELP)
     return parser
 
 

@@ -13,15 +13,16 @@ from collections.abc import Sequence
 from dataclasses import fields
 
 import run
+from image_data.catalogue import DATA_HELP
 from records import DataConfig, EvolutionConfig, Limits, RunFault, TrainingConfig
 from records.command_line import DONE, FAULT, STOPPED, command_text, run_command
 from records.config_file import with_config
+from records.errors import StopRequested
 from records.flags import Parser, add_settings
 from reporting.closing_lines import closing_lines
 from reporting.console import Console
 from run.opening import folder_of
 from run.request import Request
-from worker_manager import StopRequested
 
 EXAMPLES = """examples:
   python evolution.py --generations 20 --population 10 --gpus 0 1 2 3
@@ -91,7 +92,7 @@ def build_parser() -> Parser:
     )
     add_settings(parser, "search", EvolutionConfig)
     add_settings(parser, "training of each network (the protocol)", TrainingConfig)
-    add_settings(parser, "data", DataConfig)
+    add_settings(parser, "data", DataConfig, DATA_HELP)
     add_device_flags(parser.add_argument_group("devices and jobs"))
     add_settings(parser, "limits (they change no result)", Limits)
     add_folder_flags(parser.add_argument_group("the run's folder"))

@@ -27,11 +27,13 @@ from simulate_scaling import BATCH, EPOCHS, FACTS, IMAGES, TIME_NOISE
 
 from records import DataConfig, EvolutionConfig, Limits, RunState, TrainingConfig, TrainingJob, TrainingResult
 from records.canonical import VERSION, from_json, to_json
-from records.trainings import Cost, Epoch
+from records.costs import Cost
+from records.trainings import Epoch
 from reporting.analysis.run_analysis import timeline
 from reporting.watcher import Watcher
 from run.algorithms import new_search
 from run.scheme import loop_of
+from run.stop_signals import StopSignals
 from run.training_time import Effort, TrainingTime
 from run.trainings import Means
 from run.work import Work
@@ -43,7 +45,7 @@ from search_space.space import NetworkSpace
 from search_space.tables import gene_table_text
 from storage.checkpoint import save_state
 from storage.directory import RunDirectory
-from worker_manager import Slot, StopSignals, WorkerManager
+from worker_manager import Slot, WorkerManager
 
 SPACE = NetworkSpace(Encoding(FACTS.input_shape, len(FACTS.class_names)))
 # (scheme, early stopping)

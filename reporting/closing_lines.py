@@ -6,9 +6,10 @@ from pathlib import Path
 
 from records import RunFault
 from records.command_line import command_text
+from records.objectives import quantity
 from records.runs import Ablation, ModelInfo, TestScore
 from records.settings import DataConfig
-from records.words import counted, duration, mean_with_error, percentage_points, quantity
+from records.words import counted, duration, mean_with_error, percentage_points
 from reporting.analysis.run_analysis import by_effect, energy_used, timeline
 from reporting.run_view import RunView
 from search.early_stopping import epochs_spent

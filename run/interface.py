@@ -10,9 +10,9 @@ from reporting.watcher import Watcher
 from run.opened import OpenedRun
 from run.opening import open_folder
 from run.request import Request
+from run.stop_signals import StopSignals
 from storage.checkpoint import load_state
 from storage.shared_locks import refuse_local_locks
-from worker_manager import StopSignals
 
 
 def evolve(request: Request, watchers: Iterable[Watcher] = ()) -> OpenedRun:

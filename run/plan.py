@@ -18,6 +18,7 @@ from records.words import duration
 from reporting.watcher import Watcher
 from run.request import Request
 from run.session import new_state, open_workers
+from run.stop_signals import StopSignals
 from run.time_estimate import TimeEstimate, generation_sizes, trainings_after
 from run.training_time import TrainingTime
 from run.trainings import Means, Trainings
@@ -27,7 +28,6 @@ from search_space.cost import ModelCost
 from search_space.encoding import every_chromosome
 from search_space.space import NetworkSpace, cost_of
 from storage.directory import RunDirectory
-from worker_manager import StopSignals
 
 SAMPLE = 500  # networks drawn at random, that stand for those of a run
 IMAGES = 2048  # training images of a measurement

@@ -31,6 +31,7 @@ from run.latency import measure_latency
 from run.opening import earlier_runs
 from run.request import Request
 from run.scheme import loop_of
+from run.stop_signals import StopSignals
 from run.trainings import Means
 from run.work import Work
 from search_space.space import NetworkSpace
@@ -40,7 +41,6 @@ from storage.checkpoint import save_state
 from storage.directory import RunDirectory
 from storage.files import write_durably
 from training.protocol import resolve_protocol
-from worker_manager import StopSignals
 from workers.devices import find_slots
 from workers.local import LocalWorkers
 from workers.ray_cluster import RayWorkers

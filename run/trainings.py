@@ -14,12 +14,13 @@ from records.individuals import all_individuals
 from records.texts import JobKey
 from reporting.watcher import Watcher
 from run.jobs import Latency
+from run.stop_signals import StopSignals
 from run.time_estimate import TimeEstimate
 from search_space.space import NetworkSpace, cost_of
 from storage.directory import RunDirectory
 from storage.files import DamagedFile, make_durable
 from storage.results import find_result, read_pruned, save_pruned, seal_result, sound_weights, take_over
-from worker_manager import Observer, StopSignals, Workers
+from worker_manager import Observer, Workers
 
 
 @dataclass(frozen=True, kw_only=True)

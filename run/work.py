@@ -8,8 +8,8 @@ from typing import Any
 
 from records import Individual, RunState, TrainingJob
 from records.canonical import VERSION
+from records.objectives import quantity
 from records.runs import ModelInfo
-from records.words import quantity
 from reporting.watcher import Watcher
 from run.algorithms import new_search
 from run.history import History

@@ -38,12 +38,15 @@ from records import (
 )
 from records.canonical import VERSION, canonical_json, content_hash, from_json, to_json
 from records.command_line import BAD_INPUT, FAULT, STOPPED
+from records.costs import Cost
+from records.errors import StopRequested
 from records.runs import DataFacts
-from records.trainings import Cost, Epoch
+from records.trainings import Epoch
 from reporting.console import Console
 from reporting.watcher import Watcher
 from run.algorithms import new_search
 from run.scheme import loop_of
+from run.stop_signals import StopSignals
 from run.trainings import Means
 from run.work import Work
 from search_space.encoding import Encoding
@@ -55,7 +58,7 @@ from storage.checkpoint import load_state, save_state
 from storage.directory import RunDirectory
 from storage.files import file_sha256, write_durably, write_whole
 from tests.trainers import misbehave
-from worker_manager import Observer, Slot, StopRequested, StopSignals, WorkerManager
+from worker_manager import Observer, Slot, WorkerManager
 
 FACTS = DataFacts(
     fingerprint="none",

@@ -18,7 +18,7 @@ import pytest
 
 import tests.faults.small_run as small_run
 from records import Individual, InputError, Limits, RunState, TrainingJob, TrainingResult
-from records.trainings import Cost
+from records.costs import Cost
 from reporting.closing_lines import trainings_in_words
 from reporting.run_view import read_run_view
 from run.trainings import Means

@@ -19,8 +19,8 @@ from image_data import load_image_data
 from image_data.shared_memory import new_shared_memory, share_training_data
 from records import DataConfig, TrainingResult, runs
 from records.canonical import from_json, to_json
+from records.costs import Cost, Energy
 from records.texts import JobKey
-from records.trainings import Cost, Energy
 from reporting.analysis.run_analysis import energy_used
 from reporting.closing_lines import closing_lines
 from reporting.handout.model_card import model_card
@@ -32,6 +32,7 @@ from tests.run.test_loop import Run, evolve
 from tests.test_train_model import CPU, job
 from training import device
 from training.device import energy_counter
+from workers.trainers import WorkerSetup, start_trainer
 
 GPU = "GPU-5a1b"
 
@@ -119,7 +120,7 @@ def result_of_a_worker(folder: Path) -> TrainingResult:
     """What a worker sends for a training, as the main process reads it."""
     few_digits = load_image_data(DataConfig(dataset="digits", train_limit=300))
     descriptor = new_shared_memory()
-    setup = trainer.WorkerSetup(
+    setup = WorkerSetup(
         descriptor=descriptor,
         contents=share_training_data(few_digits, descriptor),
         class_names=list(few_digits.class_names),
@@ -128,7 +129,7 @@ def result_of_a_worker(folder: Path) -> TrainingResult:
         deterministic=False,
         root=str(folder),
     )
-    train = trainer.start_trainer(asdict(setup))
+    train = start_trainer(asdict(setup))
     os.close(descriptor)
     task: dict[str, Any] = {"job": json.loads(json.dumps(to_json(job()))), "micro_batch": 32, "weights": "model.pt"}
     return from_json(TrainingResult, json.loads(json.dumps(train(task, lambda progress: None))))
