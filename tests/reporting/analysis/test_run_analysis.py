@@ -42,7 +42,7 @@ from reporting.analysis.run_analysis import (
 from search_space.genes import STANDARD
 from search_space.space import NetworkSpace
 from tests.faults.small_run import birth
-from tests.run.test_loop import evolve
+from tests.small_runs import evolve
 
 
 def fitness(value: float, epochs: int = 1) -> Fitness:

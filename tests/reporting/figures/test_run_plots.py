@@ -41,7 +41,7 @@ from search.ranking import pareto_front
 from search_space.genes import STANDARD
 from tests.faults.small_run import birth
 from tests.reporting.analysis.test_run_analysis import result
-from tests.run.test_loop import evolve
+from tests.small_runs import evolve
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ from storage.directory import RunDirectory
 from storage.files import sealed, write_durably
 from storage.results import INFO, save_ablation, seal_result
 from tests.faults.small_run import birth
-from tests.run.test_loop import evolve
+from tests.small_runs import evolve
 
 VOID = {"meta", "input", "br", "link", "hr"}
 
