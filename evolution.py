@@ -27,7 +27,7 @@ from records.runs import Ablation, DataFacts, ModelInfo, TestScore
 from records.words import counted, percentage_points
 from reporting.analysis.run_analysis import by_effect, energy_used, timeline
 from reporting.watchers.tensorboard_log import TensorBoardLog
-from run.algorithms import new_search
+from run.algorithms import algorithms_in_words, check_algorithm, new_search
 from search.early_stopping import rungs_of
 from search_space.space import NetworkSpace
 from search_space.tables import encoding_of, gene_table, gene_table_text, refuse_coded
@@ -65,7 +65,7 @@ def build_parser() -> Parser:
         description="Evolves convolutional neural networks for image classification.",
         epilog=EXAMPLES,
     )
-    add_settings(parser, "search", EvolutionConfig)
+    add_settings(parser, "search", EvolutionConfig, {"algorithm": algorithms_in_words()})
     add_settings(parser, "training of each network (the protocol)", TrainingConfig)
     add_settings(parser, "data", DataConfig, DATA_HELP)
     devices = parser.add_argument_group("devices and jobs")
@@ -254,16 +254,6 @@ def open_study(options: argparse.Namespace, state: RunState) -> OptunaStudy | No
     from reporting.watchers.optuna_study import OptunaStudy
 
     return OptunaStudy(Path(options.optuna_study), state)
-
-
-def check_algorithm(search: EvolutionConfig) -> None:
-    """Raises `InputError` for a sampler of Optuna that is missing or cannot propose networks."""
-    if search.sampler is not None:
-        require_package("optuna", f"--algorithm {search.algorithm}")
-        # Imported late, like everything that needs Optuna.
-        from search.optuna_search import check_sampler
-
-        check_sampler(search)
 
 
 def facts_of(data: ImageData) -> DataFacts:
