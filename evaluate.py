@@ -25,13 +25,13 @@ from records import DataConfig, InputError, TrainingConfig
 from records.command_line import DONE, run_command
 from records.flags import Parser, Several, add_settings, given
 from records.runs import ModelInfo
-from reporting.console import PlainTerminal, printable, standard_output
 from reporting.figures.evaluation_plots import draw_confusion
 from reporting.figures.theme import save_figure
 from reporting.handout.export import FILES as EXPORTS
 from reporting.handout.export import Network, export_model, require_packages
 from reporting.handout.model_card import knows, model_card
 from reporting.pages.evaluation_page import MISTAKES, Mistake, evaluation_page
+from reporting.terminal import PlainTerminal, printable, standard_output
 from run.latency import forward_seconds
 from search_space.architecture import Architecture, architecture_of
 from search_space.cost import model_cost

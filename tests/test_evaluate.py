@@ -24,7 +24,7 @@ import evaluate
 import train_model
 from evaluate import class_lines, classification_report, main, print_report
 from image_data import ImageData, load_image_data
-from model_generator import build_model, load_model
+from model_generator import build_model, load_model, weights_bytes
 from records import DataConfig, Individual, InputError, Limits, RunFault
 from records.runs import DataFacts, ModelInfo
 from records.texts import Chromosome, NetworkText
@@ -268,9 +268,7 @@ def test_a_network_of_another_encoding_is_named_by_chromosome_or_by_info_file(
     """The info file is enough by itself: a table of one's own need not be there any more."""
     encoding = Encoding(digits.input_shape, digits.classes, EXTENDED)
     weights, table = tmp_path / "weights.pt", tmp_path / "genes.json"
-    weights.write_bytes(
-        train_model.weights_bytes(build_model(decode(encoding, EXTENDED_CHROMOSOME), *digits.statistics()))
-    )
+    weights.write_bytes(weights_bytes(build_model(decode(encoding, EXTENDED_CHROMOSOME), *digits.statistics())))
     named = ["--chromosome", EXTENDED_CHROMOSOME, "--dataset", "digits", "--encoding"]
     by_name = evaluation(weights, tmp_path / "1", *named, "extended")
     table.write_text(gene_table_text(EXTENDED))

@@ -23,7 +23,7 @@ import train_model as module
 from image_data import ImageData, load_image_data
 from image_data.shared_memory import new_shared_memory, share_training_data
 from image_data.tensors import TrainingData, to_device
-from model_generator import build_model, load_model
+from model_generator import build_model, load_model, weights_bytes
 from records import DataConfig, InputError, TrainingConfig, TrainingJob, TrainingResult
 from records.canonical import from_json, to_json
 from records.command_line import run_command
@@ -36,10 +36,11 @@ from search_space.encoding import Encoding, decode
 from search_space.genes import EXTENDED
 from storage.files import file_sha256
 from tests.builders import chromosome
-from train_model import WorkerSetup, main, start_trainer, train_model, weights_bytes
+from train_model import main, train_model
 from training.loop import one_cycle
 from training.metrics import accuracy_and_loss, balanced_accuracy, predict
 from training.protocol import resolve_protocol
+from workers.trainers import WorkerSetup, start_trainer
 
 ROOT = Path(__file__).parent.parent
 CPU = torch.device("cpu")

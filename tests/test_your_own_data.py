@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from image_data.tensors import image_tensor, to_device
+from model_generator import weights_bytes
 from records import DataConfig, TrainingConfig, TrainingJob
 from records.texts import Chromosome
 from reporting.figures.network_drawing import draw_network
@@ -26,7 +27,7 @@ from tests.pictures import (
     write_npz,
 )
 from tests.program import ROOT
-from train_model import train_model, weights_bytes
+from train_model import train_model
 from training.protocol import resolve_protocol
 
 

@@ -13,7 +13,7 @@ from records import RunState
 from records.individuals import all_individuals
 from records.runs import ModelInfo
 from reporting.analysis.run_analysis import energy_used, spending
-from reporting.console import printable
+from reporting.terminal import printable
 from search_space.encoding import describe_hyperparameters
 from search_space.tables import encoding_of
 from training.statistics import is_uneven, wilson_interval

@@ -13,9 +13,8 @@ from records import DataConfig, Individual, RunState
 from records.flags import settings_arguments
 from records.objectives import quantity
 from records.runs import ModelInfo
-from records.words import counted
+from records.words import counted, duration
 from reporting.analysis.run_analysis import accuracies_by_epochs, savings, timeline
-from reporting.console import duration
 from reporting.figures.network_drawing import legend_svg
 from reporting.pages.pages import brief, render_page
 from reporting.pages.report_sections import Section, drawing, sections

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from records import Individual
 from records.objectives import quantity
-from records.words import counted, percentage_points
+from records.words import counted, duration, percentage_points
 from reporting.analysis.gene_effects import GeneEffects, gene_effects
 from reporting.analysis.run_analysis import (
     Descent,
@@ -34,7 +34,6 @@ from reporting.analysis.run_analysis import (
     spending,
     timeline,
 )
-from reporting.console import duration
 from reporting.figures.effect_plots import draw_gene_values, draw_interactions, draw_main_effects
 from reporting.figures.network_drawing import network_svg
 from reporting.figures.run_plots import (
