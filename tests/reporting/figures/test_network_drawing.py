@@ -30,14 +30,15 @@ from search_space.architecture import Architecture
 from search_space.cost import model_cost
 from search_space.encoding import Encoding, decode
 from search_space.genes import EXTENDED, Gene, GeneTable
+from tests.builders import chromosome, chromosomes
 
 PLAIN = Chromosome("0110010110110011010")
-ALL_GENES = PLAIN + "11" + "11" + "0" * 10  # residual, squeeze-and-excitation, dropout
+ALL_GENES = chromosome(EXTENDED, PLAIN, residual=True, squeeze_excitation=True, dropout=0.2)
 COLOURED = Encoding((3, 32, 32), 10)
 MANY_LAYERS = GeneTable(tuple(Gene(f"block_{n}", (n - 1,), (16, 16)) for n in range(1, 8)), 7)
 NETWORKS = {
     "plain": decode(COLOURED, PLAIN),
-    "all genes": decode(Encoding((3, 32, 32), 100, EXTENDED), Chromosome(ALL_GENES)),
+    "all genes": decode(Encoding((3, 32, 32), 100, EXTENDED), ALL_GENES),
     "digits": decode(Encoding((1, 8, 8), 10), PLAIN),
     "a stem": decode(Encoding((3, 224, 224), 1000), PLAIN),
     "112 layers": decode(Encoding((3, 32, 32), 10, MANY_LAYERS), Chromosome("0" * 7)),
@@ -102,7 +103,7 @@ def test_a_figure_on_a_page_takes_the_colours_of_the_page() -> None:
 
 
 @given(
-    chromosome=st.text("01", min_size=33, max_size=33).map(Chromosome),
+    chromosome=chromosomes(EXTENDED),
     shape=st.tuples(st.sampled_from([1, 3]), st.integers(8, 300), st.integers(8, 300)),
     classes=st.integers(2, 1000),
 )
@@ -240,7 +241,7 @@ def test_a_network_is_explained_and_drawn_with_the_words_of_its_training(
         (["--dataset", "digits", "--input_shape", "1", "8", "8"], r"leave out --input_shape"),
         (["--dataset", "digits", "--classes", "3"], r"--classes goes with --input_shape"),
         (["--input_shape", "3", "4", "4"], r"at least 8×8 pixels"),
-        (["--encoding", "extended"], r"a chromosome has 33 bits, but .* has 19"),
+        (["--encoding", "extended"], rf"a chromosome has {EXTENDED.length} bits, but .* has 19"),
         (["--dataset", "nowhere"], r"no data set 'nowhere'"),
         (["--chromosome", "01"], r"a chromosome has 19 bits, but '01' has 2"),
     ],
