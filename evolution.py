@@ -286,8 +286,10 @@ def open_workers(options: argparse.Namespace, run: RunDirectory, threads: int) -
 
         try_connection(options.cluster)
         from workers.ray_cluster import RayWorkers
+        from workers.ray_inventory import ClusterUse
 
-        return RayWorkers(options.cluster, run, threads, options.cpu_workers, options.workers_per_gpu, timeout)
+        use = ClusterUse(threads=threads, cpu_workers=options.cpu_workers, workers_per_gpu=options.workers_per_gpu)
+        return RayWorkers(options.cluster, run, use, timeout)
     from workers.devices import find_slots
     from workers.local import LocalWorkers
 
