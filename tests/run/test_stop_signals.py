@@ -27,6 +27,7 @@ class Stopped:
 
     def run(self, jobs: JobQueue, observer: Observer, stop: int | None = None) -> None:
         signal.raise_signal(self.number)
+        assert stop is not None
         assert select.select([stop], [], [], 10)[0]
         raise StopRequested
 
