@@ -23,8 +23,9 @@ from records.command_line import DONE, FAULT, STOPPED, command_text, require_pac
 from records.config_file import config_text, with_config
 from records.errors import StopRequested
 from records.flags import Parser, add_settings, given
+from records.objectives import quantity
 from records.runs import Ablation, DataFacts, ModelInfo, TestScore
-from records.words import counted, percentage_points, quantity
+from records.words import counted, percentage_points
 from reporting.analysis.run_analysis import by_effect, energy_used, timeline
 from reporting.watchers.tensorboard_log import TensorBoardLog
 from run.algorithms import new_search

@@ -21,9 +21,10 @@ from model_generator import build_model, weights_bytes
 from records import DataConfig, InputError, TrainingConfig, TrainingJob, TrainingResult
 from records.canonical import to_json
 from records.command_line import DONE, ERROR, run_command
+from records.costs import Cost, Energy
 from records.errors import TrainingFailure
 from records.flags import Parser, add_settings, given
-from records.trainings import Cost, Energy, Epoch
+from records.trainings import Epoch
 from search_space.architecture import architecture_of
 from search_space.cost import model_cost
 from search_space.encoding import Encoding

@@ -20,8 +20,8 @@ from typing import Any, Protocol, Self
 from job_queue import Attempt, Concurrency, JobQueue
 from records import RunFault, TrainingResult
 from records.canonical import from_json, to_json
+from records.costs import Cost
 from records.errors import StopRequested
-from records.trainings import Cost
 from training.worker import WorkerProcess, worker_main
 
 START_SECONDS = 300.0  # a worker that is not ready by then is replaced

@@ -50,8 +50,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from job_queue import Attempt, JobQueue
 from records import DataConfig, TrainingConfig, TrainingJob, TrainingResult
 from records.canonical import from_json, to_json
+from records.costs import Cost
 from records.machine import cores, processor_name
-from records.trainings import Cost, Epoch
+from records.trainings import Epoch
 from search_space.architecture import architecture_of
 from search_space.encoding import Encoding
 from search_space.genes import STANDARD_LENGTH

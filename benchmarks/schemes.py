@@ -29,7 +29,8 @@ from simulate_scaling import BATCH, EPOCHS, FACTS, IMAGES, TIME_NOISE
 
 from records import DataConfig, EvolutionConfig, Limits, RunState, TrainingConfig, TrainingJob, TrainingResult
 from records.canonical import VERSION, from_json, to_json
-from records.trainings import Cost, Epoch
+from records.costs import Cost
+from records.trainings import Epoch
 from reporting.analysis.run_analysis import timeline
 from reporting.console import Console
 from run.algorithms import new_search

@@ -8,13 +8,6 @@ def metric_in_words(metric: str) -> str:
     return "balanced accuracy" if metric == "balanced_accuracy" else "accuracy"
 
 
-def quantity(objective: str, value: float) -> str:
-    """An objective other than accuracy, in words: 12,345 parameters, 1.2 MFLOPs, 0.53 ms."""
-    if objective == "latency":
-        return f"{1000 * value:.2f} ms"
-    return f"{value / 1e6:,.2f} MFLOPs" if objective == "flops" else f"{value:,.0f} {objective}"
-
-
 def counted(number: int, noun: str) -> str:
     """So many things in words: 1 network, 2,000 networks."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -11,7 +11,7 @@ from records.texts import Chromosome
 from run.best_model import FINAL
 from run.loop import Search
 from search.operators import flip
-from search_space.encoding import value_in_words
+from search_space.genes import value_in_words
 from storage.results import save_ablation, save_pruned
 
 

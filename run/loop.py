@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from job_queue import Attempt, JobQueue
 from records import Individual, InputError, Limits, RunFault, RunState, TrainingJob, TrainingResult
 from records.canonical import VERSION
+from records.objectives import quantity
 from records.runs import ModelInfo
 from records.texts import JobKey
-from records.words import quantity
 from reporting.console import Console
 from reporting.watchers.tensorboard_log import TensorBoardLog
 from run.algorithms import new_search

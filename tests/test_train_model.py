@@ -27,10 +27,10 @@ from model_generator import build_model, load_model, weights_bytes
 from records import DataConfig, InputError, TrainingConfig, TrainingJob, TrainingResult
 from records.canonical import from_json, to_json
 from records.command_line import run_command
+from records.costs import Cost
 from records.errors import TrainingFailure
 from records.texts import Chromosome
 from records.training_settings import AUGMENTATIONS, METRICS, OPTIMIZERS
-from records.trainings import Cost
 from search_space.architecture import Architecture, Layer, network_text
 from search_space.encoding import Encoding, decode
 from search_space.genes import EXTENDED

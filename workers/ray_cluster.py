@@ -27,8 +27,8 @@ from image_data import ImageData
 from image_data.shared_memory import SHARED_ARRAYS
 from job_queue import Attempt, JobQueue
 from records import RunFault, TrainingConfig, TrainingResult
+from records.costs import Cost
 from records.errors import StopRequested
-from records.trainings import Cost
 from storage.directory import RunDirectory
 from storage.files import write_whole
 from worker_manager import Observer, Slot, WorkersBroken, end_failed

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from records import Fitness, Generation, Individual, RunState, TrainingResult
+from records.costs import Cost, Energy
 from records.individuals import Forecast, all_individuals
 from records.runs import Ablation, Neighbour
 from records.texts import JobKey
-from records.trainings import Cost, Energy
 from search.surrogate import Rungs
 from search_space.genes import GeneTable
 

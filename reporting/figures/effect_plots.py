@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from reporting.analysis.gene_effects import GeneEffect, GeneEffects, Interaction, Interval, ValueEffect
 from reporting.figures.theme import BLUE, GREY, SEQUENTIAL, empty_figure, label, new_figure, theme
-from search_space.encoding import value_in_words
+from search_space.genes import value_in_words
 
 POINTS = 100  # accuracy points, of which there are a hundred to an accuracy of 1
 WIDTH = 5.6  # inches

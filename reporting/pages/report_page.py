@@ -11,15 +11,17 @@ from markupsafe import Markup
 
 from records import DataConfig, Individual, RunState
 from records.flags import settings_arguments
+from records.objectives import quantity
 from records.runs import ModelInfo
-from records.words import counted, quantity
+from records.words import counted
 from reporting.analysis.run_analysis import accuracies_by_epochs, savings, timeline
 from reporting.console import duration
 from reporting.figures.network_drawing import legend_svg
 from reporting.pages.pages import brief, render_page
 from reporting.pages.report_sections import Section, drawing, sections
 from reporting.run_view import RunView, read_run_view
-from search_space.encoding import explain, value_in_words
+from search_space.encoding import explain
+from search_space.genes import value_in_words
 from storage.directory import RunDirectory
 from storage.files import write_durably
 from training.statistics import wilson_interval

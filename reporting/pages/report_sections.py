@@ -12,7 +12,8 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from records import Individual
-from records.words import counted, percentage_points, quantity
+from records.objectives import quantity
+from records.words import counted, percentage_points
 from reporting.analysis.gene_effects import GeneEffects, gene_effects
 from reporting.analysis.run_analysis import (
     Descent,
@@ -53,7 +54,8 @@ from reporting.figures.run_plots import (
 from reporting.pages.pages import figure_markup
 from reporting.run_view import RunView
 from search.ranking import pareto_front
-from search_space.encoding import decode, value_in_words
+from search_space.encoding import decode
+from search_space.genes import value_in_words
 
 DECIDED = 0.95  # share of the individuals that agree, from which on a locus counts as decided
 MOST_LISTED = 30  # networks of a Pareto front that are drawn

@@ -38,9 +38,10 @@ from records import (
 )
 from records.canonical import VERSION, canonical_json, content_hash, from_json, to_json
 from records.command_line import BAD_INPUT, FAULT, STOPPED
+from records.costs import Cost
 from records.errors import StopRequested
 from records.runs import DataFacts
-from records.trainings import Cost, Epoch
+from records.trainings import Epoch
 from reporting.console import Console
 from run.algorithms import new_search
 from run.loop import Search

@@ -69,6 +69,8 @@ def changed(content: dict[str, Any], data: st.DataObject) -> dict[str, Any]:
     content = copy.deepcopy(content)
     for _ in range(data.draw(st.integers(1, 3))):
         all_places = list(places(content))
+        if not all_places:  # a short file, of which everything has been removed
+            break
         container, key = all_places[data.draw(st.integers(0, len(all_places) - 1))]
         how = data.draw(st.sampled_from(["replace", "remove", "swap"]))
         if how == "replace":

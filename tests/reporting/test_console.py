@@ -18,8 +18,9 @@ from rich.console import Console as Terminal
 
 from job_queue import Attempt
 from records import Generation, Individual, TrainingConfig, TrainingJob, TrainingResult
+from records.costs import Cost
 from records.texts import Chromosome, JobKey, NetworkText
-from records.trainings import Cost, Epoch
+from records.trainings import Epoch
 from reporting import console as module
 from reporting.console import Console, duration
 

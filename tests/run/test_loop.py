@@ -19,7 +19,7 @@ import pytest
 import tests.faults.small_run as small_run
 from evolution import trainings_in_words
 from records import Individual, InputError, Limits, RunState, TrainingJob, TrainingResult
-from records.trainings import Cost
+from records.costs import Cost
 from run.loop import Search
 from search.early_stopping import median_curve, rung_sizes
 from search.ranking import front_numbers

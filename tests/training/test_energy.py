@@ -20,8 +20,8 @@ from image_data import load_image_data
 from image_data.shared_memory import new_shared_memory, share_training_data
 from records import DataConfig, TrainingResult, runs
 from records.canonical import from_json, to_json
+from records.costs import Cost, Energy
 from records.texts import JobKey
-from records.trainings import Cost, Energy
 from reporting.analysis.run_analysis import energy_used
 from reporting.handout.model_card import model_card
 from tests.faults import small_run

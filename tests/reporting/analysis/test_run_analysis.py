@@ -14,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from records import Fitness, Generation, Individual, RunState, TrainingResult
+from records.costs import Cost, Energy
 from records.individuals import Forecast, all_individuals
 from records.texts import Chromosome, JobKey
-from records.trainings import Cost, Energy, Epoch
+from records.trainings import Epoch
 from reporting.analysis.run_analysis import (
     PAUSE,
     accuracies_by_epochs,
