@@ -9,9 +9,7 @@ import pytest
 from records import InputError
 from storage.checkpoint import load_state
 from storage.directory import RunDirectory
-from storage.files import (
-    write_durably,
-)
+from storage.files import write_durably
 
 
 def test_a_folder_without_a_run_and_one_with_damaged_states_are_refused(tmp_path: Path) -> None:

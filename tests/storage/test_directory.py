@@ -6,9 +6,7 @@ from pathlib import Path
 
 from records.texts import JobKey
 from storage.directory import RunDirectory
-from storage.files import (
-    write_durably,
-)
+from storage.files import write_durably
 
 
 def test_damaged_files_are_set_aside_under_new_names(tmp_path: Path) -> None:

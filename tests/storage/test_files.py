@@ -11,14 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from records.errors import SaveError
-from storage.files import (
-    DamagedFile,
-    make_durable,
-    read_sealed,
-    sealed,
-    write_durably,
-    write_whole,
-)
+from storage.files import DamagedFile, make_durable, read_sealed, sealed, write_durably, write_whole
 
 CONTENT: dict[str, Any] = {
     "key": "ab",

@@ -10,9 +10,7 @@ from records import TrainingResult
 from records.texts import JobKey
 from records.trainings import Epoch
 from storage.directory import RunDirectory
-from storage.files import (
-    DamagedFile,
-)
+from storage.files import DamagedFile
 from storage.results import find_result, seal_result
 
 RESULT = TrainingResult(key=JobKey("ab"), status="done", epochs=(Epoch(train_loss=0.1, score=2 / 3, loss=1e-17),))
