@@ -19,13 +19,7 @@ from reporting.figures.theme import save_figure
 from reporting.handout.export import Network, export_model
 from search_space.architecture import network_text
 from search_space.encoding import Encoding, decode
-from tests.pictures import (
-    Y,
-    check_files,
-    counts,
-    load,
-    write_npz,
-)
+from tests.pictures import Y, check_files, counts, load, write_npz
 from tests.program import ROOT
 from train_model import train_model
 from training.protocol import resolve_protocol
