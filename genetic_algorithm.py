@@ -18,7 +18,16 @@ import numpy as np
 
 from records import EvolutionConfig, Generation, Individual
 from search.base import ENOUGH, Model, Predictor, SearchAlgorithm, SearchSpace
-from search.operators import CROSSOVERS, Offspring, mutate, random_bits, to_bits, to_chromosome, tournament_selection
+from search.operators import (
+    CROSSOVERS,
+    Offspring,
+    flip,
+    mutate,
+    random_bits,
+    to_bits,
+    to_chromosome,
+    tournament_selection,
+)
 from search.ranking import objective_points, pareto_order, rank
 
 OFFSPRING = 40  # bred for each that is trained, where a model screens them
@@ -100,8 +109,7 @@ class GeneticAlgorithm(SearchAlgorithm):
     def _neighbours(self, offspring: Offspring) -> list[Offspring]:
         """All that differ from an offspring in one coding bit."""
         origin = "crossover+mutation" if offspring.origin == "crossover" else offspring.origin
-        text = offspring.chromosome
-        flipped = (text[:n] + ("1" if text[n] == "0" else "0") + text[n + 1 :] for n in self.space.coding_loci)
+        flipped = (flip(offspring.chromosome, locus) for locus in self.space.coding_loci)
         return [replace(offspring, chromosome=each, origin=origin) for each in flipped]
 
     def _choose_by_dominance(self, pool: Sequence[Offspring], model: Model, count: int) -> list[Offspring]:

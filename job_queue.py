@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass, replace
 
 from records import TrainingJob, TrainingResult
+from records.texts import JobKey
 from records.trainings import Cost
 from search_space.cost import MemoryNeed
 
@@ -24,7 +25,7 @@ class Attempt:
     """
 
     job: TrainingJob
-    key: str
+    key: JobKey
     name: str
     work: float
     micro_batch: int
@@ -51,10 +52,10 @@ class JobQueue:
 
     def __init__(self, max_retries: int = 2, room: float = math.inf, longest_first: bool = True) -> None:
         self.max_retries, self.room, self.longest_first = max_retries, room, longest_first
-        self.running: dict[str, Attempt] = {}
-        self.results: dict[str, TrainingResult] = {}
+        self.running: dict[JobKey, Attempt] = {}
+        self.results: dict[JobKey, TrainingResult] = {}
         self._waiting: list[tuple[float, int, Attempt]] = []  # sorted
-        self._keys: set[str] = set()
+        self._keys: set[JobKey] = set()
         self._added = 0
 
     def add(self, job: TrainingJob, *, name: str, work: float, need: MemoryNeed = NO_NEED) -> Attempt | TrainingResult:
@@ -113,7 +114,7 @@ class JobQueue:
         self.results[result.key] = result
         return result
 
-    def fail(self, key: str, status: str, reason: str, cost: Cost) -> TrainingResult | None:
+    def fail(self, key: JobKey, status: str, reason: str, cost: Cost) -> TrainingResult | None:
         """Takes the failure of a running job. Queues it again and returns None, or returns its final result.
 
         A job that ran out of memory is tried again with half the micro-batch.

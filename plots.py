@@ -10,6 +10,7 @@ from image_data.catalogue import SHAPES, read_source
 from records import DataConfig, InputError
 from records.command_line import DONE, run_command
 from records.flags import Parser
+from records.texts import Chromosome
 from reporting.figures.network_drawing import draw_network
 from reporting.figures.run_figure import draw_run
 from reporting.figures.theme import figure_bytes
@@ -110,7 +111,7 @@ def _images(options: argparse.Namespace) -> tuple[tuple[int, int, int], int]:
     return (channels, height, width), len(source.class_names)
 
 
-def _explanation(encoding: Encoding, chromosome: str) -> str:
+def _explanation(encoding: Encoding, chromosome: Chromosome) -> str:
     """A table of the bits of a chromosome, and what they make in words; a gene's value stands at its first bit."""
     rows = [("locus", "bit", "gene", "code", "value")]
     seen: set[str] = set()

@@ -10,7 +10,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from image_data.shared_memory import map_training_data, training_images
 from image_data.tensors import TrainingData, to_device
 from model_generator import build_model
 from records import DataConfig, InputError, TrainingConfig, TrainingJob, TrainingResult
-from records.canonical import from_json
+from records.canonical import from_json, to_json
 from records.command_line import DONE, ERROR, run_command
 from records.errors import TrainingFailure
 from records.flags import Parser, add_settings, given
@@ -93,19 +93,19 @@ def _train(
         training_seconds += time.perf_counter() - epoch_clock
         if not math.isfinite(train_loss):
             raise TrainingFailure("diverged", f"the training loss of epoch {epoch} is {train_loss}")
-        accuracy = loss = None
+        score = loss = None
         if job.split == "train":
             logits = predict(model, data.val_images, protocol.precision)
-            accuracy, loss = accuracy_and_loss(logits, data.val_labels)
+            score, loss = accuracy_and_loss(logits, data.val_labels)
             if protocol.metric == "balanced_accuracy":
-                accuracy = balanced_accuracy(logits, data.val_labels)
+                score = balanced_accuracy(logits, data.val_labels)
             if not math.isfinite(loss):
                 raise TrainingFailure("diverged", f"the validation loss of epoch {epoch} is {loss}")
-        epochs.append(Epoch(train_loss=train_loss, accuracy=accuracy, loss=loss))
+        epochs.append(Epoch(train_loss=train_loss, score=score, loss=loss))
         rate = epoch * loop.images_per_epoch / training_seconds
         if report is not None:
-            report({"epoch": epoch, "images_per_second": rate, **asdict(epochs[-1])})
-        if accuracy is not None and epoch <= len(job.stop_below) and accuracy < job.stop_below[epoch - 1]:
+            report({"epoch": epoch, "images_per_second": rate, **to_json(epochs[-1])})
+        if score is not None and epoch <= len(job.stop_below) and score < job.stop_below[epoch - 1]:
             break
     cost = model_cost(architecture)
     return TrainingResult(
@@ -160,7 +160,7 @@ def start_trainer(setup: Mapping[str, Any]) -> Callable[[Mapping[str, Any], Repo
         job = from_json(TrainingJob, task["job"])
         result, weights = _result_and_weights(job, data, device, task["micro_batch"], report)
         write_whole(Path(options.root, task["weights"]), weights)  # the main process waits for the disk
-        return asdict(replace(result, weights=task["weights"]))
+        return to_json(replace(result, weights=task["weights"]))
 
     return train
 

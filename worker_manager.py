@@ -25,12 +25,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import IO, Any, Protocol, Self
 
 from job_queue import Attempt, Concurrency, JobQueue
 from records import RunFault, TrainingResult
-from records.canonical import from_json
+from records.canonical import from_json, to_json
 from records.errors import TrainingFailure
 from records.trainings import Cost
 
@@ -250,7 +250,7 @@ class WorkerManager:
                 if self._job_timeout is not None:
                     worker.deadline = time.monotonic() + self._job_timeout
                 observer.job_started(worker.slot.name, attempt)
-                worker.send({"job": asdict(attempt.job), **self._task(attempt)})
+                worker.send({"job": to_json(attempt.job), **self._task(attempt)})
 
     def _next_attempt(self, slot: Slot, jobs: JobQueue) -> Attempt | None:
         """The longest waiting job that may start beside what runs on the slot's device; None if there is none."""

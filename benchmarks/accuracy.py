@@ -30,6 +30,8 @@ from pathlib import Path
 
 import numpy as np
 
+from records.texts import Chromosome
+
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from training_speed import NETWORKS
@@ -38,7 +40,7 @@ from image_data import ImageData, load_image_data
 from image_data.tensors import to_device
 from records import DataConfig, TrainingConfig, TrainingJob
 from records.machine import cores, processor_name
-from search_space.architecture import phenotype
+from search_space.architecture import network_text
 from search_space.encoding import Encoding, decode
 from train_model import train_model
 from training.device import prepare_device
@@ -59,7 +61,7 @@ class Trial:
 
     task: str
     way: str
-    chromosome: str
+    chromosome: Chromosome
     seed: int
     protocol: TrainingConfig
     data_dir: str
@@ -83,7 +85,7 @@ def run(trial: Trial) -> float:
         result = train_by_protocol(architecture, images, protocol, in_memory=True, threads=1, seed=trial.seed)
         return result.accuracies[-1]
     job = TrainingJob(
-        phenotype=phenotype(architecture),
+        phenotype=network_text(architecture),
         protocol=replace(protocol, precision=trial.way),
         data_fingerprint="",
         replicate=trial.seed,
@@ -108,7 +110,9 @@ def seeds_table(
         if (task, name) == SLOW:
             continue
         protocol = TASKS[task][1]
-        trials = [Trial(task, way, chromosome, seed, protocol, data_dir) for way in ways for seed in range(seeds)]
+        trials = [
+            Trial(task, way, Chromosome(chromosome), seed, protocol, data_dir) for way in ways for seed in range(seeds)
+        ]
         values = pool.map(run, trials, chunksize=1)
         groups = [values[start : start + seeds] for start in range(0, len(values), seeds)]
         cells = [f"{statistics.mean(group):.4f} ± {statistics.stdev(group):.4f}" for group in groups]
@@ -124,7 +128,9 @@ def ranking(pool: multiprocessing.pool.Pool, networks: int, data_dir: str) -> No
     draws = np.random.default_rng(0).integers(0, 2, (networks, 19))
     chromosomes = ["".join(map(str, bits)) for bits in draws]
     ways = (("bfloat16", 0), ("float32", 1), ("float32", 2))
-    trials = [Trial("digits", way, bits, seed, RANKING, data_dir) for way, seed in ways for bits in chromosomes]
+    trials = [
+        Trial("digits", way, Chromosome(bits), seed, RANKING, data_dir) for way, seed in ways for bits in chromosomes
+    ]
     values = pool.map(run, trials, chunksize=1)
     rounded, exact, again = (values[start : start + networks] for start in range(0, len(values), networks))
     print(f"\nKendall's τ over {networks} networks on digits, {RANKING.epochs} epochs:")

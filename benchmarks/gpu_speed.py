@@ -36,6 +36,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from records.texts import Chromosome, NetworkText
+
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from training_speed import CLASSES, NETWORKS, steps_of
@@ -46,7 +48,7 @@ from image_data.tensors import image_tensor, to_device
 from model_generator import build_model
 from records import DataConfig, TrainingConfig, TrainingJob
 from records.machine import cores
-from search_space.architecture import phenotype
+from search_space.architecture import network_text
 from search_space.cost import model_cost
 from search_space.encoding import Encoding, decode
 from train_model import train_model
@@ -91,7 +93,7 @@ def random_data(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
 
 def make_loop(way: Way, name: str, batch: int, device: torch.device) -> TrainingLoop:
     """A training that is warm: compiled or captured where the way says so."""
-    architecture = decode(Encoding(SHAPE, CLASSES), NETWORKS[name])
+    architecture = decode(Encoding(SHAPE, CLASSES), Chromosome(NETWORKS[name]))
     model = build_model(architecture, [127.5] * 3, [74.0] * 3).to(device)
     if way.channels_last:
         model.to(memory_format=torch.channels_last)
@@ -180,7 +182,7 @@ def measure_usual(folder: Path, name: str, batch: int, device: torch.device, sec
         persistent_workers=True,
     )  # fmt: skip
     batches = itertools.chain.from_iterable(itertools.repeat(loader))
-    network = usual_network(decode(Encoding(SHAPE, CLASSES), NETWORKS[name])).to(device)
+    network = usual_network(decode(Encoding(SHAPE, CLASSES), Chromosome(NETWORKS[name]))).to(device)
     training = Training(network, 1_000_000, 0.1)
 
     def step() -> None:
@@ -191,7 +193,7 @@ def measure_usual(folder: Path, name: str, batch: int, device: torch.device, sec
     return statistics.median(slice_speed(step, batch, device, seconds) for _ in range(3))
 
 
-def steps_table(device: torch.device, networks: Sequence[str], seconds: float) -> None:
+def steps_table(device: torch.device, networks: Sequence[NetworkText], seconds: float) -> None:
     print(f"\n{'network':8}{'batch':>6}  {'way':30}{'images/s':>10}{'s/epoch':>9}{'first steps, s':>16}")
     with tempfile.TemporaryDirectory() as folder:
         write_pictures(Path(folder))
@@ -311,7 +313,9 @@ class Utilisation:
         return f"{statistics.mean(self.samples):.0f}%" if self.samples else "–"
 
 
-def together_table(device: torch.device, networks: Sequence[str], seconds: float, counts: Sequence[int]) -> None:
+def together_table(
+    device: torch.device, networks: Sequence[NetworkText], seconds: float, counts: Sequence[int]
+) -> None:
     print(f"\n{'network':8}{'at once':>8}  {'way':28}{'images/s':>10}{'× one':>7}{'GPU':>6}")
     for name in networks:
         if name == "large":
@@ -345,10 +349,10 @@ def train_to_94(path: str, device: torch.device) -> None:
     """One network on all but the test images, then its accuracy on those."""
     config = DataConfig(dataset=path)
     data: ImageData = load_image_data(config)
-    architecture = decode(Encoding(data.input_shape, data.classes), GOOD_NETWORK)
+    architecture = decode(Encoding(data.input_shape, data.classes), Chromosome(GOOD_NETWORK))
     wanted = TrainingConfig(epochs=GOOD_EPOCHS, batch_size=512, learning_rate=0.4)
     protocol = resolve_protocol(wanted, config, data.input_shape, gpu=device.type == "cuda")
-    network = phenotype(architecture)
+    network = network_text(architecture)
     job = TrainingJob(phenotype=network, protocol=protocol, data_fingerprint=data.fingerprint, split="all")
     result, model = train_model(job, to_device(data, device), device)
     labels = torch.from_numpy(data.test_labels).to(device)

@@ -21,6 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
+from records.texts import Chromosome
+
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from records.machine import KEEP_PAGES, cores, processor_name
@@ -39,7 +41,7 @@ def status(name: str, process: str = "self", file: str = "status") -> int:
     return 1024 * int(text.split(f"{name}:")[1].split()[0])
 
 
-def measure(chromosome: str) -> None:
+def measure(chromosome: Chromosome) -> None:
     """Prints the bytes by which this process grows while it trains a network."""
     import torch
 
@@ -57,7 +59,7 @@ def measure(chromosome: str) -> None:
     encoding = Encoding(SHAPE, CLASSES)
 
     def train(bits: str) -> int:
-        job = TrainingJob(phenotype=encoding.phenotype(bits), protocol=protocol, data_fingerprint="")
+        job = TrainingJob(phenotype=encoding.network(Chromosome(bits)), protocol=protocol, data_fingerprint="")
         return train_model(job, data, device)[0].cost.peak_memory or 0
 
     train("0000000000001111111")  # what torch loads and keeps for good
@@ -73,7 +75,7 @@ def expected_against_measured(count: int) -> None:
         command = [sys.executable, __file__, "--measure", chromosome]
         environment = {**os.environ, **KEEP_PAGES, "OMP_NUM_THREADS": "1"}
         answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.split()
-        cost = model_cost(decode(Encoding(SHAPE, CLASSES), chromosome))
+        cost = model_cost(decode(Encoding(SHAPE, CLASSES), Chromosome(chromosome)))
         expected, measured = cost.memory(2 if answer[1] == "bfloat16" else 4).bytes(BATCH), int(answer[0])
         ratios.append(expected / measured)
         print(

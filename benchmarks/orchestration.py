@@ -43,11 +43,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from records.texts import Chromosome, NetworkText
+
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from job_queue import Attempt, JobQueue
 from records import DataConfig, TrainingConfig, TrainingJob, TrainingResult
-from records.canonical import from_json
+from records.canonical import from_json, to_json
 from records.machine import cores, processor_name
 from records.trainings import Cost, Epoch
 from search_space.architecture import architecture_of
@@ -147,7 +149,7 @@ def start(setup: Mapping[str, Any]) -> Callable[..., dict[str, Any]]:
         job = from_json(TrainingJob, task["job"])
         begun, ended = work(job if job.data_fingerprint else job.phenotype)
         cost = Cost(started=begun, seconds=ended - begun)
-        return asdict(TrainingResult(key=job.key, status="done", epochs=(Epoch(train_loss=0.0),), cost=cost))
+        return to_json(TrainingResult(key=job.key, status="done", epochs=(Epoch(train_loss=0.0),), cost=cost))
 
     return run
 
@@ -214,7 +216,7 @@ def expected_seconds(job: TrainingJob) -> float:
 
 
 def no_op(task: str, number: int) -> TrainingJob:
-    return TrainingJob(phenotype=task, protocol=TrainingConfig(), data_fingerprint="", replicate=number)
+    return TrainingJob(phenotype=NetworkText(task), protocol=TrainingConfig(), data_fingerprint="", replicate=number)
 
 
 def process_pool(tasks: Sequence[Task], workers: int, folder: Path) -> list[Span]:
@@ -356,8 +358,10 @@ def draw_jobs(count: int) -> list[TrainingJob]:
     while len(networks) < count:
         bits = rng.integers(2, size=STANDARD_LENGTH)
         bits[list(SMALL)] = 0
-        network = encoding.phenotype("".join(map(str, bits)))
-        networks[network] = TrainingJob(phenotype=network, protocol=protocol, data_fingerprint=data.fingerprint)
+        network = encoding.phenotype(Chromosome("".join(map(str, bits))))
+        networks[network] = TrainingJob(
+            phenotype=NetworkText(network), protocol=protocol, data_fingerprint=data.fingerprint
+        )
     return list(networks.values())
 
 
@@ -367,7 +371,7 @@ def measure(system: System, tasks: Sequence[Task], workers: int) -> tuple[float,
         folder = Path(name)
         if not isinstance(tasks[0], TrainingJob):
             tasks = [*tokens(folder / "tokens", workers), *tasks]
-        content = [asdict(task) if isinstance(task, TrainingJob) else task for task in tasks]
+        content = [to_json(task) if isinstance(task, TrainingJob) else task for task in tasks]
         (folder / "tasks.json").write_text(json.dumps(content))
         clock = time.time()
         run_fresh(system.name, workers, folder)

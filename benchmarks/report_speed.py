@@ -13,6 +13,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from records.texts import Chromosome, JobKey
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from records import DataConfig, EvolutionConfig, Individual, RunState, TrainingConfig, TrainingResult
@@ -31,7 +33,7 @@ from storage.results import seal_result
 EPOCHS, DEVICES, SECONDS = 9, 4, 20.0
 
 
-def accuracy(chromosome: str, epoch: int) -> float:
+def accuracy(chromosome: Chromosome, epoch: int) -> float:
     """A made-up learning curve: better with more ones, with noise of a hundredth, rising with the epochs."""
     noise = int(hashlib.sha256(f"{chromosome} {epoch}".encode()).hexdigest()[:8], 16) / 16**8 - 0.5
     share = chromosome.count("1") / len(chromosome)
@@ -51,7 +53,7 @@ def made_up_run(search: EvolutionConfig) -> RunState:
     table = gene_table_text(gene_table(search.encoding))
     space = NetworkSpace(encoding_of(facts, table))
     engine = new_search(search, space)
-    clocks, results = [1.0] * DEVICES, dict[str, TrainingResult]()
+    clocks, results = [1.0] * DEVICES, dict[JobKey, TrainingResult]()
 
     def train(individual: Individual, epochs: int) -> Individual:
         key = content_hash([space.phenotype(individual.chromosome), epochs])
@@ -59,17 +61,19 @@ def made_up_run(search: EvolutionConfig) -> RunState:
         size = space.size(individual.chromosome)
         curve = [accuracy(individual.chromosome, epoch) for epoch in range(1, epochs + 1)]
         seconds = SECONDS * epochs / EPOCHS
-        results[key] = TrainingResult(
-            key=key,
+        results[JobKey(key)] = TrainingResult(
+            key=JobKey(key),
             status="done",
-            epochs=tuple(Epoch(train_loss=1 - value, accuracy=value, loss=1 - value) for value in curve),
+            epochs=tuple(Epoch(train_loss=1 - value, score=value, loss=1 - value) for value in curve),
             parameters=size.parameters,
             flops=size.flops,
             cost=Cost(started=clocks[device], seconds=seconds, device=f"gpu {device}", hardware="made up"),
         )
         clocks[device] += seconds + 0.1
         earlier = individual.earlier if individual.fitness is None else (*individual.earlier, individual.fitness)
-        return replace(individual, jobs=(*individual.jobs, key), fitness=results[key].fitness, earlier=earlier)
+        return replace(
+            individual, jobs=(*individual.jobs, JobKey(key)), fitness=results[JobKey(key)].fitness, earlier=earlier
+        )
 
     known: dict[str, Individual] = {}
     for _ in range(search.generations):

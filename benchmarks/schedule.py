@@ -25,6 +25,8 @@ from pathlib import Path
 
 import numpy as np
 
+from records.texts import Chromosome, JobKey, NetworkText
+
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from job_queue import JobQueue
@@ -83,8 +85,8 @@ def from_digits() -> list[Recorded]:
     protocol = resolve_protocol(protocol, config, images.input_shape, gpu=False)
     recorded = []
     for bits in np.random.default_rng(0).integers(0, 2, (1 + NETWORKS, encoding.length)):
-        network = encoding.phenotype("".join(map(str, bits)))
-        job = TrainingJob(phenotype=network, protocol=protocol, data_fingerprint=images.fingerprint)
+        network = encoding.phenotype(Chromosome("".join(map(str, bits))))
+        job = TrainingJob(phenotype=NetworkText(network), protocol=protocol, data_fingerprint=images.fingerprint)
         result, _ = train_model(job, data, torch.device("cpu"))
         recorded.append(Recorded(Effort(architecture_of(network), len(data.images), BATCH), result.cost.seconds))
     return recorded[1:]  # the first of a process pays for what is loaded on first use
@@ -94,13 +96,13 @@ def duration(generation: Sequence[Recorded], devices: int, work: Callable[[int, 
     """Seconds until the last job of a generation has ended."""
     queue, protocol = JobQueue(), TrainingConfig()
     for number, item in enumerate(generation):
-        job = TrainingJob(phenotype=str(number), protocol=protocol, data_fingerprint="")
+        job = TrainingJob(phenotype=NetworkText(str(number)), protocol=protocol, data_fingerprint="")
         queue.add(job, name=str(number), work=work(number, item))
     now, running = 0.0, [(0.0, "")] * devices  # when each device falls free, and the key of its job
     while not queue.is_finished:
         now, key = heapq.heappop(running)
         if key:
-            queue.finish(TrainingResult(key=key, status="done", epochs=(Epoch(train_loss=0.0),), cost=Cost()))
+            queue.finish(TrainingResult(key=JobKey(key), status="done", epochs=(Epoch(train_loss=0.0),), cost=Cost()))
         attempt = queue.start()
         if attempt is not None:
             heapq.heappush(running, (now + generation[int(attempt.name)].seconds, attempt.key))

@@ -17,9 +17,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from records.texts import NetworkText
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -27,7 +28,7 @@ import numpy as np
 from simulate_scaling import BATCH, EPOCHS, FACTS, IMAGES, TIME_NOISE
 
 from records import DataConfig, EvolutionConfig, Limits, RunState, TrainingConfig, TrainingJob, TrainingResult
-from records.canonical import VERSION, from_json
+from records.canonical import VERSION, from_json, to_json
 from records.trainings import Cost, Epoch
 from reporting.analysis.run_analysis import timeline
 from reporting.console import Console
@@ -48,7 +49,7 @@ SPACE = NetworkSpace(Encoding(FACTS.input_shape, len(FACTS.class_names)))
 WAYS = (("generations", "halving"), ("generations", "none"), ("steady_state", "none"))
 
 
-def expected_seconds(network: str, epochs: int) -> float:
+def expected_seconds(network: NetworkText, epochs: int) -> float:
     return TrainingTime().seconds(Effort(architecture_of(network), IMAGES * epochs, BATCH))
 
 
@@ -59,9 +60,9 @@ def start_trainer(setup: Mapping[str, Any]) -> Callable[..., dict[str, Any]]:
         started, job = time.time(), from_json(TrainingJob, task["job"])
         rng, epochs = np.random.default_rng(job.seed), job.protocol.epochs
         time.sleep(setup["scale"] * expected_seconds(job.phenotype, epochs) * rng.lognormal(0, TIME_NOISE))
-        last = Epoch(train_loss=0.0, accuracy=float(rng.random()), loss=float(rng.random()))
+        last = Epoch(train_loss=0.0, score=float(rng.random()), loss=float(rng.random()))
         cost = Cost(seconds=time.time() - started, started=started, hardware="sleep")
-        return asdict(TrainingResult(key=job.key, status="done", epochs=(last,) * epochs, parameters=1, cost=cost))
+        return to_json(TrainingResult(key=job.key, status="done", epochs=(last,) * epochs, parameters=1, cost=cost))
 
     return train
 

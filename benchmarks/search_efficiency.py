@@ -66,6 +66,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from records.texts import Chromosome
+
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"  # each process is one search; read when numpy and torch are imported
 
@@ -110,17 +112,17 @@ class LayerCodes:
     def alleles(self) -> tuple[tuple[object, ...], ...]:
         return (tuple("012"),) * LAYERS
 
-    def traits(self, chromosome: str) -> tuple[object, ...]:
+    def traits(self, chromosome: Chromosome) -> tuple[object, ...]:
         return tuple(self.phenotype(chromosome))
 
-    def chromosome_of(self, traits: Sequence[object]) -> str:
+    def chromosome_of(self, traits: Sequence[object]) -> Chromosome:
         bits = {digit: code for code, digit in reversed(CODES.items())}
-        return "".join(bits[str(trait)] for trait in traits)
+        return Chromosome("".join(bits[str(trait)] for trait in traits))
 
-    def phenotype(self, chromosome: str) -> str:
+    def phenotype(self, chromosome: Chromosome) -> str:
         return "".join(CODES[chromosome[start : start + 2]] for start in range(0, self.length, BITS_PER_LAYER))
 
-    def size(self, chromosome: str) -> Fitness:
+    def size(self, chromosome: Chromosome) -> Fitness:
         return Fitness(value=0.0)
 
 
@@ -150,7 +152,7 @@ class Oracle:
         self.value, self._count_repeats = value, count_repeats
         self.again = again or (lambda phenotype, rng: value(phenotype))  # the value of a fresh training
 
-    def evaluate(self, chromosome: str) -> float:
+    def evaluate(self, chromosome: Chromosome) -> float:
         """The value of the chromosome's phenotype. Raises BudgetSpent when it cannot be paid for."""
         return self.train(self.space.phenotype(chromosome))
 
@@ -172,7 +174,7 @@ class Oracle:
 def run_engine(engine: SearchAlgorithm, oracle: Oracle) -> None:
     """Asks and tells without end; what is known already, such as elites, costs nothing."""
 
-    def value(chromosome: str) -> float:
+    def value(chromosome: Chromosome) -> float:
         known = oracle.observed.get(oracle.space.phenotype(chromosome))
         return oracle.evaluate(chromosome) if known is None else known
 
@@ -225,7 +227,7 @@ def deap_simple(oracle: Oracle, seed: int, *, population: int) -> None:
     toolbox.register("attr_bool", random.randint, 0, 1)
     toolbox.register("individual", tools.initRepeat, deap_individual(), toolbox.attr_bool, oracle.space.length)
     toolbox.register("population", tools.initRepeat, list, toolbox.individual)
-    toolbox.register("evaluate", lambda individual: (oracle.evaluate("".join(map(str, individual))),))
+    toolbox.register("evaluate", lambda individual: (oracle.evaluate(Chromosome("".join(map(str, individual)))),))
     toolbox.register("mate", tools.cxTwoPoint)
     toolbox.register("mutate", tools.mutFlipBit, indpb=0.05)
     toolbox.register("select", tools.selTournament, tournsize=3)
@@ -243,7 +245,7 @@ def pymoo_ga(oracle: Oracle, seed: int, *, population: int) -> None:
     from pymoo.problems.functional import FunctionalProblem
 
     def objective(bits: Sequence[bool]) -> float:
-        return -oracle.evaluate("".join("1" if bit else "0" for bit in bits))
+        return -oracle.evaluate(Chromosome("".join("1" if bit else "0" for bit in bits)))
 
     algorithm = GA(
         pop_size=population,

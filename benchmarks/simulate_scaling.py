@@ -35,6 +35,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from records.texts import Chromosome, JobKey, NetworkText
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from genetic_algorithm import GeneticAlgorithm
@@ -101,7 +103,7 @@ class World:
         weights[loci] = self.rng.standard_normal(len(loci))
         self.weights = weights / np.sqrt((weights**2).sum() / 4)  # a random network's worth has a variance of 1
 
-    def worth(self, chromosome: str) -> float:
+    def worth(self, chromosome: Chromosome) -> float:
         """How good a network truly is, in standard deviations above a random one."""
         bits = np.frombuffer(chromosome.encode(), dtype=np.uint8) - ord("0")
         return float((bits - 0.5) @ self.weights)
@@ -109,7 +111,7 @@ class World:
     def training(self, individual: Individual, epochs: int) -> Training:
         protocol = PROTOCOL if epochs == EPOCHS else replace(PROTOCOL, epochs=epochs)
         phenotype = self.space.phenotype(individual.chromosome)
-        job = TrainingJob(phenotype=phenotype, protocol=protocol, data_fingerprint=FACTS.fingerprint)
+        job = TrainingJob(phenotype=NetworkText(phenotype), protocol=protocol, data_fingerprint=FACTS.fingerprint)
         architecture = architecture_of(self.space.network(individual.chromosome))
         expected = self.time.seconds(Effort(architecture, IMAGES * epochs, BATCH))
         seconds = expected * float(np.exp(TIME_NOISE * self.rng.standard_normal()))
@@ -122,8 +124,8 @@ class World:
 
 
 def result_of(key: str, accuracy: float = 0.0, seconds: float = 0.0) -> TrainingResult:
-    epochs = (Epoch(train_loss=0.0, accuracy=accuracy, loss=0.0),) * EPOCHS
-    return TrainingResult(key=key, status="done", epochs=epochs, cost=Cost(seconds=seconds))
+    epochs = (Epoch(train_loss=0.0, score=accuracy, loss=0.0),) * EPOCHS
+    return TrainingResult(key=JobKey(key), status="done", epochs=epochs, cost=Cost(seconds=seconds))
 
 
 def makespan(trainings: Sequence[Training], devices: int, longest_first: bool) -> float:
@@ -290,7 +292,7 @@ def main_process_cost(folder: Path) -> dict[str, float]:
         generations=5, population=COST_JOBS // 5, encoding="extended", elitism=0, early_stopping="none", surrogate="off"
     )
     world, run = World("extended", 0), RunDirectory(folder)
-    engine, results = GeneticAlgorithm(search, world.space), dict[str, TrainingResult]()
+    engine, results = GeneticAlgorithm(search, world.space), dict[JobKey, TrainingResult]()
     parts = ("engine", "jobs and queue", "results sealed", "checkpoints")
     spent = {part: np.zeros(2) for part in parts}  # (2,) seconds by the clock, and of the processor
     state = RunState(

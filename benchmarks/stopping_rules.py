@@ -42,6 +42,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from records.texts import Chromosome, NetworkText
+
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from accuracy import kendall
@@ -54,7 +56,7 @@ from records.canonical import canonical_json, from_json
 from records.machine import processor_name
 from search.base import BitStrings
 from search.early_stopping import median_curve, promoted, rungs
-from search_space.architecture import phenotype
+from search_space.architecture import network_text
 from search_space.encoding import Encoding, decode
 from search_space.genes import STANDARD_LENGTH
 from storage.files import write_durably
@@ -65,7 +67,9 @@ from training.protocol import resolve_protocol
 EPOCHS, FACTOR, SHORT = 9, 3, 3
 TRUTH = (1, 2)  # replicates that no search sees
 BUDGETS = tuple(EPOCHS * trainings for trainings in (5, 10, 15, 20, 30, 45))
-FIXED = "0000000000011111111"  # multiplier 1, kernel 1, ReLU, early max pooling, one convolution in each block
+FIXED = Chromosome(
+    "0000000000011111111"
+)  # multiplier 1, kernel 1, ReLU, early max pooling, one convolution in each block
 LOCI = {  # multiplier 1 or 2, kernel 1 or 3, ReLU or ELU, kind and place of pooling, blocks 1 and 5
     "digits": (1, 4, 6, 9, 10, 12, 16),
     "fashion_mnist": (4, 6, 9, 10, 12, 16),
@@ -128,12 +132,12 @@ def every_network(length: int) -> list[str]:
     return [f"{number:0{length}b}" for number in range(2**length)]
 
 
-def chromosome_of(bits: str, loci: Sequence[int]) -> str:
+def chromosome_of(bits: str, loci: Sequence[int]) -> Chromosome:
     """The chromosome with the free bits at their loci."""
     chromosome = list(FIXED)
     for locus, bit in zip(loci, bits, strict=True):
         chromosome[locus] = bit
-    return "".join(chromosome)
+    return Chromosome("".join(chromosome))
 
 
 def epochs_until_stopped(accuracies: Sequence[float], least: Sequence[float]) -> int:
@@ -310,13 +314,13 @@ def empty_table(dataset: str, protocol: TrainingConfig, images: ImageData) -> Ta
     )
 
 
-def phenotypes(table: Table, images: ImageData) -> dict[str, str]:
-    """The phenotype of each network of the subspace. Raises ValueError if two are the same."""
+def networks_of(table: Table, images: ImageData) -> dict[str, NetworkText]:
+    """The text of each network of the subspace. Raises ValueError if two are the same."""
     encoding = Encoding(images.input_shape, images.classes)
     if len(FIXED) != STANDARD_LENGTH:
         raise ValueError(f"FIXED must have {STANDARD_LENGTH} bits, but has {len(FIXED)}")
     texts = {
-        bits: phenotype(decode(encoding, chromosome_of(bits, table.loci))) for bits in every_network(len(table.loci))
+        bits: network_text(decode(encoding, chromosome_of(bits, table.loci))) for bits in every_network(len(table.loci))
     }
     if len(set(texts.values())) < len(texts):
         raise ValueError(f"loci {table.loci} give {len(set(texts.values()))} different networks, not {len(texts)}")
@@ -326,7 +330,7 @@ def phenotypes(table: Table, images: ImageData) -> dict[str, str]:
 def train_one(job: TrainingJob, data: TrainingData, device: torch.device) -> Curve:
     result, _ = train_model(job, data, device)
     return Curve(
-        accuracies=tuple(epoch.accuracy for epoch in result.epochs if epoch.accuracy is not None),
+        accuracies=tuple(epoch.score for epoch in result.epochs if epoch.score is not None),
         losses=tuple(epoch.loss for epoch in result.epochs if epoch.loss is not None),
         seconds=round(result.cost.seconds, 3),
         parameters=result.parameters,
@@ -345,7 +349,7 @@ def train(dataset: str, file: Path, data_dir: str, most: int | None) -> None:
             sys.exit(f"{file} was made with other settings, data, versions or hardware: {replace(found, curves={})}")
         table = found
     device = prepare_device("cpu", 1, deterministic=False)
-    data, texts, curves = to_device(images, device), phenotypes(table, images), dict(table.curves)
+    data, texts, curves = to_device(images, device), networks_of(table, images), dict(table.curves)
     order = [list(texts)[index] for index in np.random.default_rng(0).permutation(len(texts))][:most]
     plan = [(epochs, 0) for epochs in rungs(EPOCHS, FACTOR)] + [(EPOCHS, replicate) for replicate in TRUTH]
     clock = time.perf_counter()

@@ -34,6 +34,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from records.texts import Chromosome, JobKey
+
 PROJECT = Path(__file__).parent.parent
 sys.path.insert(0, str(PROJECT))
 
@@ -121,7 +123,7 @@ def sealed_accuracies(folder: Path) -> Iterator[list[float]]:
     accuracies: dict[str, float] = {}
     while True:
         for path in run.jobs.glob("*.json"):
-            if path.stem not in accuracies and (result := find_result(run, path.stem)) is not None:
+            if path.stem not in accuracies and (result := find_result(run, JobKey(path.stem))) is not None:
                 accuracies[path.stem] = 0.0 if result.fitness is None else result.fitness.value
         yield list(accuracies.values())
 
@@ -212,14 +214,14 @@ def search_by_optuna(goal: Goal, seed: int) -> None:
     study.optimize(objective, n_jobs=1)
 
 
-def suggest_chromosome(trial: optuna.Trial) -> str:
+def suggest_chromosome(trial: optuna.Trial) -> Chromosome:
     """A chromosome whose genes have the values that Optuna suggests; bits that code for nothing are 0."""
     bits = ["0"] * STANDARD_LENGTH
     for gene in STANDARD_GENES:
         code = gene.values.index(trial.suggest_categorical(gene.name, gene.values))
         for locus, bit in zip(gene.loci, f"{code:0{len(gene.loci)}b}", strict=True):
             bits[locus] = bit
-    return "".join(bits)
+    return Chromosome("".join(bits))
 
 
 def print_head(goal: Goal, seeds: int) -> None:

@@ -37,6 +37,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from records.texts import Chromosome
+
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from records.machine import KEEP_PAGES, cores, processor_name
@@ -255,7 +257,7 @@ def contestant(row: Row, architecture: Architecture) -> Iterator[Contestant]:
 
 def compete(name: str, shape: Shape, listed: list[Row], rounds: int) -> None:
     """Prints the table of one network on one shape of images."""
-    architecture = decode(Encoding(shape, CLASSES), NETWORKS[name])
+    architecture = decode(Encoding(shape, CLASSES), Chromosome(NETWORKS[name]))
     cost = model_cost(architecture)
     with ExitStack() as stack:
         all_of_them = [stack.enter_context(contestant(row, architecture)) for row in listed]

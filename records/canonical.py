@@ -8,7 +8,7 @@ import json
 import sys
 import types
 import typing
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
 VERSION = "0.1.0"
@@ -25,8 +25,24 @@ def content_hash(value: object) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
+def to_json(record: Any) -> dict[str, Any]:
+    """A record, with all records in it, as JSON has it. The inverse is `from_json`.
+
+    A field with `metadata={"json": NAME}` is called NAME there.
+    """
+    return {key: _plain(getattr(record, name)) for key, (name, _) in _fields(record.__class__).items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str | int | float) or value is None:
+        return value
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return {name: _plain(item) for name, item in value.items()} if isinstance(value, dict) else to_json(value)
+
+
 def from_json(kind: type[T], value: object) -> T:
-    """The record of type `kind` that `dataclasses.asdict` and JSON made `value` of, checked in every part.
+    """The record of type `kind` that `to_json` made `value` of, checked in every part.
 
     Raises ValueError that names the part that does not fit.
     """
@@ -36,21 +52,22 @@ def from_json(kind: type[T], value: object) -> T:
 
 def _parse(kind: Any, value: Any, where: str) -> Any:
     """`kind` is a record, a plain type, a tuple, a dict with text keys, or one of these or None."""
+    kind = getattr(kind, "__supertype__", kind)  # a NewType is what it was made of
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (types.UnionType, typing.Union):
         options = [option for option in arguments if option is not type(None)]
         return None if value is None else _parse(options[0], value, where)
     if is_dataclass(kind) and isinstance(kind, type):
-        hints = _hints(kind)
-        if not isinstance(value, dict) or set(value) != set(hints):
-            odd = sorted(set(hints) ^ set(value)) if isinstance(value, dict) else value
+        parts = _fields(kind)
+        if not isinstance(value, dict) or set(value) != set(parts):
+            odd = sorted(set(parts) ^ set(value)) if isinstance(value, dict) else value
             raise ValueError(f"{where}: the parts of {kind.__name__} were expected, odd are {odd!r}")
-        return kind(**{name: _parse(hint, value[name], f"{where}.{name}") for name, hint in hints.items()})
+        return kind(**{name: _parse(hint, value[key], f"{where}.{key}") for key, (name, hint) in parts.items()})
     if origin is tuple and isinstance(value, list):
         inner = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
         if len(inner) == len(value):
-            parts = zip(inner, value, strict=True)
-            return tuple(_parse(part, item, f"{where}[{index}]") for index, (part, item) in enumerate(parts))
+            pairs = zip(inner, value, strict=True)
+            return tuple(_parse(part, item, f"{where}[{index}]") for index, (part, item) in enumerate(pairs))
     elif origin is dict and isinstance(value, dict):
         return {name: _parse(arguments[1], item, f"{where}[{name!r}]") for name, item in value.items()}
     elif kind is float and type(value) in (int, float) and abs(value) <= sys.float_info.max:
@@ -61,5 +78,7 @@ def _parse(kind: Any, value: Any, where: str) -> Any:
 
 
 @functools.cache
-def _hints(kind: type) -> dict[str, Any]:
-    return typing.get_type_hints(kind)
+def _fields(kind: Any) -> dict[str, tuple[str, Any]]:
+    """The name and type of each field of a record, by its name in JSON."""
+    hints = typing.get_type_hints(kind)
+    return {field.metadata.get("json", field.name): (field.name, hints[field.name]) for field in fields(kind)}

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
+
+from records.texts import Chromosome, JobKey
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,10 +64,10 @@ class Individual:
 
     generation: int
     index: int
-    chromosome: str
+    chromosome: Chromosome
     origin: str  # random, elite, crossover, mutation, crossover+mutation, known, SAMPLER, SAMPLER+mutation
     parents: tuple[str, ...] = ()  # names of individuals, as `name` gives them
-    jobs: tuple[str, ...] = ()  # keys
+    jobs: tuple[JobKey, ...] = ()  # keys
     fitness: Fitness | None = None
     failure: str | None = None  # the status and reason of a failed training
     earlier: tuple[Fitness, ...] = ()  # after the shorter trainings that came before the last
@@ -95,3 +98,14 @@ class Generation:
     @property
     def best(self) -> Individual:
         return min(self.individuals, key=lambda individual: individual.rank)
+
+
+def all_individuals(generations: Iterable[Generation]) -> list[Individual]:
+    """The individuals of all generations, in order of generation and index."""
+    return [individual for generation in generations for individual in generation.individuals]
+
+
+def best_measured(individuals: Iterable[Individual]) -> Individual | None:
+    """The individual with the best fitness as measured, whatever a model makes of it; None if none has a fitness."""
+    found = (individual for individual in individuals if individual.fitness is not None)
+    return min(found, key=lambda individual: individual.rank, default=None)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from records.individuals import Generation, Individual
 from records.search_settings import EvolutionConfig
 from records.settings import DataConfig
+from records.texts import Chromosome, JobKey, NetworkText
 from records.training_settings import TrainingConfig
 from records.trainings import TrainingResult
 from records.words import metric_in_words
@@ -41,7 +42,7 @@ class Finalist:
     """A network that was trained again with fresh seeds, and the validation accuracies that it reached."""
 
     individual: str
-    chromosome: str
+    chromosome: Chromosome
     accuracies: tuple[float, ...]  # of the trainings that succeeded
 
     @property
@@ -63,7 +64,7 @@ class Neighbour:
     gene: str
     best_value: str  # of that gene, in words
     value: str
-    chromosome: str
+    chromosome: Chromosome
     is_same_network: bool  # this bit makes no difference there, and nothing was trained
     accuracies: tuple[float, ...] = ()  # of the trainings that succeeded
 
@@ -73,7 +74,7 @@ class Ablation:
     """The best network with fresh seeds, and its neighbours with equally many."""
 
     individual: str
-    chromosome: str
+    chromosome: Chromosome
     accuracies: tuple[float, ...]
     neighbours: tuple[Neighbour, ...]
 
@@ -85,7 +86,7 @@ class ModelInfo:
     version: str
     individual: Individual
     description: str
-    phenotype: str
+    phenotype: NetworkText
     data: DataConfig
     facts: DataFacts
     precision: str
@@ -125,7 +126,7 @@ class RunState:
     facts: DataFacts
     gene_table: str  # canonical JSON, so that a run goes on without the file that it may have come from
     generations: tuple[Generation, ...]
-    results: dict[str, TrainingResult]  # by key, of all individuals so far
+    results: dict[JobKey, TrainingResult]  # by key, of all individuals so far
     population: tuple[Individual, ...]  # asked for, to be trained next
     order: tuple[str, ...] = ()  # in which results were taken, as names of individuals; of a steady state alone
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 
-from records.canonical import content_hash
+from records.canonical import content_hash, to_json
 from records.errors import FAILURES
 from records.individuals import Fitness
+from records.texts import JobKey, NetworkText
 from records.training_settings import TrainingConfig
 
 
@@ -14,21 +15,22 @@ from records.training_settings import TrainingConfig
 class TrainingJob:
     """One training that may be asked for: equal jobs have equal keys and are trained once.
 
-    `phenotype` is the canonical JSON of the network, `split` is what it trains on: "train", or
-    "all" for training and validation images together (which leaves no accuracy to validate).
+    `phenotype` is the text of the network: the genes' hyperparameters are in `protocol`. `split` is
+    what it trains on: "train", or "all" for training and validation images together (which leaves
+    none to measure an accuracy on).
     """
 
-    phenotype: str
+    phenotype: NetworkText
     protocol: TrainingConfig
     data_fingerprint: str
     replicate: int = 0
     split: str = "train"
-    stop_below: tuple[float, ...] = ()  # accuracies by epoch, under which the training ends early
+    stop_below: tuple[float, ...] = ()  # scores by epoch, under which the training ends early
 
     @property
-    def key(self) -> str:
+    def key(self) -> JobKey:
         """SHA-256 of the job's content in hex; the name of its result's file."""
-        return content_hash(asdict(self))
+        return JobKey(content_hash(to_json(self)))
 
     @property
     def seed(self) -> int:
@@ -40,12 +42,12 @@ class TrainingJob:
 class Epoch:
     """What one epoch came to. Losses are cross-entropies in nats.
 
-    `accuracy` is a share (0 to 1): of the validation images, or its mean over classes where the
-    protocol's `metric` says so.
+    `score` is what the protocol's `metric` gives for the validation images, 0 to 1: the accuracy or
+    the balanced accuracy. In JSON it is called accuracy.
     """
 
     train_loss: float
-    accuracy: float | None = None
+    score: float | None = field(default=None, metadata={"json": "accuracy"})
     loss: float | None = None
 
 
@@ -78,7 +80,7 @@ class Cost:
 class TrainingResult:
     """How a job ended: `status` is "done" or one of `FAILURES`, with the `reason` in words."""
 
-    key: str
+    key: JobKey
     status: str
     reason: str = ""
     epochs: tuple[Epoch, ...] = ()
@@ -100,10 +102,10 @@ class TrainingResult:
     @property
     def fitness(self) -> Fitness | None:
         """Fitness of the network after its last epoch; None for a failure or without validation images."""
-        if self.status != "done" or self.epochs[-1].accuracy is None or self.epochs[-1].loss is None:
+        if self.status != "done" or self.epochs[-1].score is None or self.epochs[-1].loss is None:
             return None
         return Fitness(
-            value=self.epochs[-1].accuracy,
+            value=self.epochs[-1].score,
             loss=self.epochs[-1].loss,
             parameters=self.parameters,
             flops=self.flops,

@@ -20,6 +20,15 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def percentage_points(difference: float) -> str:
-    """A difference of accuracies in words: +1.23 points (of a hundred)."""
-    return f"{100 * difference:+.2f} points".replace("-", "−")
+def percentage_points(difference: float, error: float | None = None) -> str:
+    """A difference of accuracies in words, with its error where there is one: +1.23 points ± 0.40 (of a hundred)."""
+    return f"{100 * difference:+.2f} points{_with_sign(error, 2, 100)}".replace("-", "−")
+
+
+def mean_with_error(mean: float, error: float | None, digits: int = 4) -> str:
+    """A mean with its standard error, where there is one: 0.9167 ± 0.0040."""
+    return f"{mean:.{digits}f}{_with_sign(error, digits)}"
+
+
+def _with_sign(error: float | None, digits: int, scale: float = 1) -> str:
+    return "" if error is None else f" ± {scale * error:.{digits}f}"

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from records import Individual, InputError, RunState, TrainingResult
+from records.individuals import all_individuals, best_measured
 from records.runs import Ablation, ModelInfo
+from records.texts import JobKey
 from records.words import counted
-from reporting.analysis.run_analysis import evaluated
 from search_space.genes import GeneTable
 from search_space.space import NetworkSpace
 from storage.checkpoint import read_state
@@ -28,7 +29,7 @@ class RunView:
     individuals: tuple[Individual, ...]
     best: Individual | None  # the one handed over, or the best so far
     info: ModelInfo | None  # what was handed over
-    results: dict[str, TrainingResult]  # by key, also those that no generation holds (yet)
+    results: dict[JobKey, TrainingResult]  # by key, also those that no generation holds (yet)
     ablation: Ablation | None
     notes: tuple[str, ...]
 
@@ -49,11 +50,11 @@ class RunView:
 def read_run_view(run: RunDirectory, state: RunState) -> RunView:
     """What the files of a run say, beside the state that was found."""
     notes: list[str] = []
-    individuals = evaluated(state.generations)
+    individuals = all_individuals(state.generations)
     on_disk = _results_on_disk(run, notes)
     results = {**on_disk, **state.results}
     info = _handed_over(run, individuals, notes)
-    best = min((each for each in individuals if each.fitness is not None), key=lambda each: each.rank, default=None)
+    best = best_measured(individuals)
     if info is not None:
         best = next((each for each in individuals if each.name == info.individual.name), best)
     _say_how_far(run, state, len(results) - len(state.results), notes)
@@ -85,12 +86,12 @@ def _ablation(run: RunDirectory, best: Individual | None, notes: list[str]) -> A
     return found
 
 
-def _results_on_disk(run: RunDirectory, notes: list[str]) -> dict[str, TrainingResult]:
-    found: dict[str, TrainingResult] = {}
+def _results_on_disk(run: RunDirectory, notes: list[str]) -> dict[JobKey, TrainingResult]:
+    found: dict[JobKey, TrainingResult] = {}
     damaged: list[str] = []
     for path in sorted(run.jobs.glob("*.json")):
         try:
-            result = find_result(run, path.stem)
+            result = find_result(run, JobKey(path.stem))
         except (DamagedFile, OSError):
             damaged.append(path.name)
             continue
@@ -162,7 +163,7 @@ def _commonest(reasons: Counter[str]) -> str:
 
 
 def _say_what_is_missing(
-    run: RunDirectory, state: RunState, on_disk: dict[str, TrainingResult], notes: list[str]
+    run: RunDirectory, state: RunState, on_disk: dict[JobKey, TrainingResult], notes: list[str]
 ) -> None:
     gone = sum(not run.job(key).exists() for key in state.results)
     if gone:

@@ -7,8 +7,10 @@ from dataclasses import replace
 
 from records import Individual, TrainingJob, TrainingResult
 from records.runs import Ablation, ModelInfo, Neighbour
+from records.texts import Chromosome
 from run.best_model import FINAL
 from run.loop import Search
+from search.operators import flip
 from search_space.encoding import value_in_words
 from storage.results import save_ablation, save_pruned
 
@@ -33,7 +35,7 @@ def ablate(search: Search, info: ModelInfo) -> Ablation | None:
     accuracies = {network: reached(results[job.key] for job in trainings) for network, trainings in jobs.items()}
     own = search.space.phenotype(best.chromosome)
 
-    def neighbour(locus: int, chromosome: str) -> Neighbour:
+    def neighbour(locus: int, chromosome: Chromosome) -> Neighbour:
         gene = next(gene for gene in search.encoding.table.genes if locus in gene.loci)
         network = search.space.phenotype(chromosome)
         return Neighbour(
@@ -57,12 +59,7 @@ def ablate(search: Search, info: ModelInfo) -> Ablation | None:
     return ablation
 
 
-def flip(chromosome: str, locus: int) -> str:
-    """The chromosome with one bit changed."""
-    return f"{chromosome[:locus]}{'10'[int(chromosome[locus])]}{chromosome[locus + 1 :]}"
-
-
-def fresh_trainings(search: Search, best: Individual, chromosome: str) -> list[TrainingJob]:
+def fresh_trainings(search: Search, best: Individual, chromosome: Chromosome) -> list[TrainingJob]:
     """Full trainings of a network, with seeds that no finalist had."""
     seeds = search.state.search.final_seeds
     job = search.job(replace(best, chromosome=chromosome), search.rungs[-1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -11,6 +11,7 @@ from image_data import ImageData
 from image_data.tensors import image_tensor
 from model_generator import load_model
 from records import Individual, InputError, RunFault, TrainingJob
+from records.canonical import to_json
 from records.runs import Finalist, ModelInfo, TestScore
 from run.loop import Search
 from run.time_estimate import trainings_after
@@ -45,7 +46,7 @@ def hand_over(search: Search, data: ImageData, device: torch.device) -> ModelInf
     model = load_model(run.best_model, architecture_of(info.phenotype))
     is_balanced = search.state.training.metric == "balanced_accuracy"
     info = replace(info, test=test_score(model, data, device, info.precision, is_balanced))
-    write_durably(run.best_info, sealed(INFO, asdict(info)))
+    write_durably(run.best_info, sealed(INFO, to_json(info)))
     return info
 
 

@@ -23,6 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 from genetic_algorithm import GeneticAlgorithm
 from records import EvolutionConfig, Fitness, Generation, Individual
 from records.canonical import content_hash
+from records.texts import Chromosome
 from search.base import BitStrings
 from search.ranking import pareto_order
 
@@ -43,16 +44,18 @@ class ChoiceSpace(BitStrings):
     """
 
     parameters: Mapping[str, Choice]
-    phenotypes: dict[str, str] = field(
+    phenotypes: dict[Chromosome, str] = field(
         default_factory=dict, compare=False, repr=False
     )  # by chromosome, as they come up
-    chromosomes: dict[tuple[Any, ...], str | None] = field(default_factory=dict, compare=False, repr=False)  # by values
+    chromosomes: dict[tuple[Any, ...], Chromosome | None] = field(
+        default_factory=dict, compare=False, repr=False
+    )  # by values
 
     @classmethod
     def of(cls, parameters: Mapping[str, Choice]) -> ChoiceSpace:
         return cls(sum(bits_for(each) for each in parameters.values()), parameters)
 
-    def indices(self, chromosome: str) -> dict[str, int]:
+    def indices(self, chromosome: Chromosome) -> dict[str, int]:
         """The number of the choice of each parameter."""
         found, start = {}, 0
         for name, each in self.parameters.items():
@@ -61,22 +64,22 @@ class ChoiceSpace(BitStrings):
             start = end
         return found
 
-    def phenotype(self, chromosome: str) -> str:
+    def phenotype(self, chromosome: Chromosome) -> str:
         if chromosome not in self.phenotypes:
             self.phenotypes[chromosome] = " ".join(map(str, self.indices(chromosome).values()))
         return self.phenotypes[chromosome]
 
-    def values(self, chromosome: str) -> dict[str, Any]:
+    def values(self, chromosome: Chromosome) -> dict[str, Any]:
         """The value of each parameter."""
         return {name: value_at(self.parameters[name], index) for name, index in self.indices(chromosome).items()}
 
-    def chromosome(self, values: Mapping[str, Any]) -> str | None:
+    def chromosome(self, values: Mapping[str, Any]) -> Chromosome | None:
         """The first of the chromosomes that stand for these values; None where one is missing, or is no choice."""
         known = tuple(values.get(name, MISSING) for name in self.parameters)
         if known not in self.chromosomes:
             whole = all(name in values and is_choice(each, values[name]) for name, each in self.parameters.items())
             texts = (gray_text(each, values[name]) for name, each in self.parameters.items())
-            self.chromosomes[known] = "".join(texts) if whole else None
+            self.chromosomes[known] = Chromosome("".join(texts)) if whole else None
         return self.chromosomes[known]
 
 
@@ -213,13 +216,13 @@ def best_first(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirectio
     return [youngest_first[index] for index in order]
 
 
-def distinct(space: ChoiceSpace, trials: Sequence[FrozenTrial]) -> list[str]:
+def distinct(space: ChoiceSpace, trials: Sequence[FrozenTrial]) -> list[Chromosome]:
     """The chromosomes of trials, each once; those that have other parameters have none."""
     found = dict.fromkeys(space.chromosome(each.params) for each in trials)
     return [text for text in found if text is not None]
 
 
-def generation(number: int, chromosomes: Sequence[str]) -> Generation:
+def generation(number: int, chromosomes: Sequence[Chromosome]) -> Generation:
     """Chromosomes, best first, as the engine is told of them."""
     individuals = [
         Individual(

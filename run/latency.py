@@ -9,13 +9,14 @@ from collections.abc import Callable
 import torch
 
 from model_generator import build_model
+from records.texts import NetworkText
 from search_space.architecture import architecture_of
 
 WARM_UP, REPEATS = 10, 50  # batches of one image
 
 
 @torch.inference_mode()
-def measure_latency(network: str, device: torch.device, precision: str, threads: int) -> float:
+def measure_latency(network: NetworkText, device: torch.device, precision: str, threads: int) -> float:
     """Seconds from an image on the device to its logits: the median of repeated batches of one.
 
     Nothing else should run on the device; on a CPU `threads` of them are used. `network` is the text

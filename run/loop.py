@@ -13,6 +13,7 @@ from job_queue import Attempt, JobQueue
 from records import Individual, InputError, Limits, RunFault, RunState, TrainingJob, TrainingResult
 from records.canonical import VERSION
 from records.runs import ModelInfo
+from records.texts import JobKey
 from records.words import quantity
 from reporting.console import Console
 from reporting.watchers.tensorboard_log import TensorBoardLog
@@ -185,7 +186,7 @@ class Search:
             for each in earlier.individuals
             if each.fitness is not None
         }
-        return median_curve([[epoch.accuracy or 0.0 for epoch in self.results[key].epochs] for key in keys])
+        return median_curve([[epoch.score or 0.0 for epoch in self.results[key].epochs] for key in keys])
 
     def job_of(self, individual: Individual) -> TrainingJob:
         """The last job of an evaluated individual, which another may have been the first to need."""
@@ -193,7 +194,7 @@ class Search:
         epochs = self.rungs[len(first.jobs) - 1]
         return self.job(first, epochs)
 
-    def known(self, key: str, name: str) -> TrainingResult | None:
+    def known(self, key: JobKey, name: str) -> TrainingResult | None:
         """The result of a job that has ended before: in this run, or in one whose results it reuses."""
         if key not in self.results:
             try:
@@ -210,7 +211,7 @@ class Search:
                 self.results[key] = result
         return self.results.get(key)
 
-    def reuse(self, key: str, name: str) -> TrainingResult | None:
+    def reuse(self, key: JobKey, name: str) -> TrainingResult | None:
         """The result of a job that an earlier run has paid for, taken over into this run."""
         for source in self.reused:
             try:
@@ -311,7 +312,7 @@ class Search:
             return None if individual.fitness is None else individual.fitness.latency
         return self.latency(self.space.network(individual.chromosome))
 
-    def all_failed(self, keys: Sequence[str]) -> bool:
+    def all_failed(self, keys: Sequence[JobKey]) -> bool:
         """Whether there are several jobs, all have ended, and none succeeded."""
         ended = [self.results[key] for key in keys if key in self.results]
         return len(keys) == len(ended) > 1 and all(result.status != "done" for result in ended)

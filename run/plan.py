@@ -11,6 +11,7 @@ import numpy as np
 
 from image_data import ImageData
 from records import RunState, TrainingJob
+from records.texts import NetworkText
 from reporting.console import duration
 from run.loop import Search
 from run.time_estimate import TimeEstimate, generation_sizes, trainings_after
@@ -33,7 +34,7 @@ BYTES_PER_INDIVIDUAL = 20_000  # its files without weights, and its share of the
 class Sampled:
     """A network drawn at random: the text of its architecture, and its cost."""
 
-    network: str
+    network: NetworkText
     cost: ModelCost
 
 
@@ -94,10 +95,10 @@ def run_seconds(state: RunState, networks: Sequence[Sampled], time: TrainingTime
     estimate = TimeEstimate(state)
     estimate.time = time
 
-    def seconds(those: Sequence[str], length: int, longest_first: bool = True) -> float:
+    def seconds(those: Sequence[NetworkText], length: int, longest_first: bool = True) -> float:
         return makespan([estimate.seconds(network, length) for network in those], devices, longest_first)
 
-    def drawn(count: int) -> list[str]:
+    def drawn(count: int) -> list[NetworkText]:
         return [networks[index].network for index in rng.integers(len(networks), size=count)]
 
     def generation(count: int, length: int) -> float:

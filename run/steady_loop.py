@@ -13,6 +13,7 @@ from job_queue import Attempt, JobQueue
 from records import Individual, InputError, TrainingResult
 from records.canonical import VERSION
 from records.runs import Progress
+from records.texts import JobKey
 from run.loop import Search, fault_of
 from run.time_estimate import trainings_after
 from storage.checkpoint import read_progress, save_progress, save_state
@@ -35,7 +36,7 @@ class SteadySearch(Search):
         super().__init__(*parts, **others)
         self.waiting: deque[Individual] = deque()  # bred, and not handed to the queue yet
         self.queued: dict[str, Individual] = {}  # handed to it, and not ended
-        self.known_already: deque[tuple[Individual, str]] = deque()  # with the key of the result
+        self.known_already: deque[tuple[Individual, JobKey]] = deque()  # with the key of the result
         self.queue = JobQueue()
         self.saved = (0, 0)  # of those bred and of those taken, how many the last checkpoint holds
         self.clock = time.monotonic()
@@ -124,7 +125,7 @@ class SteadySearch(Search):
             self.take(individual, attempt.key)
             self.top_up()
 
-    def take(self, individual: Individual, key: str) -> None:
+    def take(self, individual: Individual, key: JobKey) -> None:
         """The result of an individual, under that key, is the next in order.
 
         Raises `RunFault` if as many in a row failed as there are in a generation, which is no network's fault.

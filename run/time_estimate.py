@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from records import RunState, TrainingResult
+from records.texts import NetworkText
 from run.training_time import Effort, TrainingTime
 from search.early_stopping import rung_sizes
 from search_space.architecture import architecture_of
@@ -32,18 +33,18 @@ class TimeEstimate:
         self.later = 0.0  # expected seconds of all that follows it
         self.time = TrainingTime()
 
-    def effort(self, network: str, epochs: int) -> Effort:
+    def effort(self, network: NetworkText, epochs: int) -> Effort:
         return Effort(architecture_of(network), self.images * epochs, self.batch)
 
-    def seconds(self, network: str, epochs: int) -> float:
+    def seconds(self, network: NetworkText, epochs: int) -> float:
         """The expected seconds of a training; before the first measurement only their order means anything."""
         return self.time.seconds(self.effort(network, epochs))
 
-    def mean_seconds(self, networks: Sequence[str], epochs: int) -> float:
+    def mean_seconds(self, networks: Sequence[NetworkText], epochs: int) -> float:
         """The expected seconds of a training of one of these networks."""
         return sum(self.seconds(network, epochs) for network in networks) / max(1, len(networks))
 
-    def measure(self, network: str, result: TrainingResult) -> None:
+    def measure(self, network: NetworkText, result: TrainingResult) -> None:
         """Notes how long a training took."""
         if result.status == "done":
             effort, cost = self.effort(network, len(result.epochs)), result.cost
@@ -57,7 +58,7 @@ class TimeEstimate:
         alike = [(each.effort, each.seconds) for each in measured if newest and each.hardware == newest.hardware]
         self.time, self.queued = TrainingTime(alike), {}
 
-    def look_ahead(self, state: RunState, networks: Sequence[str], epochs: int, spent: int) -> None:
+    def look_ahead(self, state: RunState, networks: Sequence[NetworkText], epochs: int, spent: int) -> None:
         """Expects what follows the trainings of these networks for so many epochs.
 
         `spent` are the epochs of all trainings so far. Networks to come are taken to be like these.
@@ -73,7 +74,7 @@ class TimeEstimate:
         self.later += sum(size * mean[length] for size, length in sizes if length > epochs)
         self.later += trainings_after(state) * mean[full]
 
-    def expect_after(self, networks: Sequence[str], trainings: int, epochs: int) -> None:
+    def expect_after(self, networks: Sequence[NetworkText], trainings: int, epochs: int) -> None:
         """Expects so many trainings, of networks like these, to follow the queue that comes next, and no more."""
         self.later = trainings * self.mean_seconds(networks, epochs)
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from records import EvolutionConfig, Fitness, Generation, Individual
-from records.individuals import Forecast
+from records.individuals import Forecast, all_individuals, best_measured
+from records.texts import Chromosome
 from search.operators import Offspring, mutate, to_bits, to_chromosome
 from search_space.encoding import every_chromosome
 
@@ -34,17 +35,17 @@ class SearchSpace(Protocol):
         """The values of each gene."""
         ...
 
-    def traits(self, chromosome: str) -> tuple[object, ...]:
+    def traits(self, chromosome: Chromosome) -> tuple[object, ...]:
         """The value of each gene."""
         ...
 
-    def chromosome_of(self, traits: Sequence[object]) -> str:
+    def chromosome_of(self, traits: Sequence[object]) -> Chromosome:
         """The first chromosome whose genes have these values."""
         ...
 
-    def phenotype(self, chromosome: str) -> str: ...
+    def phenotype(self, chromosome: Chromosome) -> str: ...
 
-    def size(self, chromosome: str) -> Fitness:
+    def size(self, chromosome: Chromosome) -> Fitness:
         """What is known of a network before it is trained: its parameters and FLOPs."""
         ...
 
@@ -63,27 +64,27 @@ class BitStrings:
     def alleles(self) -> tuple[tuple[object, ...], ...]:
         return (("0", "1"),) * self.length
 
-    def traits(self, chromosome: str) -> tuple[object, ...]:
+    def traits(self, chromosome: Chromosome) -> tuple[object, ...]:
         return tuple(chromosome)
 
-    def chromosome_of(self, traits: Sequence[object]) -> str:
-        return "".join(map(str, traits))
+    def chromosome_of(self, traits: Sequence[object]) -> Chromosome:
+        return Chromosome("".join(map(str, traits)))
 
-    def phenotype(self, chromosome: str) -> str:
+    def phenotype(self, chromosome: Chromosome) -> str:
         return chromosome
 
-    def size(self, chromosome: str) -> Fitness:
+    def size(self, chromosome: Chromosome) -> Fitness:
         return Fitness(value=0.0)
 
 
 class Model(Protocol):
     """What the engine asks of a predictor that knows the results so far."""
 
-    def optimism(self, chromosomes: Sequence[str]) -> NDArray[np.float64]: ...
+    def optimism(self, chromosomes: Sequence[Chromosome]) -> NDArray[np.float64]: ...
 
-    def choose(self, chromosomes: Sequence[str], count: int) -> list[int]: ...
+    def choose(self, chromosomes: Sequence[Chromosome], count: int) -> list[int]: ...
 
-    def forecasts(self, chromosomes: Sequence[str]) -> list[Forecast]: ...
+    def forecasts(self, chromosomes: Sequence[Chromosome]) -> list[Forecast]: ...
 
     def estimates(self, individuals: Sequence[Individual]) -> list[float]: ...
 
@@ -109,18 +110,17 @@ class SearchAlgorithm:
         self.config, self.space, self.predictor = config, space, predictor
         self.generations = list(generations)
         self._known = {space.phenotype(individual.chromosome) for individual in self.individuals()}
-        self._unseen: dict[str, str] | None = None
+        self._unseen: dict[str, Chromosome] | None = None
         self._model: tuple[int, Model] | None = None  # and the generation that it knows last
 
     def individuals(self) -> list[Individual]:
         """All evaluated individuals, in order of generation and index."""
-        return [individual for generation in self.generations for individual in generation.individuals]
+        return all_individuals(self.generations)
 
     @property
     def best(self) -> Individual | None:
         """The best individual so far, as measured; None while none has a fitness."""
-        best = [generation.best for generation in self.generations if generation.best.fitness is not None]
-        return min(best, key=lambda individual: individual.rank, default=None)
+        return best_measured(self.individuals())
 
     def finalists(self, count: int) -> list[Individual]:
         """The networks that are worth a second look, each once, the most promising first.
@@ -223,12 +223,12 @@ class SearchAlgorithm:
         mutated = offspring.origin == "crossover" and closest != offspring.chromosome
         return replace(offspring, chromosome=closest, origin="crossover+mutation" if mutated else offspring.origin)
 
-    def _passed(self, chromosome: str) -> float:
+    def _passed(self, chromosome: Chromosome) -> float:
         """By what share a network is known to pass the limits, before it is trained."""
         limits = self.config.size_limits
         return self.space.size(chromosome).with_limits(limits, None).violation if limits else 0.0
 
-    def _list_unseen(self) -> dict[str, str]:
+    def _list_unseen(self) -> dict[str, Chromosome]:
         """Networks that were new when a walk first failed, with a chromosome for each; listed once."""
         if self._unseen is None:
             loci = self.space.coding_loci

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from records import Individual
+from records.individuals import all_individuals
 from search.base import SearchAlgorithm
 from search.operators import Offspring, random_bits, to_bits, to_chromosome, tournament_selection
 from search.ranking import rank
@@ -28,7 +29,7 @@ class AgingEvolution(SearchAlgorithm):
     """
 
     def _breed(self, rng: np.random.Generator, taken: set[str]) -> Offspring:
-        alive = [each for generation in self.generations[-LIFETIME:] for each in generation.individuals]
+        alive = all_individuals(self.generations[-LIFETIME:])
         if not alive:
             return random_bits(rng, self.space.length)
         ranked = rank(alive, self.config.objectives)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from records import Individual
+from records.texts import Chromosome
 
 Bits = NDArray[np.uint8]  # (length,) of 0 and 1
 Crossover = Callable[[np.random.Generator, Bits, Bits], Bits]
@@ -18,7 +19,7 @@ Crossover = Callable[[np.random.Generator, Bits, Bits], Bits]
 class Offspring:
     """A chromosome that may be trained, how it was made, and the names of its parents."""
 
-    chromosome: str
+    chromosome: Chromosome
     origin: str
     parents: tuple[str, ...] = ()
 
@@ -57,12 +58,17 @@ def mutate(rng: np.random.Generator, bits: Bits, probability: float) -> Bits:
     return bits ^ (rng.random(len(bits)) < probability)
 
 
-def to_bits(chromosome: str) -> Bits:
+def flip(chromosome: Chromosome, locus: int) -> Chromosome:
+    """The chromosome with one bit changed."""
+    return Chromosome(f"{chromosome[:locus]}{'10'[int(chromosome[locus])]}{chromosome[locus + 1 :]}")
+
+
+def to_bits(chromosome: Chromosome) -> Bits:
     return np.frombuffer(chromosome.encode(), dtype=np.uint8) - ord("0")
 
 
-def to_chromosome(bits: Bits) -> str:
-    return (bits + np.uint8(ord("0"))).tobytes().decode()
+def to_chromosome(bits: Bits) -> Chromosome:
+    return Chromosome((bits + np.uint8(ord("0"))).tobytes().decode())
 
 
 def random_bits(rng: np.random.Generator, length: int) -> Offspring:

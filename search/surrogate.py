@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from records import Individual
 from records.individuals import Forecast
+from records.texts import Chromosome
 from search.base import SearchSpace
 
 Array = NDArray[np.float64]
@@ -55,11 +56,11 @@ class FitnessPredictor:
         inputs = self._inputs([each.chromosome for each in trained], [self._rungs.epochs(each) for each in trained])
         self._process, self._noise = _fit(inputs, (cut - self._mean) / self._spread)
 
-    def optimism(self, chromosomes: Sequence[str]) -> Array:
+    def optimism(self, chromosomes: Sequence[Chromosome]) -> Array:
         """(n,): the upper confidence bound of each network (Srinivas et al. 2010), in no unit."""
         return _upper_bound(*self._expected(chromosomes))
 
-    def choose(self, chromosomes: Sequence[str], count: int) -> list[int]:
+    def choose(self, chromosomes: Sequence[Chromosome], count: int) -> list[int]:
         """The indices of `count` networks to train side by side, the most promising first.
 
         Each is chosen as if those before it were trained already: what they would tell is no longer
@@ -80,7 +81,7 @@ class FitnessPredictor:
             covariance = covariance - np.outer(shared, shared) / covariance[best, best]
         return [int(listed[n]) for n in chosen]
 
-    def forecasts(self, chromosomes: Sequence[str]) -> list[Forecast]:
+    def forecasts(self, chromosomes: Sequence[Chromosome]) -> list[Forecast]:
         """What is expected of these networks after a full training."""
         mean, deviation = self._expected(chromosomes)
         centres = self._rungs.restored(self._mean + self._spread * mean)
@@ -95,13 +96,13 @@ class FitnessPredictor:
             for each, value in zip(individuals, expected, strict=True)
         ]
 
-    def _expected(self, chromosomes: Sequence[str]) -> tuple[Array, Array]:
+    def _expected(self, chromosomes: Sequence[Chromosome]) -> tuple[Array, Array]:
         """Mean and standard deviation of the true fitness of each network, standardised."""
         with threadpool_limits(1):
             mean, deviation = self._process.predict(self._inputs(chromosomes), return_std=True)
         return mean, np.sqrt(np.maximum(deviation**2 - self._noise, 0.0))
 
-    def _inputs(self, chromosomes: Sequence[str], epochs: Sequence[int] | None = None) -> Array:
+    def _inputs(self, chromosomes: Sequence[Chromosome], epochs: Sequence[int] | None = None) -> Array:
         """(n, alleles + 1): each gene one-hot, so that one that differs is a squared distance of 1; and the rung."""
         inputs = np.zeros((len(chromosomes), len(self._columns) + 1))
         for row, chromosome in enumerate(chromosomes):

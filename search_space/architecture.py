@@ -1,4 +1,4 @@
-"""A resolved network, layer by layer, and its canonical text (the phenotype)."""
+"""A resolved network, layer by layer, and its canonical text."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from records.canonical import canonical_json
+from records.texts import NetworkText
 
 REDUCTION, LEAST_SQUEEZED = 16, 8  # filters for each unit between squeeze and excitation, and its fewest units
 
@@ -103,7 +104,7 @@ ARCHITECTURE_FIELDS = tuple(field.name for field in fields(Architecture))
 LAYER_FIELDS = tuple(field.name for field in fields(Layer))
 
 
-def phenotype(architecture: Architecture) -> str:
+def network_text(architecture: Architecture) -> NetworkText:
     """The canonical JSON of a network: what is built; the grouping into blocks only where that changes the network."""
     # By hand, as `asdict` takes most of the time in which a generation is bred.
     content: dict[str, Any] = {name: getattr(architecture, name) for name in ARCHITECTURE_FIELDS}
@@ -113,13 +114,13 @@ def phenotype(architecture: Architecture) -> str:
     for name in ("residual", "squeeze_excitation", "dropout"):
         if not content[name]:
             del content[name]
-    return canonical_json(content)
+    return NetworkText(canonical_json(content))
 
 
 @functools.lru_cache(maxsize=1024)
-def architecture_of(phenotype: str) -> Architecture:
-    """The inverse of `phenotype`. Raises KeyError, TypeError or ValueError for other texts."""
-    content = json.loads(phenotype)
+def architecture_of(network: NetworkText) -> Architecture:
+    """The inverse of `network_text`. Raises KeyError, TypeError or ValueError for other texts."""
+    content = json.loads(network)
     content["input_shape"] = tuple(content["input_shape"])
     content["layers"] = tuple(Layer(**layer) for layer in content["layers"])
     content["blocks"] = tuple(content.get("blocks", ()))

@@ -11,7 +11,8 @@ from typing import Any
 from records import InputError
 from records.canonical import canonical_json
 from records.settings import MINIMUM_SIDE
-from search_space.architecture import Architecture, Layer, phenotype
+from records.texts import Chromosome, NetworkText
+from search_space.architecture import Architecture, Layer, network_text
 from search_space.genes import BLOCKS, NETWORK_TRAITS, STANDARD, GeneTable
 
 MAXIMUM_SIDE = 64  # pixels: larger inputs are halved by a stem until they fit
@@ -49,17 +50,17 @@ class Encoding:
         """The loci that some gene reads, in ascending order."""
         return self.table.coding_loci
 
-    def network(self, chromosome: str) -> str:
+    def network(self, chromosome: Chromosome) -> NetworkText:
         """The canonical text of the network that `chromosome` builds, as jobs carry it; equal texts are one network."""
-        return phenotype(decode(self, chromosome))
+        return network_text(decode(self, chromosome))
 
-    def hyperparameters(self, chromosome: str) -> dict[str, Any]:
+    def hyperparameters(self, chromosome: Chromosome) -> dict[str, Any]:
         """The settings of its training that `chromosome` codes for, by their names in `TrainingConfig`."""
         check_chromosome(chromosome, self.length)
         traits = {gene.name: gene.value(chromosome) for gene in self.table.genes}
         return {name: traits[name] for name in self.table.hyperparameters}
 
-    def phenotype(self, chromosome: str) -> str:
+    def phenotype(self, chromosome: Chromosome) -> str:
         """The canonical text of all that `chromosome` codes for: the network, and how it trains if genes say so.
 
         Equal texts are never trained twice under the same protocol.
@@ -69,7 +70,7 @@ class Encoding:
             return network
         return canonical_json({"network": json.loads(network), "hyperparameters": hyperparameters})
 
-    def describe(self, chromosome: str) -> str:
+    def describe(self, chromosome: Chromosome) -> str:
         """All that `chromosome` codes for, in one line of words."""
         words = [decode(self, chromosome).describe(), describe_hyperparameters(self.hyperparameters(chromosome))]
         return "; ".join(filter(None, words))
@@ -111,7 +112,7 @@ def value_in_words(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def explain(encoding: Encoding, chromosome: str) -> tuple[BitMeaning, ...]:
+def explain(encoding: Encoding, chromosome: Chromosome) -> tuple[BitMeaning, ...]:
     """What each bit of a chromosome is for, in their order. Raises `InputError` for a wrong length or characters."""
     check_chromosome(chromosome, encoding.length)
     owners = {locus: gene for gene in encoding.table.genes for locus in gene.loci}
@@ -138,20 +139,21 @@ def describe_hyperparameters(hyperparameters: dict[str, Any]) -> str:
     )
 
 
-def check_chromosome(chromosome: str, length: int) -> None:
-    """Raises `InputError` unless `chromosome` is `length` characters of 0 and 1."""
-    if len(chromosome) != length:
-        raise InputError(f"a chromosome has {length} bits, but {chromosome!r} has {len(chromosome)}")
-    strange = sorted(set(chromosome) - set("01"))
+def check_chromosome(text: str, length: int) -> Chromosome:
+    """The text as a chromosome. Raises `InputError` unless it is `length` characters of 0 and 1."""
+    if len(text) != length:
+        raise InputError(f"a chromosome has {length} bits, but {text!r} has {len(text)}")
+    strange = sorted(set(text) - set("01"))
     if strange:
-        raise InputError(f"a chromosome is made of 0 and 1, but {chromosome!r} holds {', '.join(map(repr, strange))}")
+        raise InputError(f"a chromosome is made of 0 and 1, but {text!r} holds {', '.join(map(repr, strange))}")
+    return Chromosome(text)
 
 
 def stage_filters(multiplier: int) -> list[int]:
     return [multiplier * base for base in (16, 32, 64, 128)]
 
 
-def decode(encoding: Encoding, chromosome: str) -> Architecture:
+def decode(encoding: Encoding, chromosome: Chromosome) -> Architecture:
     """The network that a chromosome builds. Raises `InputError` for a wrong length or characters.
 
     On a feature map of s×s pixels a kernel is at most 2s−1 wide: a further weight would only ever
@@ -189,10 +191,10 @@ def decode(encoding: Encoding, chromosome: str) -> Architecture:
     )
 
 
-def every_chromosome(length: int, coding_loci: tuple[int, ...]) -> Iterator[str]:
+def every_chromosome(length: int, coding_loci: tuple[int, ...]) -> Iterator[Chromosome]:
     """All settings of the coding loci, the other bits 0, in ascending order."""
     for bits in itertools.product("01", repeat=len(coding_loci)):
         chromosome = ["0"] * length
         for locus, bit in zip(coding_loci, bits, strict=True):
             chromosome[locus] = bit
-        yield "".join(chromosome)
+        yield Chromosome("".join(chromosome))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from records import InputError
+from records.texts import Chromosome
 from records.training_settings import AUGMENTATIONS, OPTIMIZERS
 
 BLOCKS = 7
@@ -76,7 +77,7 @@ class Gene:
                 f"gene {self.name}: {len(self.loci)} bits need {2 ** len(self.loci)} values, found {len(self.values)}"
             )
 
-    def value(self, chromosome: str) -> Any:
+    def value(self, chromosome: Chromosome) -> Any:
         return self.values[int("".join(chromosome[locus] for locus in self.loci), 2)]
 
 
@@ -100,13 +101,13 @@ class GeneTable:
         """The loci that some gene reads, in ascending order."""
         return tuple(sorted(locus for gene in self.genes for locus in gene.loci))
 
-    def chromosome_of(self, values: Sequence[Any]) -> str:
+    def chromosome_of(self, values: Sequence[Any]) -> Chromosome:
         """The first chromosome whose genes have these values, in the genes' order; 0 where no gene reads."""
         bits = ["0"] * self.length
         for gene, value in zip(self.genes, values, strict=True):
             for locus, bit in zip(gene.loci, f"{gene.values.index(value):0{len(gene.loci)}b}", strict=True):
                 bits[locus] = bit
-        return "".join(bits)
+        return Chromosome("".join(bits))
 
     @property
     def hyperparameters(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from records import Fitness, RunState
+from records.texts import Chromosome, NetworkText
 from search_space.architecture import architecture_of
 from search_space.cost import ModelCost, model_cost
 from search_space.encoding import Encoding
@@ -32,24 +33,24 @@ class NetworkSpace:
     def alleles(self) -> tuple[tuple[object, ...], ...]:
         return tuple(gene.values for gene in self.encoding.table.genes)
 
-    def traits(self, chromosome: str) -> tuple[object, ...]:
+    def traits(self, chromosome: Chromosome) -> tuple[object, ...]:
         return tuple(gene.value(chromosome) for gene in self.encoding.table.genes)
 
-    def chromosome_of(self, traits: Sequence[object]) -> str:
+    def chromosome_of(self, traits: Sequence[object]) -> Chromosome:
         return self.encoding.table.chromosome_of(traits)
 
-    def phenotype(self, chromosome: str) -> str:
+    def phenotype(self, chromosome: Chromosome) -> str:
         return self.encoding.phenotype(chromosome)
 
-    def network(self, chromosome: str) -> str:
+    def network(self, chromosome: Chromosome) -> NetworkText:
         """The text of the architecture alone."""
         return self.encoding.network(chromosome)
 
-    def hyperparameters(self, chromosome: str) -> dict[str, Any]:
+    def hyperparameters(self, chromosome: Chromosome) -> dict[str, Any]:
         """The settings of the training that the chromosome decides."""
         return self.encoding.hyperparameters(chromosome)
 
-    def size(self, chromosome: str) -> Fitness:
+    def size(self, chromosome: Chromosome) -> Fitness:
         cost = cost_of(self.network(chromosome))
         return Fitness(value=0.0, parameters=cost.parameters, flops=cost.flops)
 
@@ -60,6 +61,6 @@ class NetworkSpace:
 
 
 @functools.lru_cache(maxsize=4096)
-def cost_of(network: str) -> ModelCost:
+def cost_of(network: NetworkText) -> ModelCost:
     """The cost of the network that a text describes."""
     return model_cost(architecture_of(network))

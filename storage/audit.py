@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from records import InputError, TrainingResult
+from records.texts import JobKey
 from storage.checkpoint import read_progress, read_state
 from storage.directory import RunDirectory
 from storage.files import DamagedFile, file_sha256
@@ -14,7 +15,7 @@ from storage.results import find_result, read_ablation, read_info, read_pruned, 
 Warn = Callable[[str], None]
 
 
-def audit(run: RunDirectory, results: Mapping[str, TrainingResult], warn: Warn) -> None:
+def audit(run: RunDirectory, results: Mapping[JobKey, TrainingResult], warn: Warn) -> None:
     """Sets every damaged file of a run aside as `*.damaged`, with one warning each.
 
     `results` are those of the sound state that the run goes on from; sealed results that are
@@ -25,7 +26,7 @@ def audit(run: RunDirectory, results: Mapping[str, TrainingResult], warn: Warn) 
         if path.is_file() and run.progress(number).is_file():
             _check_progress(run, number, warn)
     for path in sorted(run.jobs.glob("*.json")):
-        _check(run, path, lambda path: find_result(run, path.stem), warn)
+        _check(run, path, lambda path: find_result(run, JobKey(path.stem)), warn)
     for key, result in results.items():
         if not run.job(key).exists():
             seal_result(run, result)
@@ -37,7 +38,7 @@ def audit(run: RunDirectory, results: Mapping[str, TrainingResult], warn: Warn) 
     if run.ablation.is_file():
         _check(run, run.ablation, lambda path: read_ablation(run), warn)
     for path in sorted(run.jobs.glob("*.json")):
-        sound = find_result(run, path.stem)
+        sound = find_result(run, JobKey(path.stem))
         if sound is not None and sound.weights is not None:
             _check_weights(run, run.root / sound.weights, sound.weights_sha256, warn)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from records import Individual, InputError, RunState
-from records.canonical import from_json
+from records.canonical import from_json, to_json
 from records.runs import Progress
 from search_space.encoding import check_chromosome
 from search_space.tables import encoding_of
@@ -20,7 +20,7 @@ from storage.results import PROGRESS, STATE
 def save_state(run: RunDirectory, state: RunState) -> Path:
     """Writes the checkpoint of the state's generation, and returns its path."""
     path = run.state(state.generation)
-    write_durably(path, sealed(STATE, asdict(state)))
+    write_durably(path, sealed(STATE, to_json(state)))
     return path
 
 
@@ -80,7 +80,7 @@ def _check_places(bred: Sequence[Individual], state: RunState) -> None:
 
 def save_progress(run: RunDirectory, generation: int, progress: Progress) -> None:
     """Writes what a steady state did since the checkpoint of a generation."""
-    write_durably(run.progress(generation), sealed(PROGRESS, asdict(progress)))
+    write_durably(run.progress(generation), sealed(PROGRESS, to_json(progress)))
 
 
 def read_progress(run: RunDirectory, state: RunState) -> Progress:

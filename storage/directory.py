@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from records import InputError
+from records.texts import JobKey
 from storage.files import sync_folder, write_durably
 
 LOCK_NAME = ".evolution.lock"
@@ -50,7 +51,7 @@ class RunDirectory:
         """What a steady state did after the state of a generation."""
         return self.state(generation).with_name("progress.json")
 
-    def job(self, key: str) -> Path:
+    def job(self, key: JobKey) -> Path:
         return self.jobs / f"{key}.json"
 
     def individual(self, name: str) -> Path:

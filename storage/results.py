@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from records import Individual, InputError, RunState, TrainingResult
-from records.canonical import from_json
+from records.canonical import from_json, to_json
 from records.runs import Ablation, ModelInfo
+from records.texts import JobKey
 from search.ranking import rank
 from storage.directory import RunDirectory
 from storage.files import DamagedFile, file_sha256, link_file, read_sealed, sealed, write_durably
@@ -19,10 +20,10 @@ PARETO, ABLATION, PROGRESS = "pareto_front", "ablation", "progress"
 
 def seal_result(run: RunDirectory, result: TrainingResult) -> None:
     """Writes a finished job's result, durably; its weights must have been written before."""
-    write_durably(run.job(result.key), sealed(JOB, asdict(result)))
+    write_durably(run.job(result.key), sealed(JOB, to_json(result)))
 
 
-def find_result(run: RunDirectory, key: str) -> TrainingResult | None:
+def find_result(run: RunDirectory, key: JobKey) -> TrainingResult | None:
     """The sealed result of a job, if there is one. Raises DamagedFile if it is not sound."""
     path = run.job(key)
     if not path.exists():
@@ -42,7 +43,7 @@ def sound_weights(run: RunDirectory, result: TrainingResult) -> Path | None:
     return path if path is not None and path.is_file() and file_sha256(path) == result.weights_sha256 else None
 
 
-def take_over(source: RunDirectory, run: RunDirectory, key: str, weights: Path) -> TrainingResult | None:
+def take_over(source: RunDirectory, run: RunDirectory, key: JobKey, weights: Path) -> TrainingResult | None:
     """Copies a job that succeeded in another run, and its weights where they are there and sound, to `weights`.
 
     None if that run has no such job. Raises DamagedFile if its result is not sound.
@@ -62,23 +63,23 @@ def take_over(source: RunDirectory, run: RunDirectory, key: str, weights: Path) 
     return result
 
 
-def save_pruned(run: RunDirectory, keys: Iterable[str]) -> None:
+def save_pruned(run: RunDirectory, keys: Iterable[JobKey]) -> None:
     """Records that the weights of these jobs are, or are about to be, removed on purpose."""
     write_durably(run.pruned, sealed(PRUNED, {"keys": sorted(keys)}))
 
 
-def read_pruned(run: RunDirectory) -> set[str]:
+def read_pruned(run: RunDirectory) -> set[JobKey]:
     """The keys of jobs whose weights were removed on purpose. Raises DamagedFile for a record that is not sound."""
     if not run.pruned.exists():
         return set()
     keys = read_sealed(run.pruned, PRUNED).get("keys")
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         raise DamagedFile(f"{run.pruned}: expected a list of keys, found {keys!r}")
-    return set(keys)
+    return {JobKey(key) for key in keys}
 
 
 def save_ablation(run: RunDirectory, ablation: Ablation) -> None:
-    write_durably(run.ablation, sealed(ABLATION, asdict(ablation)))
+    write_durably(run.ablation, sealed(ABLATION, to_json(ablation)))
 
 
 def read_ablation(run: RunDirectory) -> Ablation | None:
@@ -94,7 +95,7 @@ def read_ablation(run: RunDirectory) -> Ablation | None:
 
 def save_info(run: RunDirectory, info: ModelInfo) -> None:
     """Writes the `info.json` of an individual."""
-    write_durably(run.individual(info.individual.name) / "info.json", sealed(INFO, asdict(info)))
+    write_durably(run.individual(info.individual.name) / "info.json", sealed(INFO, to_json(info)))
 
 
 def place_weights(run: RunDirectory, name: str, result: TrainingResult, is_kept: bool) -> None:

@@ -27,7 +27,8 @@ from image_data import ImageData, load_image_data
 from model_generator import build_model, load_model
 from records import DataConfig, Individual, InputError, Limits, RunFault
 from records.runs import DataFacts, ModelInfo
-from search_space.architecture import phenotype
+from records.texts import Chromosome, NetworkText
+from search_space.architecture import network_text
 from search_space.encoding import Encoding, decode
 from search_space.genes import EXTENDED
 from search_space.tables import gene_table_text
@@ -35,8 +36,8 @@ from storage.directory import RunDirectory
 from storage.results import read_info, save_info
 from tests.faults.small_run import InlineWorkers, NoSignals, go_on
 
-CHROMOSOME = "0000000000001111111"  # the smallest network
-OTHER = "0100000000001111111"
+CHROMOSOME = Chromosome("0000000000001111111")  # the smallest network
+OTHER = Chromosome("0100000000001111111")
 FILES = {"evaluation.json", "evaluation.html", "confusion_matrix.svg", "confusion_matrix.png"}
 
 
@@ -153,7 +154,7 @@ def test_calibration_is_reported_and_the_page_tells_it(
     assert "http:" not in page
 
 
-def info_of(digits: ImageData, chromosome: str = CHROMOSOME, **facts: Any) -> ModelInfo:
+def info_of(digits: ImageData, chromosome: Chromosome = CHROMOSOME, **facts: Any) -> ModelInfo:
     known = DataFacts(
         fingerprint=digits.fingerprint,
         input_shape=digits.input_shape,
@@ -168,7 +169,7 @@ def info_of(digits: ImageData, chromosome: str = CHROMOSOME, **facts: Any) -> Mo
         version="0",
         individual=Individual(generation=1, index=1, chromosome=chromosome, origin="random"),
         description=architecture.describe(),
-        phenotype=phenotype(architecture),
+        phenotype=network_text(architecture),
         data=DataConfig(dataset="digits"),
         facts=known,
         metric="accuracy",
@@ -267,7 +268,7 @@ def test_a_network_of_another_encoding_is_named_by_chromosome_or_by_info_file(
     encoding = Encoding(digits.input_shape, digits.classes, EXTENDED)
     weights, table = tmp_path / "weights.pt", tmp_path / "genes.json"
     weights.write_bytes(
-        train_model.weights_bytes(build_model(decode(encoding, EXTENDED_CHROMOSOME), *digits.statistics()))
+        train_model.weights_bytes(build_model(decode(encoding, Chromosome(EXTENDED_CHROMOSOME)), *digits.statistics()))
     )
     named = ["--chromosome", EXTENDED_CHROMOSOME, "--dataset", "digits", "--encoding"]
     by_name = evaluation(weights, tmp_path / "1", *named, "extended")
@@ -275,9 +276,9 @@ def test_a_network_of_another_encoding_is_named_by_chromosome_or_by_info_file(
     by_file = evaluation(weights, tmp_path / "2", *named, str(table))
     info = replace(
         info_of(digits),
-        individual=Individual(generation=1, index=1, chromosome=EXTENDED_CHROMOSOME, origin="random"),
-        description=encoding.describe(EXTENDED_CHROMOSOME),
-        phenotype=encoding.network(EXTENDED_CHROMOSOME),
+        individual=Individual(generation=1, index=1, chromosome=Chromosome(EXTENDED_CHROMOSOME), origin="random"),
+        description=encoding.describe(Chromosome(EXTENDED_CHROMOSOME)),
+        phenotype=encoding.network(Chromosome(EXTENDED_CHROMOSOME)),
     )
     by_info = evaluation(weights, tmp_path / "3", "--info_path", str(write_info(tmp_path, info)))
     reports = [{name: value for name, value in each.items() if name != "speed"} for each in (by_name, by_file, by_info)]
@@ -297,7 +298,7 @@ def refusal(*arguments: str | Path) -> str:
     return message
 
 
-def of_digits(weights: Path, chromosome: str = CHROMOSOME) -> list[str]:
+def of_digits(weights: Path, chromosome: Chromosome = CHROMOSOME) -> list[str]:
     return ["--model_path", str(weights), "--chromosome", chromosome, "--dataset", "digits"]
 
 
@@ -391,7 +392,7 @@ def test_an_info_file_that_was_changed_by_hand_is_refused(weights: Path, digits:
 def test_an_info_file_whose_phenotype_is_no_network_is_refused(
     weights: Path, digits: ImageData, tmp_path: Path
 ) -> None:
-    path = write_info(tmp_path, replace(info_of(digits), phenotype="{}"))
+    path = write_info(tmp_path, replace(info_of(digits), phenotype=NetworkText("{}")))
     message = refusal("--model_path", weights, "--info_path", path)
     assert str(path) in message
     assert "--chromosome" in message

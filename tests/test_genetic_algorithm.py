@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from genetic_algorithm import GeneticAlgorithm
 from records import EvolutionConfig, Fitness, Generation, Individual
+from records.texts import Chromosome
 from search.base import BitStrings, SearchSpace
 from search.operators import (
     CROSSOVERS,
@@ -51,16 +52,16 @@ class Striped:
     def alleles(self) -> tuple[tuple[object, ...], ...]:
         return (("0", "1"),) * len(self.coding_loci)
 
-    def traits(self, chromosome: str) -> tuple[object, ...]:
+    def traits(self, chromosome: Chromosome) -> tuple[object, ...]:
         return tuple(chromosome[::2])
 
-    def chromosome_of(self, traits: Sequence[object]) -> str:
-        return "".join(f"{trait}0" for trait in traits)[: self.length]
+    def chromosome_of(self, traits: Sequence[object]) -> Chromosome:
+        return Chromosome("".join(f"{trait}0" for trait in traits)[: self.length])
 
-    def phenotype(self, chromosome: str) -> str:
+    def phenotype(self, chromosome: Chromosome) -> str:
         return chromosome[::2]
 
-    def size(self, chromosome: str) -> Fitness:
+    def size(self, chromosome: Chromosome) -> Fitness:
         return Fitness(value=0.0)
 
 
@@ -121,7 +122,7 @@ relaxed = settings(deadline=None, max_examples=30)
 
 
 def every_network(space: SearchSpace) -> set[str]:
-    return {space.phenotype("".join(bits)) for bits in itertools.product("01", repeat=space.length)}
+    return {space.phenotype(Chromosome("".join(bits))) for bits in itertools.product("01", repeat=space.length)}
 
 
 # OneMax
@@ -407,7 +408,7 @@ def generation(values: Sequence[float | None], chromosomes: Sequence[str]) -> Ge
     return Generation(
         number=1,
         individuals=tuple(
-            Individual(generation=1, index=index, chromosome=chromosome, origin="random").evaluated(value)
+            Individual(generation=1, index=index, chromosome=Chromosome(chromosome), origin="random").evaluated(value)
             for index, (value, chromosome) in enumerate(zip(values, chromosomes, strict=True), start=1)
         ),
     )
@@ -539,7 +540,7 @@ def test_a_large_space_is_not_said_to_be_exhausted() -> None:
 @pytest.mark.parametrize("number", [0, 2, 3])
 def test_individuals_of_another_generation_are_refused(number: int) -> None:
     engine = search(EvolutionConfig(population=2, tournament_size=1, elitism=0), BitStrings(8), 0).engine
-    stranger = Individual(generation=number, index=1, chromosome="0" * 8, origin="random").evaluated(1.0)
+    stranger = Individual(generation=number, index=1, chromosome=Chromosome("0" * 8), origin="random").evaluated(1.0)
     with pytest.raises(ValueError, match=rf"up to 2 individuals of generation 1, .* found \[\({number}, 1\)\]"):
         engine.tell([stranger])
     assert engine.generations == []
@@ -562,7 +563,7 @@ def ranked(count: int, failed: int = 0) -> list[Individual]:
     """Individuals from best to worst; the last `failed` of them failed."""
     return sorted(
         (
-            Individual(generation=1, index=index, chromosome=f"{index:08b}", origin="random").evaluated(
+            Individual(generation=1, index=index, chromosome=Chromosome(f"{index:08b}"), origin="random").evaluated(
                 None if index > count - failed else float(count - index)
             )
             for index in range(1, count + 1)
@@ -620,9 +621,9 @@ def test_a_larger_tournament_selects_better_parents(size: int) -> None:
 
 # Operators
 
-bit_arrays = st.text("01", min_size=1, max_size=40).map(to_bits)
+bit_arrays = st.text("01", min_size=1, max_size=40).map(Chromosome).map(to_bits)
 pairs_of_parents = st.integers(1, 40).flatmap(
-    lambda length: st.tuples(*[st.text("01", min_size=length, max_size=length).map(to_bits)] * 2)
+    lambda length: st.tuples(*[st.text("01", min_size=length, max_size=length).map(Chromosome).map(to_bits)] * 2)
 )
 generators = st.integers(0, 2**32).map(np.random.default_rng)
 
@@ -694,7 +695,7 @@ def test_mutation_flips_each_bit_as_often_as_it_should(probability: float) -> No
 
 @given(st.text("01", max_size=50))
 @relaxed
-def test_bits_and_chromosome_are_each_others_inverse(chromosome: str) -> None:
+def test_bits_and_chromosome_are_each_others_inverse(chromosome: Chromosome) -> None:
     bits = to_bits(chromosome)
     assert bits.tolist() == [int(bit) for bit in chromosome]
     assert to_chromosome(bits) == chromosome

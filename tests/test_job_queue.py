@@ -13,18 +13,19 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from job_queue import Attempt, Concurrency, JobQueue
 from records import TrainingConfig, TrainingJob, TrainingResult
 from records.errors import FAILURES
+from records.texts import JobKey, NetworkText
 from records.trainings import Cost, Epoch
 from search_space.cost import MemoryNeed
 
 
 def job(phenotype: str, batch_size: int = 128, micro_batch: int | None = None) -> TrainingJob:
     protocol = TrainingConfig(batch_size=batch_size, micro_batch=micro_batch)
-    return TrainingJob(phenotype=phenotype, protocol=protocol, data_fingerprint="test")
+    return TrainingJob(phenotype=NetworkText(phenotype), protocol=protocol, data_fingerprint="test")
 
 
 def success(key: str) -> TrainingResult:
-    epochs = (Epoch(train_loss=1.0, accuracy=0.5, loss=1.0),)
-    return TrainingResult(key=key, status="done", epochs=epochs, cost=Cost(seconds=3.0, device="gpu 1"))
+    epochs = (Epoch(train_loss=1.0, score=0.5, loss=1.0),)
+    return TrainingResult(key=JobKey(key), status="done", epochs=epochs, cost=Cost(seconds=3.0, device="gpu 1"))
 
 
 def started(queue: JobQueue) -> Attempt:
@@ -114,7 +115,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(pick=st.integers(0), status=st.sampled_from(FAILURES))
     def fail(self, pick: int, status: str) -> None:
         ticket = self.ledger.running.pop(pick % len(self.ledger.running))
-        result = self.queue.fail(ticket.key, status, "its reason", Cost(device="cpu 2"))
+        result = self.queue.fail(JobKey(ticket.key), status, "its reason", Cost(device="cpu 2"))
         if ticket.tries <= self.max_retries:
             assert result is None
             if status == "out_of_memory":
@@ -134,7 +135,7 @@ class QueueMachine(RuleBasedStateMachine):
         with pytest.raises(KeyError):
             self.queue.finish(success(key))
         with pytest.raises(KeyError):
-            self.queue.fail(key, "crashed", "", Cost())
+            self.queue.fail(JobKey(key), "crashed", "", Cost())
 
     @invariant()
     def no_job_is_lost_or_in_two_places(self) -> None:

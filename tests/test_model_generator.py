@@ -28,6 +28,7 @@ from model_generator import (
     load_model,
 )
 from records import InputError
+from records.texts import Chromosome
 from search_space.architecture import Architecture, Layer
 from search_space.cost import model_cost
 from search_space.encoding import Encoding, decode
@@ -36,9 +37,11 @@ from train_model import weights_bytes
 from training.small_maps import Convolution
 
 SHAPES = [(1, 8, 8), (3, 32, 32), (3, 200, 120), (1, 9, 31), (1, 67, 133)]
-SMALL = "0000100000001111111"  # 16 filters, kernels of 3, ReLU, early maximum pooling, one convolution a block
+SMALL = Chromosome(
+    "0000100000001111111"
+)  # 16 filters, kernels of 3, ReLU, early maximum pooling, one convolution a block
 
-chromosomes = st.text("01", min_size=19, max_size=19)
+chromosomes = st.text("01", min_size=19, max_size=19).map(Chromosome)
 shapes = st.sampled_from(SHAPES)
 relaxed = settings(deadline=None, max_examples=25)
 
@@ -52,7 +55,9 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def architecture(chromosome: str = SMALL, shape: tuple[int, int, int] = (1, 8, 8), classes: int = 10) -> Architecture:
+def architecture(
+    chromosome: Chromosome = SMALL, shape: tuple[int, int, int] = (1, 8, 8), classes: int = 10
+) -> Architecture:
     return decode(Encoding(shape, classes), chromosome)
 
 
@@ -88,7 +93,7 @@ def new_model(network: Architecture, seed: int = 0) -> nn.Sequential:
 @given(chromosomes, shapes, st.integers(2, 100))
 @settings(relaxed, max_examples=15)
 def test_parameters_and_flops_are_those_of_the_real_module(
-    chromosome: str, shape: tuple[int, int, int], classes: int
+    chromosome: Chromosome, shape: tuple[int, int, int], classes: int
 ) -> None:
     network = architecture(chromosome, shape, classes)
     model, cost = on_meta(network).eval(), model_cost(network)
@@ -132,7 +137,7 @@ def kept_for_backward(network: Architecture, count: int) -> int:
 def test_the_memory_estimate_is_within_a_factor_of_two(
     activation: str, pooling: str, shape: tuple[int, int, int]
 ) -> None:
-    network = architecture(f"000010{activation}0{pooling}01111111", shape)
+    network = architecture(Chromosome(f"000010{activation}0{pooling}01111111"), shape)
     cost = model_cost(network)
     assert 0.5 < 8 * 4 * cost.activations / kept_for_backward(network, 8) < 2
     need = cost.memory()
@@ -147,7 +152,7 @@ def test_the_memory_estimate_is_within_a_factor_of_two(
 @given(chromosomes, shapes, st.integers(2, 100), st.integers(1, 5))
 @relaxed
 def test_every_network_gives_one_value_for_each_image_and_class(
-    chromosome: str, shape: tuple[int, int, int], classes: int, count: int
+    chromosome: Chromosome, shape: tuple[int, int, int], classes: int, count: int
 ) -> None:
     model = on_meta(architecture(chromosome, shape, classes)).eval()
     logits = model(torch.zeros((count, *shape), dtype=torch.uint8, device="meta"))
@@ -157,7 +162,9 @@ def test_every_network_gives_one_value_for_each_image_and_class(
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("chromosome", ["0000000000001111111", "0001000100100101010", "0001100110011111110"])
-def test_pixels_pass_forward_and_gradients_reach_every_weight(shape: tuple[int, int, int], chromosome: str) -> None:
+def test_pixels_pass_forward_and_gradients_reach_every_weight(
+    shape: tuple[int, int, int], chromosome: Chromosome
+) -> None:
     torch.manual_seed(0)
     model = build_model(architecture(chromosome, shape), [127.0] * shape[0], [70.0] * shape[0])
     logits = model.train()(images(shape))
@@ -173,7 +180,7 @@ def test_pixels_pass_forward_and_gradients_reach_every_weight(shape: tuple[int, 
 @given(chromosomes, shapes)
 @relaxed
 def test_pooling_sits_between_the_last_convolution_of_its_block_and_the_normalisation(
-    chromosome: str, shape: tuple[int, int, int]
+    chromosome: Chromosome, shape: tuple[int, int, int]
 ) -> None:
     network = architecture(chromosome, shape)
     kinds = [type(module) for module in on_meta(network)]
@@ -189,7 +196,7 @@ def test_pooling_sits_between_the_last_convolution_of_its_block_and_the_normalis
 @given(chromosomes, shapes)
 @relaxed
 def test_convolutions_have_no_bias_and_keep_the_size_but_for_the_stem(
-    chromosome: str, shape: tuple[int, int, int]
+    chromosome: Chromosome, shape: tuple[int, int, int]
 ) -> None:
     network = architecture(chromosome, shape)
     for layer, module in zip(network.layers, convolutions(on_meta(network)), strict=True):
@@ -203,7 +210,7 @@ def test_convolutions_have_no_bias_and_keep_the_size_but_for_the_stem(
 @given(chromosomes, shapes)
 @relaxed
 def test_every_convolution_reads_a_map_of_the_size_that_the_architecture_says(
-    chromosome: str, shape: tuple[int, int, int]
+    chromosome: Chromosome, shape: tuple[int, int, int]
 ) -> None:
     network = architecture(chromosome, shape)
     model = on_meta(network).eval()
@@ -226,7 +233,7 @@ def test_the_same_seed_draws_the_same_weights_and_another_others() -> None:
 
 def test_fresh_weights_have_the_variance_that_keeps_signals_alive() -> None:
     torch.manual_seed(0)
-    for module in convolutions(build_model(architecture("1100100000000000000", (3, 32, 32)))):
+    for module in convolutions(build_model(architecture(Chromosome("1100100000000000000"), (3, 32, 32)))):
         fan_in = module.in_channels * module.kernel_size[0] ** 2
         assert module.weight.std().item() == pytest.approx((2 / fan_in) ** 0.5, rel=0.1)
 
@@ -272,7 +279,7 @@ def test_weights_beyond_2s_minus_1_only_ever_multiply_padding(
 def test_a_network_of_cut_kernels_computes_what_that_of_full_kernels_does(
     shape: tuple[int, int, int], code: str
 ) -> None:
-    network = architecture(f"000{code}00000001111111", shape)
+    network = architecture(Chromosome(f"000{code}00000001111111"), shape)
     kernel = 2 * int(code, 2) + 1
     full_network = replace(network, layers=tuple(replace(layer, kernel=kernel) for layer in network.layers))
     full, cut = new_model(full_network).double(), build_model(network).double().eval()
@@ -326,7 +333,7 @@ def test_the_statistics_of_the_images_travel_with_the_weights(tmp_path: Path) ->
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 32), (1, 9, 31)])
 @pytest.mark.parametrize("chromosome", [SMALL, "0011101110111010101"])
 def test_a_weights_file_gives_back_the_network_ready_to_use(
-    tmp_path: Path, shape: tuple[int, int, int], chromosome: str
+    tmp_path: Path, shape: tuple[int, int, int], chromosome: Chromosome
 ) -> None:
     network = architecture(chromosome, shape)
     model = new_model(network)
@@ -352,7 +359,7 @@ def test_loading_and_saving_again_gives_the_same_file(tmp_path: Path) -> None:
 
 
 def test_a_weights_file_does_not_depend_on_the_grouping_into_blocks(tmp_path: Path) -> None:
-    one_two, two_one = architecture("0000100000001101111"), architecture("0000100000001011111")
+    one_two, two_one = architecture(Chromosome("0000100000001101111")), architecture(Chromosome("0000100000001011111"))
     (tmp_path / "weights.pt").write_bytes(weights_bytes(new_model(one_two)))
     pixels = images((1, 8, 8))
     assert load_model(tmp_path / "weights.pt", two_one)(pixels).equal(new_model(one_two)(pixels))
@@ -429,9 +436,9 @@ def test_nothing_in_a_file_is_executed(tmp_path: Path, wrapped: bool) -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        architecture("0100100000001111111"),  # wider
-        architecture("0001100000001111111"),  # kernels of 7
-        architecture("0000100000001111110"),  # one convolution more
+        architecture(Chromosome("0100100000001111111")),  # wider
+        architecture(Chromosome("0001100000001111111")),  # kernels of 7
+        architecture(Chromosome("0000100000001111110")),  # one convolution more
         architecture(classes=11),
         architecture(shape=(3, 8, 8)),
         architecture(shape=(1, 80, 80)),  # with a stem
@@ -476,7 +483,7 @@ def test_text_that_begins_like_a_pickle_is_refused(tmp_path: Path, content: byte
     path = tmp_path / "notes.txt"
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"notes\.txt is not a weights file"):
-        load_model(path, decode(Encoding((1, 8, 8), 10), "0" * 19))
+        load_model(path, decode(Encoding((1, 8, 8), 10), Chromosome("0" * 19)))
 
 
 @pytest.mark.parametrize(
@@ -485,11 +492,11 @@ def test_text_that_begins_like_a_pickle_is_refused(tmp_path: Path, content: byte
 def test_a_file_of_other_values_is_refused(tmp_path: Path, state: object) -> None:
     torch.save(state, tmp_path / "other.pt")
     with pytest.raises(InputError, match=r"other\.pt (is not a weights file|does not fit the chromosome)"):
-        load_model(tmp_path / "other.pt", decode(Encoding((1, 8, 8), 10), "0" * 19))
+        load_model(tmp_path / "other.pt", decode(Encoding((1, 8, 8), 10), Chromosome("0" * 19)))
 
 
 def test_weights_files_do_not_depend_on_the_layout_in_memory() -> None:
-    model = build_model(decode(Encoding((1, 8, 8), 10), "0" * 19))
+    model = build_model(decode(Encoding((1, 8, 8), 10), Chromosome("0" * 19)))
     assert weights_bytes(model) == weights_bytes(model.to(memory_format=torch.channels_last))
 
 
@@ -498,26 +505,28 @@ def test_weights_files_do_not_depend_on_the_layout_in_memory() -> None:
 EXTENDED_SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 224, 224), (3, 200, 120), (1, 9, 31)]
 
 
-def extended(chromosome: str, shape: tuple[int, int, int] = (1, 8, 8), classes: int = 10) -> Architecture:
+def extended(chromosome: Chromosome, shape: tuple[int, int, int] = (1, 8, 8), classes: int = 10) -> Architecture:
     return decode(Encoding(shape, classes, EXTENDED), chromosome)
 
 
-def with_tail(tail: str, chromosome: str = SMALL) -> str:
+def with_tail(tail: str, chromosome: Chromosome = SMALL) -> Chromosome:
     """A chromosome of the extended table: bits 19 to 22 are residual, squeeze-and-excitation and dropout."""
-    return chromosome + tail.ljust(14, "0")
+    return Chromosome(chromosome + tail.ljust(14, "0"))
 
 
 @pytest.mark.parametrize("shape", EXTENDED_SHAPES)
 def test_parameters_of_a_hundred_extended_networks_are_those_of_the_modules(shape: tuple[int, int, int]) -> None:
     for bits in np.random.default_rng(sum(shape)).integers(0, 2, (100, 33)):
-        network = extended("".join(map(str, bits)), shape)
+        network = extended(Chromosome("".join(map(str, bits))), shape)
         assert model_cost(network).parameters == sum(each.numel() for each in on_meta(network).parameters())
 
 
 @pytest.mark.parametrize("shape", EXTENDED_SHAPES)
-@given(st.text("01", min_size=33, max_size=33))
+@given(st.text("01", min_size=33, max_size=33).map(Chromosome))
 @settings(relaxed, max_examples=5)
-def test_flops_of_extended_networks_are_those_that_torch_counts(shape: tuple[int, int, int], chromosome: str) -> None:
+def test_flops_of_extended_networks_are_those_that_torch_counts(
+    shape: tuple[int, int, int], chromosome: Chromosome
+) -> None:
     network = extended(chromosome, shape)
     model = on_meta(network).eval()
     with FlopCounterMode(display=False) as counter:
@@ -529,7 +538,7 @@ def test_flops_of_extended_networks_are_those_that_torch_counts(shape: tuple[int
 @pytest.mark.parametrize("pooling", ["00", "11"])
 @pytest.mark.parametrize("blocks", ["1111111", "0000000"])
 def test_the_memory_estimate_of_blocks_is_close(tail: str, pooling: str, blocks: str) -> None:
-    network = extended(with_tail(tail, f"0000100{pooling[0]}0{pooling}0{blocks}"), (3, 32, 32))
+    network = extended(with_tail(tail, Chromosome(f"0000100{pooling[0]}0{pooling}0{blocks}")), (3, 32, 32))
     assert model_cost(network).activations == pytest.approx(kept_for_backward(network, 8) / 32, rel=0.25)
 
 
@@ -554,7 +563,7 @@ def test_known_costs_of_a_small_residual_network() -> None:
 @pytest.mark.parametrize("tail", ["10", "01", "1111"])
 @pytest.mark.parametrize("chromosome", ["0000000000001111111", "0001000100100101010", "0001100110011111110"])
 def test_gradients_reach_every_weight_of_extended_networks(
-    shape: tuple[int, int, int], tail: str, chromosome: str
+    shape: tuple[int, int, int], tail: str, chromosome: Chromosome
 ) -> None:
     torch.manual_seed(0)
     model = build_model(extended(with_tail(tail, chromosome), shape), [127.0] * shape[0], [70.0] * shape[0])
@@ -578,7 +587,7 @@ def test_standard_networks_stay_one_plain_sequence() -> None:
 @pytest.mark.parametrize("blocks", ["1111111", "0101010"])
 @pytest.mark.parametrize("place", ["0", "1"])
 def test_a_shortcut_goes_round_each_block(blocks: str, place: str) -> None:
-    network = extended(with_tail("11", f"000010000{'0'}{place}0{blocks}"), (3, 200, 120))
+    network = extended(with_tail("11", Chromosome(f"000010000{'0'}{place}0{blocks}")), (3, 200, 120))
     model = on_meta(network)
     stem, found = network.stem_and_blocks()
     built = [module for module in model if isinstance(module, ResidualBlock)]
@@ -600,7 +609,7 @@ def test_a_shortcut_goes_round_each_block(blocks: str, place: str) -> None:
 
 
 def test_squeeze_and_excitation_without_shortcuts_stands_after_the_last_normalisation_of_each_block() -> None:
-    model = on_meta(extended(with_tail("01", "0000100000000101111")))
+    model = on_meta(extended(with_tail("01", Chromosome("0000100000000101111"))))
     kinds = [type(module) for module in model]
     places = [place for place, kind in enumerate(kinds) if kind is SqueezeExcitation]
     assert len(places) == 7

@@ -25,6 +25,7 @@ from records import (
 )
 from records.canonical import content_hash
 from records.runs import DataFacts
+from records.texts import Chromosome, JobKey
 from records.trainings import Epoch
 from reporting.figures.run_plots import draw_progress
 from reporting.figures.theme import save_figure
@@ -43,7 +44,7 @@ def generation(number: int, values: Sequence[float | None]) -> Generation:
             Individual(
                 generation=number,
                 index=index,
-                chromosome="0" * 19,
+                chromosome=Chromosome("0" * 19),
                 origin="random",
                 fitness=None if value is None else Fitness(value=value, epochs=1),
             )
@@ -104,14 +105,14 @@ def test_equal_data_are_equal_pictures(tmp_path: Path) -> None:
 
 def state_of(values: Sequence[Sequence[float | None]]) -> RunState:
     """The state of a run whose trainings came to these accuracies, row by row; None is a failure."""
-    results: dict[str, TrainingResult] = {}
+    results: dict[JobKey, TrainingResult] = {}
     generations = []
     for row in generation_rows(values):
         individuals = []
         for individual in row.individuals:
-            key = content_hash(individual.name)
+            key = JobKey(content_hash(individual.name))
             value = None if individual.fitness is None else individual.fitness.value
-            epochs = () if value is None else (Epoch(train_loss=1.0, accuracy=value, loss=0.0),)
+            epochs = () if value is None else (Epoch(train_loss=1.0, score=value, loss=0.0),)
             results[key] = TrainingResult(key=key, status="crashed" if value is None else "done", epochs=epochs)
             individuals.append(replace(individual, jobs=(key,), fitness=results[key].fitness))
         generations.append(replace(row, individuals=tuple(individuals)))

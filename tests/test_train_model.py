@@ -26,12 +26,13 @@ from image_data.shared_memory import new_shared_memory, share_training_data
 from image_data.tensors import TrainingData, to_device
 from model_generator import build_model, load_model
 from records import DataConfig, InputError, TrainingConfig, TrainingJob, TrainingResult
-from records.canonical import from_json
+from records.canonical import from_json, to_json
 from records.command_line import run_command
 from records.errors import TrainingFailure
+from records.texts import Chromosome
 from records.training_settings import AUGMENTATIONS, METRICS, OPTIMIZERS
 from records.trainings import Cost
-from search_space.architecture import Architecture, Layer, phenotype
+from search_space.architecture import Architecture, Layer, network_text
 from search_space.encoding import Encoding, decode
 from search_space.genes import EXTENDED
 from storage.files import file_sha256
@@ -44,7 +45,7 @@ ROOT = Path(__file__).parent.parent
 CPU = torch.device("cpu")
 PRECISIONS = ("float32", "bfloat16")
 NETWORK = Architecture((1, 8, 8), 10, "ReLU", "max", (Layer(8, 3, pool=True), Layer(16, 3)))
-CHROMOSOME = "0000000000001111111"  # the smallest network
+CHROMOSOME = Chromosome("0000000000001111111")  # the smallest network
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +70,7 @@ def data(few_digits: ImageData) -> TrainingData:
 def job(replicate: int = 0, split: str = "train", network: Architecture = NETWORK, **protocol: Any) -> TrainingJob:
     options = {"epochs": 1, "batch_size": 32, "crop_padding": 1, "flip": "off", "precision": "float32", **protocol}
     return TrainingJob(
-        phenotype=phenotype(network),
+        phenotype=network_text(network),
         protocol=TrainingConfig(**options),
         data_fingerprint="digits",
         replicate=replicate,
@@ -114,7 +115,7 @@ def test_optimizers_and_augmentations_give_different_networks(data: TrainingData
 
 @pytest.mark.parametrize("tail", ["10", "01", "1101"])
 def test_networks_with_blocks_and_dropout_give_the_same_bits(data: TrainingData, tail: str) -> None:
-    network = decode(Encoding((1, 8, 8), 10, EXTENDED), CHROMOSOME + tail.ljust(14, "0"))
+    network = decode(Encoding((1, 8, 8), 10, EXTENDED), Chromosome(CHROMOSOME + tail.ljust(14, "0")))
     first = train(job(network=network), data)
     torch.manual_seed(99)
     assert train(job(network=network), data) == first
@@ -161,13 +162,11 @@ def test_a_result_describes_its_network_and_its_last_epoch(data: TrainingData) -
     assert not model.training
     logits = predict(model, data.val_images, "float32")
     last = result.epochs[-1]
-    assert (last.accuracy, last.loss) == accuracy_and_loss(logits, data.val_labels)
+    assert (last.score, last.loss) == accuracy_and_loss(logits, data.val_labels)
     assert result.fitness is not None
-    assert (result.fitness.value, result.fitness.loss) == (last.accuracy, last.loss)
+    assert (result.fitness.value, result.fitness.loss) == (last.score, last.loss)
     assert [report["epoch"] for report in seen if "accuracy" in report] == [1, 2]
-    assert [report["accuracy"] for report in seen if "accuracy" in report] == [
-        epoch.accuracy for epoch in result.epochs
-    ]
+    assert [report["accuracy"] for report in seen if "accuracy" in report] == [epoch.score for epoch in result.epochs]
     assert result.cost.peak_memory is not None
     assert min(result.cost.seconds, result.cost.images_per_second, result.cost.peak_memory) > 0
 
@@ -222,7 +221,7 @@ def test_validation_images_change_no_weight(data: TrainingData) -> None:
 def test_a_training_on_all_images_uses_the_validation_images_and_has_no_accuracy(data: TrainingData) -> None:
     task = job(split="all", epochs=2)
     result, model = train_model(task, data, CPU)
-    assert [(epoch.accuracy, epoch.loss) for epoch in result.epochs] == [(None, None)] * 2
+    assert [(epoch.score, epoch.loss) for epoch in result.epochs] == [(None, None)] * 2
     assert result.fitness is None
     assert not model.training
     assert train(task, other_validation_images(data))[1] != weights_bytes(model)
@@ -234,7 +233,7 @@ def test_a_training_under_what_it_must_reach_ends_after_that_epoch_and_is_done(d
     stopped, _ = train(replace(job(epochs=3), stop_below=(0.0, 1.1)), data)
     assert (stopped.status, len(stopped.epochs)) == ("done", 2)
     assert stopped.fitness is not None
-    assert (stopped.fitness.epochs, stopped.fitness.value) == (2, stopped.epochs[-1].accuracy)
+    assert (stopped.fitness.epochs, stopped.fitness.value) == (2, stopped.epochs[-1].score)
 
 
 @pytest.mark.parametrize("stop_below", [(0.0, 0.0, 0.0), (0.0,), (0.0, 0.0, 0.0, 1.1)])
@@ -435,7 +434,7 @@ def test_a_training_reports_the_balanced_accuracy_where_the_protocol_asks_for_it
     uneven = replace(data, val_images=data.val_images[20:], val_labels=data.val_labels[20:])
     plain, balanced = (train_model(job(metric=metric), uneven, CPU) for metric in METRICS)
     logits = predict(plain[1], uneven.val_images, "float32")
-    assert plain[0].epochs[-1].accuracy == accuracy_and_loss(logits, uneven.val_labels)[0]
+    assert plain[0].epochs[-1].score == accuracy_and_loss(logits, uneven.val_labels)[0]
     logits = predict(balanced[1], uneven.val_images, "float32")
     fitness = balanced[0].fitness
     assert fitness is not None
@@ -479,7 +478,7 @@ def test_a_worker_trains_to_the_same_bits_and_writes_the_weights(few_digits: Ima
     )
     work = start_trainer(json.loads(json.dumps(asdict(setup))))
     os.close(descriptor)
-    task = {"job": json.loads(json.dumps(asdict(job()))), "micro_batch": 32, "weights": "results/gen1/ind1/model.pt"}
+    task = {"job": json.loads(json.dumps(to_json(job()))), "micro_batch": 32, "weights": "results/gen1/ind1/model.pt"}
     answer = from_json(TrainingResult, json.loads(json.dumps(work(task, lambda _: None))))
     expected, weights = train(job(), to_device(few_digits, CPU))
     path = tmp_path / "results/gen1/ind1/model.pt"
@@ -565,7 +564,7 @@ def test_accuracy_and_loss_are_means_over_the_images(logits: list[list[float]], 
 
 def test_no_piece_of_a_batch_is_a_single_image(data: TrainingData) -> None:
     """Batch normalisation on a map of one pixel needs two values."""
-    deep = decode(Encoding((1, 8, 8), 10), "0" * 19)
+    deep = decode(Encoding((1, 8, 8), 10), Chromosome("0" * 19))
     result, _ = train(job(network=deep, batch_size=33, micro_batch=2), data)
     assert result.status == "done"
 

@@ -15,6 +15,7 @@ import pytest
 
 from job_queue import Attempt, JobQueue
 from records import TrainingConfig, TrainingJob, TrainingResult
+from records.texts import NetworkText
 from search_space.cost import MemoryNeed
 from tests.processes import alive_after, children_of, is_alive
 from worker_manager import Slot, StopRequested, StopSignals, WorkerManager, WorkersBroken
@@ -45,7 +46,7 @@ class Record:
 
 
 def job(phenotype: str) -> TrainingJob:
-    return TrainingJob(phenotype=phenotype, protocol=TrainingConfig(), data_fingerprint="test")
+    return TrainingJob(phenotype=NetworkText(phenotype), protocol=TrainingConfig(), data_fingerprint="test")
 
 
 def run(

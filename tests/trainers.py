@@ -11,12 +11,11 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from records import RunFault, TrainingJob, TrainingResult
-from records.canonical import from_json
+from records.canonical import from_json, to_json
 from records.errors import TrainingFailure
 from records.trainings import Epoch
 
@@ -26,7 +25,7 @@ Report = Callable[[Mapping[str, Any]], None]
 def result_of(job: TrainingJob, micro_batch: int) -> TrainingResult:
     """What every sound training of a job comes to: a function of its key alone."""
     accuracy = int(job.key[:8], 16) / 16**8
-    epochs = (Epoch(train_loss=1 - accuracy, accuracy=accuracy, loss=1 - accuracy),)
+    epochs = (Epoch(train_loss=1 - accuracy, score=accuracy, loss=1 - accuracy),)
     return TrainingResult(key=job.key, status="done", epochs=epochs, parameters=7, micro_batch=micro_batch)
 
 
@@ -41,7 +40,7 @@ def start(setup: Mapping[str, Any]) -> Callable[[Mapping[str, Any], Report], dic
             Path(setup["log"], f"{job.key}.{os.getpid()}.{time.monotonic_ns()}").touch()
         misbehave(job.phenotype.split()[0], task["micro_batch"])
         report({"epoch": 1, "accuracy": 0.5})
-        return asdict(result_of(job, task["micro_batch"]))
+        return to_json(result_of(job, task["micro_batch"]))
 
     return train
 

@@ -14,18 +14,14 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from records import Fitness, Generation, Individual, RunState, TrainingResult
-from records.individuals import Forecast
+from records.individuals import Forecast, all_individuals
 from records.runs import Ablation, Neighbour
+from records.texts import JobKey
 from records.trainings import Cost, Energy
 from search.surrogate import Rungs
 from search_space.genes import GeneTable
 
 PAUSE = 60.0  # seconds in which no device trains, from which on the run counts as stopped
-
-
-def evaluated(generations: Iterable[Generation]) -> list[Individual]:
-    """All individuals, in order of generation and index."""
-    return [individual for generation in generations for individual in generation.individuals]
 
 
 def accuracies_by_epochs(individual: Individual) -> dict[int, float]:
@@ -62,7 +58,7 @@ def spending(state: RunState) -> list[Spent]:
     seen: set[str] = set()
     found: list[Spent] = []
     trainings = hours = 0.0
-    for individual in evaluated(state.generations):
+    for individual in all_individuals(state.generations):
         for key in individual.jobs:
             if key not in seen:
                 seen.add(key)
@@ -228,7 +224,7 @@ class Savings:
 
 
 def savings(state: RunState) -> Savings:
-    individuals = evaluated(state.generations)
+    individuals = all_individuals(state.generations)
     spent = spending(state)
     return Savings(
         individuals=len(individuals),
@@ -311,7 +307,7 @@ class Bar:
     device: str
     start: float
     end: float
-    key: str
+    key: JobKey
     succeeded: bool
 
 

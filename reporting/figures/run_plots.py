@@ -13,7 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from records import Generation, Individual, TrainingResult
+from records.individuals import all_individuals, best_measured
 from records.runs import Ablation
+from records.texts import JobKey
 from reporting.analysis.run_analysis import (
     Descent,
     Difference,
@@ -28,7 +30,6 @@ from reporting.analysis.run_analysis import (
     by_effect,
     common_epochs,
     entropy,
-    evaluated,
     levels,
     longest_epochs,
 )
@@ -65,7 +66,7 @@ def draw_progress(generations: Sequence[Generation], measure: str = "accuracy") 
     Where trainings ended early, the level is shown apart, after as many epochs as all have trained
     for: means over trainings of different lengths would say nothing.
     """
-    individuals = evaluated(generations)
+    individuals = all_individuals(generations)
     common, longest = common_epochs(individuals), longest_epochs(individuals)
     with theme():
         if longest == 0:
@@ -141,12 +142,12 @@ def draw_spending(spent: Sequence[Spent], measure: str = "accuracy") -> Figure:
 
 
 def draw_learning_curves(
-    generations: Sequence[Generation], results: Mapping[str, TrainingResult], measure: str = "accuracy"
+    generations: Sequence[Generation], results: Mapping[JobKey, TrainingResult], measure: str = "accuracy"
 ) -> Figure:
     """The accuracy over epochs of each individual's longest training, generations side by side."""
     curves = {
         generation.number: [
-            (each, [epoch.accuracy for epoch in results[each.jobs[-1]].epochs if epoch.accuracy is not None])
+            (each, [epoch.score for epoch in results[each.jobs[-1]].epochs if epoch.score is not None])
             for each in generation.individuals
             if each.fitness is not None
         ]
@@ -159,7 +160,7 @@ def draw_learning_curves(
         figure = new_figure(min(16.0, max(5.6, 0.75 * len(curves))), 3.2)
         axes = figure.subplots()
         for number, found in curves.items():
-            best = min((each for each, _ in found), key=lambda each: each.rank, default=None)
+            best = best_measured(each for each, _ in found)
             for each, curve in found:
                 # A generation's column is one wide; its curves run from the first epoch to the longest.
                 x = number - 0.4 + 0.8 * np.arange(len(curve)) / max(1, longest - 1) if longest > 1 else [number]

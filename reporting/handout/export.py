@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from model_generator import GlobalAveragePool, Normalize, ResidualBlock, SqueezeExcitation, build_model
 from records import InputError, RunFault
-from search_space.architecture import Architecture, phenotype
+from search_space.architecture import Architecture, network_text
 from storage.files import write_durably
 from training.metrics import predict
 from training.small_maps import Convolution
@@ -55,7 +55,7 @@ class Network:
         """What a file says of itself, in text."""
         return {
             "description": self.description,
-            "network": phenotype(self.architecture),
+            "network": network_text(self.architecture),
             "classes": json.dumps(list(self.class_names)),
         }
 

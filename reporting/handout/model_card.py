@@ -10,8 +10,9 @@ from dataclasses import asdict
 from typing import Any
 
 from records import RunState
+from records.individuals import all_individuals
 from records.runs import ModelInfo
-from reporting.analysis.run_analysis import energy_used, evaluated, spending
+from reporting.analysis.run_analysis import energy_used, spending
 from reporting.console import printable
 from search_space.encoding import describe_hyperparameters
 from search_space.tables import encoding_of
@@ -150,7 +151,7 @@ def _cost(info: ModelInfo, state: RunState | None) -> Iterator[str]:
 
 def knows(state: RunState, info: ModelInfo) -> bool:
     """Whether a model comes from this run."""
-    return info.individual in evaluated(state.generations)
+    return info.individual in all_individuals(state.generations)
 
 
 def _share(accuracy: float, count: int) -> str:

@@ -203,5 +203,5 @@ def row(view: RunView, individual: Individual) -> tuple[str, ...]:
 def curves(view: RunView, individual: Individual) -> list[list[float]]:
     """The validation accuracy over epochs of each of an individual's trainings, the shortest first."""
     results = [view.state.results[key] for key in individual.jobs]
-    found = [[epoch.accuracy for epoch in result.epochs if epoch.accuracy is not None] for result in results]
+    found = [[epoch.score for epoch in result.epochs if epoch.score is not None] for result in results]
     return [[round(value, 4) for value in curve] for curve in found if curve]

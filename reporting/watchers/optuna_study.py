@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from records import Individual, InputError, RunState, TrainingResult
 from records.canonical import canonical_json
 from records.errors import SaveError
+from records.texts import JobKey
 from search.optuna_search import categories, constraints_of, directions_of, quietly, values_of
 from search_space.genes import GeneTable
 from search_space.tables import encoding_of
@@ -47,7 +48,7 @@ class OptunaStudy:
         except OSError as error:
             raise InputError(f"--optuna_study: cannot use {path}: {error.strerror}") from error
 
-    def add(self, individuals: Sequence[Individual], results: Mapping[str, TrainingResult]) -> None:
+    def add(self, individuals: Sequence[Individual], results: Mapping[JobKey, TrainingResult]) -> None:
         """Adds the individuals whose last training has no trial yet. Raises `SaveError`."""
         try:
             known = {trial.user_attrs.get("job") for trial in self.study.get_trials(deepcopy=False)}
@@ -73,7 +74,7 @@ class OptunaStudy:
             user_attrs=attributes(individual, result),
             system_attrs=system,
             intermediate_values={
-                number: epoch.accuracy for number, epoch in enumerate(result.epochs, 1) if epoch.accuracy is not None
+                number: epoch.score for number, epoch in enumerate(result.epochs, 1) if epoch.score is not None
             },
         )
         if result.cost.started > 0:

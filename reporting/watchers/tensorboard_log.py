@@ -37,7 +37,7 @@ class TensorBoardLog:
         seconds = result.cost.seconds / max(1, len(result.epochs))
         steps: list[Step] = []
         for number, epoch in enumerate(result.epochs, 1):
-            found = {"training loss": epoch.train_loss, "validation loss": epoch.loss, self.measure: epoch.accuracy}
+            found = {"training loss": epoch.train_loss, "validation loss": epoch.loss, self.measure: epoch.score}
             scalars = {f"curve/{tag}": value for tag, value in found.items() if value is not None}
             steps.append((result.cost.started + seconds * number, number, scalars))
         if steps:

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from records import InputError, Limits, RunFault, TrainingJob, TrainingResult
+from records.texts import NetworkText
 from storage.checkpoint import load_state, read_progress
 from storage.directory import RunDirectory
 from storage.results import read_info
@@ -274,7 +275,9 @@ def noticed_at_once(seed: int, folder: Path) -> None:
 
     before = set(children_of(os.getpid()))
     watcher, queue = Watcher(), JobQueue(max_retries=0)
-    queue.add(TrainingJob(phenotype="sleep", protocol=TrainingConfig(), data_fingerprint=""), name="x", work=1.0)
+    queue.add(
+        TrainingJob(phenotype=NetworkText("sleep"), protocol=TrainingConfig(), data_fingerprint=""), name="x", work=1.0
+    )
     moment: list[float] = []
 
     def kill() -> None:
@@ -503,7 +506,7 @@ def runs_for_ever(seed: int, folder: Path, jobs: int = 5000) -> None:
             for number in range(start, start + (200 if start == 0 else max(1, (jobs - 200) // 4))):
                 # One in fifty crashes, so that replaced workers are counted, too.
                 word = "exit" if start and number % 50 == 49 else "ok"
-                job = TrainingJob(phenotype=f"{word} {number}", protocol=protocol, data_fingerprint="")
+                job = TrainingJob(phenotype=NetworkText(f"{word} {number}"), protocol=protocol, data_fingerprint="")
                 queue.add(job, name="x", work=2.0 if word == "exit" else 1.0)
             workers.run(queue, Watcher())
             deadline = time.monotonic() + 20

@@ -20,7 +20,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from records import (
     TrainingJob,
     TrainingResult,
 )
-from records.canonical import VERSION, canonical_json, content_hash, from_json
+from records.canonical import VERSION, canonical_json, content_hash, from_json, to_json
 from records.command_line import BAD_INPUT, FAULT, STOPPED
 from records.runs import DataFacts
 from records.trainings import Cost, Epoch
@@ -108,9 +108,9 @@ def train(root: Path, task: Mapping[str, Any]) -> TrainingResult:
     rng = random.Random(job.seed)
     weights = rng.randbytes(256)
     write_whole(root / task["weights"], weights)
-    epochs = [Epoch(train_loss=rng.random(), accuracy=rng.random(), loss=rng.random())]
+    epochs = [Epoch(train_loss=rng.random(), score=rng.random(), loss=rng.random())]
     while len(epochs) < job.protocol.epochs and not _is_stopped(job, epochs):
-        epochs.append(Epoch(train_loss=rng.random(), accuracy=rng.random(), loss=rng.random()))
+        epochs.append(Epoch(train_loss=rng.random(), score=rng.random(), loss=rng.random()))
     return TrainingResult(
         key=job.key,
         status="done",
@@ -125,7 +125,7 @@ def train(root: Path, task: Mapping[str, Any]) -> TrainingResult:
 
 def _is_stopped(job: TrainingJob, epochs: list[Epoch]) -> bool:
     needed = job.stop_below[len(epochs) - 1 : len(epochs)]
-    return bool(needed) and (epochs[-1].accuracy or 0.0) < needed[0]
+    return bool(needed) and (epochs[-1].score or 0.0) < needed[0]
 
 
 def start_trainer(setup: Mapping[str, Any]) -> Callable[..., dict[str, Any]]:
@@ -147,7 +147,7 @@ def start_trainer(setup: Mapping[str, Any]) -> Callable[..., dict[str, Any]]:
             half.parent.mkdir(parents=True, exist_ok=True)
             half.with_name(f".{half.name}.{os.getpid()}.tmp").write_bytes(b"half of the weights")
             misbehave(bad["way"], 0)
-        return asdict(train(root, task))
+        return to_json(train(root, task))
 
     return run
 
@@ -179,7 +179,7 @@ class InlineWorkers:
 
     def result_of(self, attempt: Attempt) -> TrainingResult:
         weights = self.directory.relative(self.directory.weights(attempt.name))
-        job = _through_json(asdict(attempt.job))
+        job = _through_json(to_json(attempt.job))
         return train(self.directory.root, {"job": job, "micro_batch": attempt.micro_batch, "weights": weights})
 
 
@@ -295,8 +295,8 @@ def fingerprint(folder: Path) -> str:
     run, state = load_state(folder)
     with open(run.history, newline="") as file:
         history = [{name: row[name] for name in row if name not in MEASURED} for row in csv.DictReader(file)]
-    results = {key: asdict(replace(result, cost=Cost())) for key, result in state.results.items()}
-    state_content = {**asdict(state), "results": results, "version": ""}
+    results = {key: to_json(replace(result, cost=Cost())) for key, result in state.results.items()}
+    state_content = {**to_json(state), "results": results, "version": ""}
     return content_hash(_through_json([state_content, history, file_sha256(run.best_model)]))
 
 

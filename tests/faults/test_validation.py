@@ -9,7 +9,6 @@ import os
 import pickle
 import zipfile
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,10 @@ from hypothesis import strategies as st
 
 import evolution
 from records import DataConfig, Individual, InputError, Limits
+from records.canonical import to_json
 from records.flags import Parser
 from records.runs import ModelInfo
+from records.texts import Chromosome, JobKey
 from storage.checkpoint import load_state, read_progress, read_state
 from storage.directory import RunDirectory
 from storage.files import DamagedFile, sealed, write_durably
@@ -117,7 +118,7 @@ def check_a_changed_state(data: st.DataObject, finished: RunDirectory, tmp_path:
         with pytest.raises(InputError):
             load_state(copied)
         return
-    assert json.loads(json.dumps(asdict(state))) == content
+    assert json.loads(json.dumps(to_json(state))) == content
     # What was accepted can be gone on with.
     run = RunDirectory(tmp_path / "run")
     kind = SteadySearchWithoutFigures if state.search.scheme == "steady_state" else SearchWithoutFigures
@@ -174,14 +175,14 @@ def test_a_changed_result_is_accepted_and_equal_or_refused(
     path = paths[data.draw(st.integers(0, len(paths) - 1))]
     content = changed(json.loads(path.read_text())["content"], data)
     run = RunDirectory(tmp_path)
-    write_durably(run.job(path.stem), sealed(JOB, content))
+    write_durably(run.job(JobKey(path.stem)), sealed(JOB, content))
     try:
-        result = find_result(run, path.stem)
+        result = find_result(run, JobKey(path.stem))
     except DamagedFile as refusal:
-        assert str(run.job(path.stem)) in str(refusal)
+        assert str(run.job(JobKey(path.stem))) in str(refusal)
         return
     assert result is not None
-    assert json.loads(json.dumps(asdict(result))) == content
+    assert json.loads(json.dumps(to_json(result))) == content
     inside = (tmp_path / (result.weights or "")).resolve()
     assert inside.is_relative_to(tmp_path.resolve())
 
@@ -202,7 +203,7 @@ def test_a_changed_info_is_accepted_and_equal_or_refused(
         assert "\n" not in str(refusal)
         return
     assert isinstance(info, ModelInfo)
-    assert json.loads(json.dumps(asdict(info))) == content
+    assert json.loads(json.dumps(to_json(info))) == content
 
 
 @many
@@ -276,7 +277,7 @@ def test_a_malicious_pickle_is_refused_as_weights_and_as_data(tmp_path: Path) ->
     bombs = np.empty(4, dtype=object)
     bombs[:] = [Bomb(target)] * 4
     np.savez(arrays, x_train=bombs, y_train=np.arange(4), x_test=bombs, y_test=np.arange(4))
-    architecture = architecture_of(Encoding((1, 8, 8), 10).phenotype("0" * 19))
+    architecture = architecture_of(Encoding((1, 8, 8), 10).phenotype(Chromosome("0" * 19)))
     for path in (plain, zipped):
         with pytest.raises(InputError, match="is not a weights file"):
             load_model(path, architecture)
@@ -306,9 +307,9 @@ def test_a_path_that_leaves_the_run_is_refused(weights: str, finished: RunDirect
     path = sorted(finished.jobs.iterdir())[0]
     content = json.loads(path.read_text())["content"]
     run = RunDirectory(tmp_path)
-    write_durably(run.job(path.stem), sealed(JOB, {**content, "weights": weights}))
+    write_durably(run.job(JobKey(path.stem)), sealed(JOB, {**content, "weights": weights}))
     with pytest.raises(DamagedFile, match="inside the run's folder"):
-        find_result(run, path.stem)
+        find_result(run, JobKey(path.stem))
 
 
 def test_control_characters_from_files_do_not_reach_the_terminal() -> None:
@@ -328,4 +329,4 @@ def test_control_characters_from_files_do_not_reach_the_terminal() -> None:
 
 def test_an_individual_name_is_made_of_numbers_alone() -> None:
     """Folders are named by it, so it must not be able to leave the run's folder."""
-    assert Individual(generation=1, index=2, chromosome="", origin="random").name == "gen1/ind2"
+    assert Individual(generation=1, index=2, chromosome=Chromosome(""), origin="random").name == "gen1/ind2"

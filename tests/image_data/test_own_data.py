@@ -16,10 +16,11 @@ from image_data import archives, folders, splits
 from image_data import data_set as image_data
 from image_data.tensors import image_tensor, to_device
 from records import DataConfig, InputError, TrainingConfig, TrainingJob
+from records.texts import Chromosome
 from reporting.figures.network_drawing import draw_network
 from reporting.figures.theme import save_figure
 from reporting.handout.export import Network, export_model
-from search_space.architecture import phenotype
+from search_space.architecture import network_text
 from search_space.encoding import Encoding, decode
 from tests.image_data.test_data_set import (
     X_TEST,
@@ -415,9 +416,9 @@ def test_a_network_for_images_of_any_size_trains_and_can_be_drawn_and_exported(
     images = np.repeat(np.arange(12), int(np.prod(shape))).astype(np.uint8).reshape(12, *shape)
     path = write_npz(tmp_path / "a.npz", x_train=images, y_train=np.arange(12) % 2, x_test=images[:2], y_test=Y[:2])
     data = load(path, val_fraction=0.5)
-    network = decode(Encoding(data.input_shape, data.classes), "0000000000001111111")
+    network = decode(Encoding(data.input_shape, data.classes), Chromosome("0000000000001111111"))
     protocol = resolve_protocol(TrainingConfig(epochs=1), DataConfig(dataset=str(path)), data.input_shape, gpu=False)
-    job = TrainingJob(phenotype=phenotype(network), protocol=protocol, data_fingerprint=data.fingerprint)
+    job = TrainingJob(phenotype=network_text(network), protocol=protocol, data_fingerprint=data.fingerprint)
     result, model = train_model(job, to_device(data, torch.device("cpu")), torch.device("cpu"))
     assert result.status == "done"
     assert result.fitness is not None

@@ -10,7 +10,7 @@ import math
 import pkgutil
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -32,12 +32,14 @@ from records import (
     TrainingResult,
     runs,
 )
-from records.canonical import canonical_json, content_hash, from_json
+from records.canonical import canonical_json, content_hash, from_json, to_json
 from records.errors import FAILURES, TrainingFailure
 from records.individuals import Forecast
 from records.runs import Ablation, DataFacts, Finalist, ModelInfo, Neighbour, Progress
+from records.texts import Chromosome, JobKey, NetworkText
 from records.training_settings import AUGMENTATIONS, OPTIMIZERS
 from records.trainings import Cost, Energy, Epoch
+from records.words import mean_with_error, percentage_points
 
 NAN, INFINITE = math.nan, math.inf
 
@@ -176,7 +178,7 @@ FINITE = st.floats(allow_nan=False, allow_infinity=False)
 COUNT = st.integers(0, 2**63)
 TEXT = st.text(max_size=6)
 SHARE = st.floats(0, 1)
-EPOCHS = st.builds(Epoch, train_loss=FINITE, accuracy=st.none() | SHARE, loss=st.none() | FINITE)
+EPOCHS = st.builds(Epoch, train_loss=FINITE, score=st.none() | SHARE, loss=st.none() | FINITE)
 NAMES = st.sampled_from(["accuracy", "parameters", "flops", "latency"])
 ENERGIES = st.builds(Energy, gpu=TEXT, before=FINITE, after=FINITE)
 COSTS = st.builds(
@@ -399,7 +401,7 @@ relaxed = settings(
 
 
 def through_json(record: Any) -> Any:
-    return json.loads(json.dumps(asdict(record)))
+    return json.loads(json.dumps(to_json(record)))
 
 
 def containers(value: Any, name: str = "") -> Iterator[tuple[str, dict[str, Any] | list[Any]]]:
@@ -428,7 +430,7 @@ def test_a_record_comes_back_from_json_as_it_was(kind: type) -> None:
     def holds(record: Any) -> None:
         again: Any = from_json(kind, through_json(record))
         assert again == record
-        assert canonical_json(asdict(again)) == canonical_json(asdict(record))
+        assert canonical_json(to_json(again)) == canonical_json(to_json(record))
 
     holds()
 
@@ -494,7 +496,7 @@ def test_a_record_with_a_part_of_another_type_is_refused(kind: type) -> None:
 def test_a_value_is_not_bent_into_another_type(kind: type, part: str, value: object) -> None:
     examples: dict[type, Any] = {
         Fitness: Fitness(value=0.5),
-        Individual: Individual(generation=1, index=1, chromosome="01", origin="random"),
+        Individual: Individual(generation=1, index=1, chromosome=Chromosome("01"), origin="random"),
         TrainingConfig: TrainingConfig(),
         DataFacts: DataFacts(
             fingerprint="f",
@@ -525,7 +527,7 @@ def test_what_is_no_record_at_all_is_refused(value: object) -> None:
 
 def test_the_message_names_the_very_part_that_does_not_fit() -> None:
     individuals = tuple(
-        Individual(generation=1, index=index, chromosome="0", origin="random", fitness=Fitness(value=0.5))
+        Individual(generation=1, index=index, chromosome=Chromosome("0"), origin="random", fitness=Fitness(value=0.5))
         for index in (1, 2)
     )
     content = through_json(Generation(number=1, individuals=individuals))
@@ -555,7 +557,7 @@ def test_a_content_hash_is_the_sha256_of_the_canonical_text() -> None:
     assert content_hash({"b": 1, "a": 2}) == hashlib.sha256(b'{"a":2,"b":1}').hexdigest()
 
 
-JOB = TrainingJob(phenotype="network", protocol=TrainingConfig(), data_fingerprint="data")
+JOB = TrainingJob(phenotype=NetworkText("network"), protocol=TrainingConfig(), data_fingerprint="data")
 OTHER_PROTOCOL: dict[str, Any] = {
     "epochs": 6,
     "batch_size": 64,
@@ -628,17 +630,17 @@ def test_a_key_is_a_file_name_and_the_seed_derives_from_it_alone(job: TrainingJo
 
 
 def result(*epochs: Epoch, status: str = "done") -> TrainingResult:
-    return TrainingResult(key="k", status=status, epochs=epochs, parameters=12)
+    return TrainingResult(key=JobKey("k"), status=status, epochs=epochs, parameters=12)
 
 
 def test_the_fitness_is_that_of_the_last_epoch_not_of_the_best() -> None:
-    epochs = Epoch(train_loss=2.0, accuracy=0.9, loss=0.3), Epoch(train_loss=1.0, accuracy=0.8, loss=0.6)
+    epochs = Epoch(train_loss=2.0, score=0.9, loss=0.3), Epoch(train_loss=1.0, score=0.8, loss=0.6)
     assert result(*epochs).fitness == Fitness(value=0.8, loss=0.6, parameters=12, epochs=2)
 
 
 @pytest.mark.parametrize("status", FAILURES)
 def test_a_failed_training_has_no_fitness(status: str) -> None:
-    assert result(Epoch(train_loss=1.0, accuracy=0.9, loss=0.1), status=status).fitness is None
+    assert result(Epoch(train_loss=1.0, score=0.9, loss=0.1), status=status).fitness is None
 
 
 def test_a_training_without_validation_images_has_no_fitness() -> None:
@@ -658,12 +660,12 @@ def test_a_finished_training_without_an_epoch_is_refused() -> None:
 @pytest.mark.parametrize("path", ["/etc/hosts", "../weights.pt", "results/../../weights.pt", ".."])
 def test_weights_outside_the_folder_of_the_run_are_refused(path: str) -> None:
     with pytest.raises(ValueError, match="inside the run's folder"):
-        TrainingResult(key="k", status="error", weights=path)
+        TrainingResult(key=JobKey("k"), status="error", weights=path)
 
 
 @pytest.mark.parametrize("path", ["weights.pt", "results/gen1/ind2/best_model.pt", "results/..odd../weights.pt"])
 def test_weights_inside_the_folder_of_the_run_are_accepted(path: str) -> None:
-    assert TrainingResult(key="k", status="error", weights=path).weights == path
+    assert TrainingResult(key=JobKey("k"), status="error", weights=path).weights == path
 
 
 @pytest.mark.parametrize(("value", "loss"), [(NAN, 0.0), (0.5, NAN), (0.5, INFINITE), (-INFINITE, 0.0)])
@@ -681,18 +683,20 @@ def test_a_training_failure_tells_its_status_and_reason() -> None:
     )
 
 
-def individual(chromosome: str, value: float | None, loss: float = 0.0, parameters: int = 0) -> Individual:
+def individual(chromosome: Chromosome, value: float | None, loss: float = 0.0, parameters: int = 0) -> Individual:
     return Individual(generation=2, index=7, chromosome=chromosome, origin="mutation").evaluated(
         value, loss, parameters
     )
 
 
 def test_an_individual_is_named_by_generation_and_index() -> None:
-    assert individual("01", 0.5).name == "gen2/ind7"
+    assert individual(Chromosome("01"), 0.5).name == "gen2/ind7"
 
 
 def test_evaluating_adds_the_fitness_and_changes_nothing_else() -> None:
-    asked = Individual(generation=2, index=7, chromosome="01", origin="crossover", parents=("gen1/ind1", "gen1/ind2"))
+    asked = Individual(
+        generation=2, index=7, chromosome=Chromosome("01"), origin="crossover", parents=("gen1/ind1", "gen1/ind2")
+    )
     evaluated = asked.evaluated(0.5, loss=1.5, parameters=9)
     assert evaluated.fitness == Fitness(value=0.5, loss=1.5, parameters=9)
     assert replace(evaluated, fitness=None) == asked
@@ -702,13 +706,13 @@ def test_evaluating_adds_the_fitness_and_changes_nothing_else() -> None:
 @pytest.mark.parametrize(
     ("better", "worse"),
     [
-        (individual("11", 0.6, 9.0, 99), individual("00", 0.5, 0.1, 1)),
-        (individual("11", 0.5, 0.1, 99), individual("00", 0.5, 0.2, 1)),
-        (individual("11", 0.5, 0.1, 10), individual("00", 0.5, 0.1, 11)),
-        (individual("01", 0.5, 0.1, 10), individual("10", 0.5, 0.1, 10)),
-        (individual("11", 0.0, 99.0, 99), individual("00", None)),
-        (individual("11", -5.0), individual("00", None)),
-        (individual("00", None), individual("11", None)),
+        (individual(Chromosome("11"), 0.6, 9.0, 99), individual(Chromosome("00"), 0.5, 0.1, 1)),
+        (individual(Chromosome("11"), 0.5, 0.1, 99), individual(Chromosome("00"), 0.5, 0.2, 1)),
+        (individual(Chromosome("11"), 0.5, 0.1, 10), individual(Chromosome("00"), 0.5, 0.1, 11)),
+        (individual(Chromosome("01"), 0.5, 0.1, 10), individual(Chromosome("10"), 0.5, 0.1, 10)),
+        (individual(Chromosome("11"), 0.0, 99.0, 99), individual(Chromosome("00"), None)),
+        (individual(Chromosome("11"), -5.0), individual(Chromosome("00"), None)),
+        (individual(Chromosome("00"), None), individual(Chromosome("11"), None)),
     ],
 )
 def test_ties_go_to_lower_loss_then_fewer_parameters_then_the_smaller_chromosome(
@@ -846,7 +850,7 @@ def test_limits_come_before_epochs_and_epochs_before_accuracy(better: Fitness, w
 
 
 def test_a_finalists_mean_and_standard_error_are_those_of_its_trainings() -> None:
-    finalist = Finalist(individual="gen1/ind1", chromosome="0", accuracies=(0.5, 0.7, 0.9))
+    finalist = Finalist(individual="gen1/ind1", chromosome=Chromosome("0"), accuracies=(0.5, 0.7, 0.9))
     assert finalist.mean == pytest.approx(0.7)
     assert finalist.standard_error == pytest.approx(0.2 / math.sqrt(3))
     assert replace(finalist, accuracies=(0.5,)).standard_error is None
@@ -855,7 +859,9 @@ def test_a_finalists_mean_and_standard_error_are_those_of_its_trainings() -> Non
 def test_equal_jobs_have_equal_keys_however_their_numbers_are_written() -> None:
     keys = {
         TrainingJob(
-            phenotype="", protocol=TrainingConfig(learning_rate=rate, weight_decay=decay), data_fingerprint=""
+            phenotype=NetworkText(""),
+            protocol=TrainingConfig(learning_rate=rate, weight_decay=decay),
+            data_fingerprint="",
         ).key
         for rate, decay in ((1, 0), (1.0, 0.0), (1.0, -0.0))
     }
@@ -866,3 +872,29 @@ def test_equal_jobs_have_equal_keys_however_their_numbers_are_written() -> None:
 def test_numbers_that_no_float_can_hold_are_refused(value: float) -> None:
     with pytest.raises(ValueError, match=r"Epoch\.train_loss: expected float"):
         from_json(Epoch, {"train_loss": value, "accuracy": None, "loss": None})
+
+
+def test_the_score_of_an_epoch_is_called_accuracy_in_json() -> None:
+    assert to_json(Epoch(train_loss=1.0, score=0.5, loss=2.0)) == {"train_loss": 1.0, "accuracy": 0.5, "loss": 2.0}
+
+
+def test_json_has_the_same_parts_as_the_record_in_the_same_order() -> None:
+    @given(STRATEGIES[TrainingJob] | STRATEGIES[Individual])
+    @relaxed
+    def holds(record: Any) -> None:
+        assert json.dumps(to_json(record)) == json.dumps(dataclasses.asdict(record))
+
+    holds()
+
+
+@pytest.mark.parametrize(
+    ("mean", "error", "text"),
+    [(0.91666, 0.00404, "0.9167 ± 0.0040"), (0.91666, None, "0.9167"), (0.0, 0.0, "0.0000 ± 0.0000")],
+)
+def test_a_mean_is_written_with_its_error_where_there_is_one(mean: float, error: float | None, text: str) -> None:
+    assert mean_with_error(mean, error) == text
+
+
+def test_a_difference_is_written_in_points_with_its_sign_and_error() -> None:
+    assert percentage_points(0.0123) == "+1.23 points"
+    assert percentage_points(-0.0123, 0.004) == "−1.23 points ± 0.40"

@@ -18,6 +18,7 @@ from rich.console import Console as Terminal
 
 from job_queue import Attempt
 from records import Generation, Individual, TrainingConfig, TrainingJob, TrainingResult
+from records.texts import Chromosome, JobKey, NetworkText
 from records.trainings import Cost, Epoch
 from reporting import console as module
 from reporting.console import Console, duration
@@ -36,16 +37,16 @@ def text_of(terminal: Terminal) -> str:
 
 
 def attempt(name: str = "gen3/ind2", number: int = 1) -> Attempt:
-    job = TrainingJob(phenotype=name, protocol=TrainingConfig(epochs=5), data_fingerprint="f")
+    job = TrainingJob(phenotype=NetworkText(name), protocol=TrainingConfig(epochs=5), data_fingerprint="f")
     return Attempt(job=job, key=job.key, name=name, work=1.0, micro_batch=64, number=number)
 
 
 def ended(status: str = "done", accuracy: float | None = 0.5, reason: str = "") -> TrainingResult:
     return TrainingResult(
-        key="key",
+        key=JobKey("key"),
         status=status,
         reason=reason,
-        epochs=(Epoch(train_loss=1.0, accuracy=accuracy, loss=1.0),),
+        epochs=(Epoch(train_loss=1.0, score=accuracy, loss=1.0),),
         cost=Cost(seconds=75.0, images_per_second=12345.6),
     )
 
@@ -54,7 +55,7 @@ def generation(*values: float | None) -> Generation:
     return Generation(
         number=3,
         individuals=tuple(
-            Individual(generation=3, index=index, chromosome=str(index), origin="random").evaluated(value)
+            Individual(generation=3, index=index, chromosome=Chromosome(str(index)), origin="random").evaluated(value)
             for index, value in enumerate(values, 1)
         ),
     )

@@ -17,9 +17,11 @@ import tests.faults.small_run as small_run
 from records import EvolutionConfig, TrainingJob, TrainingResult
 from records.canonical import from_json
 from records.runs import Ablation
+from records.texts import Chromosome
 from reporting.analysis.run_analysis import by_effect, difference
-from run.ablation import ablate, flip
+from run.ablation import ablate
 from run.time_estimate import trainings_after
+from search.operators import flip
 from search_space.genes import STANDARD
 from storage.directory import RunDirectory
 from storage.files import DamagedFile
@@ -159,7 +161,7 @@ def test_its_trainings_are_foreseen() -> None:
 
 
 @pytest.mark.parametrize(("chromosome", "locus", "flipped"), [("00", 0, "10"), ("011", 2, "010")])
-def test_a_flip_changes_one_bit(chromosome: str, locus: int, flipped: str) -> None:
+def test_a_flip_changes_one_bit(chromosome: Chromosome, locus: int, flipped: str) -> None:
     assert flip(chromosome, locus) == flipped
 
 

@@ -14,6 +14,7 @@ import torch
 
 import evolution
 from records import InputError, TrainingJob
+from records.texts import JobKey
 from search_space.space import NetworkSpace
 from storage.checkpoint import load_state
 from storage.directory import RunDirectory
@@ -74,7 +75,7 @@ def test_finalists_have_the_mean_and_error_of_their_own_trainings(finished: tupl
     expected = {}
     for name, jobs in final_jobs(folder).items():
         results = [find_result(run, job.key) for job in jobs]
-        expected[name] = [result.epochs[-1].accuracy for result in results if result is not None]
+        expected[name] = [result.epochs[-1].score for result in results if result is not None]
     assert {each.individual: list(each.accuracies) for each in info.finalists} == expected
     lines = lines_of(text, "with fresh seeds")
     assert len(lines) == len(info.finalists) == 2
@@ -94,7 +95,7 @@ def test_the_best_of_the_winners_fresh_trainings_is_handed_over(finished: tuple[
     info = read_info(folder / "best_model/info.json")
     assert info.result is not None
     assert info.test is not None
-    assert info.result.epochs[-1].accuracy == max(info.finalists[0].accuracies)
+    assert info.result.epochs[-1].score == max(info.finalists[0].accuracies)
     assert file_sha256(folder / "best_model/best_model.pt") == info.result.weights_sha256
     assert str(info.result.weights).startswith("results/final/")
     # None of the search's own trainings, which were selected for their luck.
@@ -136,7 +137,7 @@ def test_the_front_is_that_of_the_history(two_objectives: tuple[Path, str]) -> N
         rows = list(csv.DictReader(file))
     points = {}
     for row in rows:
-        if row["status"] == "done" and len(state.results[row["job"]].epochs) == 2 and row["job"] not in points:
+        if row["status"] == "done" and len(state.results[JobKey(row["job"])].epochs) == 2 and row["job"] not in points:
             point = (-float(row["validation_accuracy"]), int(row["parameters"]), int(row["flops"]))
             points[row["job"]] = (point, row)
     front = [

@@ -5,20 +5,23 @@ from __future__ import annotations
 import pytest
 import torch
 
+from records.texts import NetworkText
 from run import latency as module
 from run.latency import REPEATS, WARM_UP, measure_latency
-from search_space.architecture import Architecture, Layer, phenotype
+from search_space.architecture import Architecture, Layer, network_text
 
 CPU = torch.device("cpu")
 
 
 def network(filters: int, side: int = 16) -> str:
     layers = tuple(Layer(filters, 3) for _ in range(3))
-    return phenotype(Architecture((3, side, side), 10, "ReLU", "max", layers))
+    return network_text(Architecture((3, side, side), 10, "ReLU", "max", layers))
 
 
 def test_a_larger_network_takes_longer() -> None:
-    small, large = (measure_latency(network(filters, 32), CPU, "float32", threads=1) for filters in (4, 128))
+    small, large = (
+        measure_latency(NetworkText(network(filters, 32)), CPU, "float32", threads=1) for filters in (4, 128)
+    )
     assert 0 < small < large < 60
 
 
@@ -38,11 +41,11 @@ def test_the_latency_is_the_median_of_the_batches_after_the_warm_up(monkeypatch:
     clock = Clock()
     monkeypatch.setattr(module, "time", clock)
     expected = WARM_UP + (REPEATS - 1) / 2
-    assert measure_latency(network(4, 8), CPU, "float32", threads=1) == pytest.approx(expected)
+    assert measure_latency(NetworkText(network(4, 8)), CPU, "float32", threads=1) == pytest.approx(expected)
     assert clock.calls == 2 * (WARM_UP + REPEATS)
 
 
 def test_the_number_of_threads_is_given_back() -> None:
     before = torch.get_num_threads()
-    measure_latency(network(4, 8), CPU, "float32", threads=before + 1)
+    measure_latency(NetworkText(network(4, 8)), CPU, "float32", threads=before + 1)
     assert torch.get_num_threads() == before

@@ -131,14 +131,14 @@ def rungs_of(run: Run) -> Iterator[tuple[list[TrainingResult], list[TrainingResu
 def test_only_the_most_accurate_of_a_rung_go_on(tmp_path: Path) -> None:
     run = evolve(tmp_path, birth(0, "rich", objectives=("accuracy",), surrogate="off"))
     for went_on, others in rungs_of(run):
-        worst = min(result.epochs[-1].accuracy or 0.0 for result in went_on)
-        assert all((result.epochs[-1].accuracy or 0.0) < worst for result in others)
+        worst = min(result.epochs[-1].score or 0.0 for result in went_on)
+        assert all((result.epochs[-1].score or 0.0) < worst for result in others)
 
 
 def test_with_two_objectives_no_one_goes_on_before_those_that_dominate_it(halved: Run) -> None:
     for went_on, others in rungs_of(halved):
         results = [*went_on, *others]
-        points = np.array([(-(result.epochs[-1].accuracy or 0.0), result.parameters) for result in results])
+        points = np.array([(-(result.epochs[-1].score or 0.0), result.parameters) for result in results])
         fronts = front_numbers(points.astype(float))
         assert max(fronts[: len(went_on)]) <= min(fronts[len(went_on) :], default=math.inf)
 
@@ -147,9 +147,9 @@ def test_a_fitness_is_that_of_the_last_rung_and_the_earlier_ones_are_kept(halved
     for each in halved.individuals():
         results = [halved.state.results[key] for key in each.jobs]
         assert each.fitness is not None
-        assert (each.fitness.value, each.fitness.epochs) == (results[-1].epochs[-1].accuracy, len(results[-1].epochs))
+        assert (each.fitness.value, each.fitness.epochs) == (results[-1].epochs[-1].score, len(results[-1].epochs))
         assert [(one.value, one.epochs) for one in each.earlier] == [
-            (result.epochs[-1].accuracy, len(result.epochs)) for result in results[:-1]
+            (result.epochs[-1].score, len(result.epochs)) for result in results[:-1]
         ]
 
 
@@ -230,7 +230,7 @@ def test_the_median_of_earlier_generations_is_what_a_training_must_reach(by_medi
                 assert jobs[each.jobs[-1]].stop_below == expected
         for each in generation.individuals:
             epochs = by_median.state.results[each.jobs[-1]].epochs
-            curves[each.jobs[-1]] = [epoch.accuracy or 0.0 for epoch in epochs]
+            curves[each.jobs[-1]] = [epoch.score or 0.0 for epoch in epochs]
     first = [jobs[each.jobs[-1]] for each in by_median.state.generations[0].individuals]
     assert all(job.stop_below == () for job in first)
 
@@ -238,7 +238,7 @@ def test_the_median_of_earlier_generations_is_what_a_training_must_reach(by_medi
 def test_a_training_ends_with_the_first_epoch_under_the_median(by_median: Run) -> None:
     lengths = []
     for job in by_median.started:
-        accuracies = [epoch.accuracy or 0.0 for epoch in by_median.state.results[job.key].epochs]
+        accuracies = [epoch.score or 0.0 for epoch in by_median.state.results[job.key].epochs]
         under = [n for n, (a, b) in enumerate(zip(accuracies, job.stop_below, strict=False), 1) if a < b]
         assert len(accuracies) == (under[0] if under else 4)
         lengths.append(len(accuracies))
@@ -252,7 +252,7 @@ def test_the_curve_of_a_training_is_kept_for_the_predictor(by_median: Run) -> No
     for each in by_median.individuals():
         epochs = by_median.state.results[each.jobs[-1]].epochs
         assert each.fitness is not None
-        assert [fitness.value for fitness in (*each.earlier, each.fitness)] == [epoch.accuracy for epoch in epochs]
+        assert [fitness.value for fitness in (*each.earlier, each.fitness)] == [epoch.score for epoch in epochs]
         assert [fitness.epochs for fitness in (*each.earlier, each.fitness)] == list(range(1, len(epochs) + 1))
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from records import EvolutionConfig, TrainingResult
+from records.texts import JobKey
 from records.trainings import Cost, Epoch
 from run.time_estimate import TimeEstimate, generation_sizes
 from search_space.space import NetworkSpace
@@ -15,9 +16,9 @@ NETWORKS = [NetworkSpace.of(STATE).network(each.chromosome) for each in STATE.po
 
 
 def result(key: str, seconds: float, epochs: int = 1, hardware: str = "cpu") -> TrainingResult:
-    curve = (Epoch(train_loss=1.0, accuracy=0.5, loss=1.0),) * epochs
+    curve = (Epoch(train_loss=1.0, score=0.5, loss=1.0),) * epochs
     return TrainingResult(
-        key=key, status="done", epochs=curve, cost=Cost(seconds=seconds, hardware=hardware, started=float(key))
+        key=JobKey(key), status="done", epochs=curve, cost=Cost(seconds=seconds, hardware=hardware, started=float(key))
     )
 
 
@@ -36,7 +37,7 @@ def test_what_a_queue_still_takes_is_scaled_by_what_has_ended() -> None:
 
 def test_failures_tell_nothing_of_time() -> None:
     estimate = TimeEstimate(STATE)
-    estimate.measure(NETWORKS[0], TrainingResult(key="1", status="diverged"))
+    estimate.measure(NETWORKS[0], TrainingResult(key=JobKey("1"), status="diverged"))
     assert estimate.measured == {}
 
 

@@ -9,20 +9,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from records.texts import Chromosome
 from run.training_time import PRIOR, Effort, TrainingTime
 from search_space.encoding import Encoding, decode
 
 ENCODING = Encoding((3, 32, 32), 10)
-CHROMOSOMES = st.text("01", min_size=19, max_size=19)
+CHROMOSOMES = st.text("01", min_size=19, max_size=19).map(Chromosome)
 
 
-def effort(chromosome: str, images: int = 1000, batch: int = 100) -> Effort:
+def effort(chromosome: Chromosome, images: int = 1000, batch: int = 100) -> Effort:
     return Effort(decode(ENCODING, chromosome), images, batch)
 
 
 def some_efforts(count: int, seed: int = 0) -> list[Effort]:
     bits = np.random.default_rng(seed).integers(0, 2, (count, 19))
-    return [effort("".join(map(str, row))) for row in bits]
+    return [effort(Chromosome("".join(map(str, row)))) for row in bits]
 
 
 SLOW = PRIOR * 40 * np.array([0.5, 3.0, 1.5, 1.0, 2.0])  # a device with prices of its own
@@ -30,9 +31,9 @@ SLOW = PRIOR * 40 * np.array([0.5, 3.0, 1.5, 1.0, 2.0])  # a device with prices 
 
 def test_before_the_first_measurement_more_work_takes_longer() -> None:
     times = TrainingTime()
-    small, large = effort("0" * 12 + "1" * 7), effort("11" + "0" * 17)
+    small, large = effort(Chromosome("0" * 12 + "1" * 7)), effort(Chromosome("11" + "0" * 17))
     assert times.seconds(small) < times.seconds(large)
-    assert times.seconds(small) < times.seconds(effort("0" * 12 + "1" * 7, images=2000))
+    assert times.seconds(small) < times.seconds(effort(Chromosome("0" * 12 + "1" * 7), images=2000))
 
 
 def test_one_measurement_sets_the_scale() -> None:
@@ -58,9 +59,9 @@ def test_the_prices_of_a_device_are_learned() -> None:
 @given(st.lists(st.tuples(CHROMOSOMES, st.floats(0, 1e6)), max_size=12), CHROMOSOMES)
 @settings(deadline=None, max_examples=50)
 def test_whatever_was_measured_an_expectation_is_a_positive_number(
-    measured: list[tuple[str, float]], chromosome: str
+    measured: list[tuple[str, float]], chromosome: Chromosome
 ) -> None:
-    pairs = [(effort(bits), seconds) for bits, seconds in measured]
+    pairs = [(effort(Chromosome(bits)), seconds) for bits, seconds in measured]
     seconds = TrainingTime(pairs).seconds(effort(chromosome))
     assert 0 < seconds < float("inf")
     assert seconds == TrainingTime(pairs).seconds(effort(chromosome))
@@ -68,5 +69,5 @@ def test_whatever_was_measured_an_expectation_is_a_positive_number(
 
 def test_equal_networks_take_longer_with_more_images() -> None:
     times = TrainingTime([(each, 1.0) for each in some_efforts(5)])
-    seconds = [times.seconds(effort("01" * 9 + "0", images)) for images in (100, 200, 400)]
+    seconds = [times.seconds(effort(Chromosome("01" * 9 + "0"), images)) for images in (100, 200, 400)]
     assert all(first < second for first, second in pairwise(seconds))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 import evolution
 from records import EvolutionConfig, Fitness, Individual, InputError, RunState
+from records.canonical import to_json
+from records.texts import Chromosome
 from run.algorithms import new_search
 from search.base import BitStrings, SearchAlgorithm, SearchSpace
 from search.ranking import pareto_front
@@ -246,7 +248,10 @@ def test_a_long_search_does_not_look_back_by_recursion() -> None:
     for _ in range(600):
         engine.tell(
             [
-                rugged(engine.space, replace(each, chromosome=f"{len(engine.generations):039b}{each.index % 2}"))
+                rugged(
+                    engine.space,
+                    replace(each, chromosome=Chromosome(f"{len(engine.generations):039b}{each.index % 2}")),
+                )
                 for each in unasked(engine)
             ]
         )
@@ -255,7 +260,7 @@ def test_a_long_search_does_not_look_back_by_recursion() -> None:
 
 def unasked(engine: SearchAlgorithm) -> list[Individual]:
     number = len(engine.generations) + 1
-    return [Individual(generation=number, index=index, chromosome="", origin="random") for index in (1, 2)]
+    return [Individual(generation=number, index=index, chromosome=Chromosome(""), origin="random") for index in (1, 2)]
 
 
 def test_genes_of_every_kind_are_proposed() -> None:
@@ -398,4 +403,4 @@ def test_a_killed_run_resumes_to_the_same_end(tmp_path: Path) -> None:
     again = ["--config", str(whole / "run.toml"), "--generations", "1", "--output_dir", str(tmp_path / "again")]
     finish(start(*again, "--cpu_workers", "2"))
     first = load_state(tmp_path / "again")[1].generations[0]
-    assert asdict(first) == asdict(load_state(whole)[1].generations[0])
+    assert to_json(first) == to_json(load_state(whole)[1].generations[0])

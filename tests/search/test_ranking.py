@@ -14,6 +14,7 @@ from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting  # type: ig
 
 from records import Fitness, Individual
 from records.search_settings import OBJECTIVES
+from records.texts import Chromosome, JobKey
 from records.words import quantity
 from search.ranking import (
     Points,
@@ -127,7 +128,12 @@ def populations(draw: st.DrawFn) -> list[Individual]:
     found = draw(st.lists(st.none() | fitnesses, max_size=12))
     return [
         Individual(
-            generation=1, index=index, chromosome=f"{index:04b}", origin="random", jobs=(f"job{index}",), fitness=each
+            generation=1,
+            index=index,
+            chromosome=Chromosome(f"{index:04b}"),
+            origin="random",
+            jobs=(JobKey(f"job{index}"),),
+            fitness=each,
         )
         for index, each in enumerate(found, 1)
     ]
@@ -183,16 +189,21 @@ def test_no_member_of_the_front_is_dominated_and_every_outsider_is(
 
 def test_a_network_that_lives_on_stands_on_the_front_once() -> None:
     first = Individual(
-        generation=1, index=1, chromosome="0", origin="random", jobs=("a",), fitness=Fitness(value=0.5, parameters=3)
+        generation=1,
+        index=1,
+        chromosome=Chromosome("0"),
+        origin="random",
+        jobs=(JobKey("a"),),
+        fitness=Fitness(value=0.5, parameters=3),
     )
     elite = replace(first, generation=2, origin="elite")
-    twin = replace(first, index=2, jobs=("b",))
+    twin = replace(first, index=2, jobs=(JobKey("b"),))
     assert pareto_front([first, elite, twin], ("accuracy", "parameters")) == [first, twin]
 
 
 def test_where_no_network_keeps_the_limits_there_is_no_front() -> None:
     passed = Individual(
-        generation=1, index=1, chromosome="0", origin="random", fitness=Fitness(value=0.5, violation=0.1)
+        generation=1, index=1, chromosome=Chromosome("0"), origin="random", fitness=Fitness(value=0.5, violation=0.1)
     )
     assert pareto_front([passed], ("accuracy", "flops")) == []
     assert pareto_front([], ("accuracy", "flops")) == []

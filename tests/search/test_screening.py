@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from genetic_algorithm import GeneticAlgorithm
 from records import EvolutionConfig, Fitness, Individual
+from records.texts import Chromosome
 from run.algorithms import new_search
 from search.base import ENOUGH, BitStrings, SearchAlgorithm, SearchSpace
 from search.operators import to_bits
@@ -31,7 +32,7 @@ Evaluate = Callable[[Individual], Individual]
 class Sized(BitStrings):
     """Bit strings that have as many parameters as ones."""
 
-    def size(self, chromosome: str) -> Fitness:
+    def size(self, chromosome: Chromosome) -> Fitness:
         return Fitness(value=0.0, parameters=1 + chromosome.count("1"), flops=1 + chromosome.count("1"))
 
 

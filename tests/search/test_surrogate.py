@@ -19,6 +19,7 @@ from scipy.stats import spearmanr
 
 from genetic_algorithm import GeneticAlgorithm
 from records import EvolutionConfig, Fitness, Generation, Individual
+from records.texts import Chromosome
 from search.base import BitStrings, SearchSpace
 from search.operators import to_bits, to_chromosome
 from search.surrogate import FitnessPredictor
@@ -28,11 +29,11 @@ SPACE = BitStrings(16)
 NOISE = 0.3  # of the spread of the truth
 
 
-def draw(rng: np.random.Generator, count: int, length: int = 16) -> list[str]:
+def draw(rng: np.random.Generator, count: int, length: int = 16) -> list[Chromosome]:
     return list(dict.fromkeys(to_chromosome(row) for row in rng.integers(0, 2, (count, length), dtype=np.uint8)))
 
 
-def told(chromosomes: Sequence[str], values: Sequence[float | None], epochs: int = 0) -> list[Individual]:
+def told(chromosomes: Sequence[Chromosome], values: Sequence[float | None], epochs: int = 0) -> list[Individual]:
     """Individuals with these fitnesses; None stands for a failure."""
     return [
         Individual(
@@ -59,7 +60,7 @@ class Planted:
         self.individuals = told(self.trained, seen)
         self.model = FitnessPredictor(SPACE, self.individuals)
 
-    def truth(self, chromosome: str) -> float:
+    def truth(self, chromosome: Chromosome) -> float:
         return float(to_bits(chromosome) @ self.weights)
 
 
@@ -87,8 +88,8 @@ def test_more_evidence_is_a_smaller_deviation() -> None:
     assert np.mean([each.deviation for each in many.model.forecasts(many.others)]) < np.mean(
         [each.deviation for each in few.model.forecasts(few.others)]
     )
-    alone = FitnessPredictor(SPACE, told(["0" * 13 + bits for bits in (f"{n:03b}" for n in range(8))], list(range(8))))
-    known, strange = alone.forecasts(["0" * 16, "1" * 16])
+    alone = FitnessPredictor(SPACE, told([Chromosome(f"{n:016b}") for n in range(8)], list(range(8))))
+    known, strange = alone.forecasts([Chromosome("0" * 16), Chromosome("1" * 16)])
     assert known.deviation < strange.deviation
 
 
@@ -113,7 +114,7 @@ def test_no_more_are_chosen_than_there_are_and_none_twice(count: int, wanted: in
     assert all(0 <= index < len(offered) for index in chosen)
 
 
-def by_ones(chromosomes: Sequence[str]) -> list[Individual]:
+def by_ones(chromosomes: Sequence[Chromosome]) -> list[Individual]:
     return told(chromosomes, [each.count("1") / 16 for each in chromosomes])
 
 

@@ -13,7 +13,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from records import InputError, TrainingConfig
-from search_space.architecture import Architecture, Layer, architecture_of, phenotype
+from records.texts import Chromosome
+from search_space.architecture import Architecture, Layer, architecture_of, network_text
 from search_space.encoding import (
     Encoding,
     check_chromosome,
@@ -38,7 +39,7 @@ POOLINGS = {
     "11": ("average", [2, 4, 6]),
 }
 
-chromosomes = st.text("01", min_size=19, max_size=19)
+chromosomes = st.text("01", min_size=19, max_size=19).map(Chromosome)
 sides = st.integers(8, 64)
 any_sides = st.integers(8, 400)
 channels = st.sampled_from([1, 3])
@@ -46,12 +47,12 @@ channels = st.sampled_from([1, 3])
 
 def bits(
     multiplier: str = "00", kernel: str = "01", activation: str = "00", pooling: str = "00", blocks: str = "1111111"
-) -> str:
+) -> Chromosome:
     """A chromosome of the standard table, spelled gene by gene."""
-    return f"{multiplier}0{kernel}0{activation}0{pooling}0{blocks}"
+    return Chromosome(f"{multiplier}0{kernel}0{activation}0{pooling}0{blocks}")
 
 
-def expected(chromosome: str, height: int, width: int) -> tuple[str, str, list[Layer]]:
+def expected(chromosome: Chromosome, height: int, width: int) -> tuple[str, str, list[Layer]]:
     """Activation, pooling and layers as the table says, for images of at most 64 pixels."""
     pooling, places = POOLINGS[chromosome[9:11]]
     widths = WIDTHS[chromosome[0:2]].copy()
@@ -68,8 +69,8 @@ def expected(chromosome: str, height: int, width: int) -> tuple[str, str, list[L
     return ACTIVATIONS[chromosome[6:8]], pooling, layers
 
 
-def other_bit(chromosome: str, locus: int) -> str:
-    return chromosome[:locus] + "10"[int(chromosome[locus])] + chromosome[locus + 1 :]
+def other_bit(chromosome: Chromosome, locus: int) -> Chromosome:
+    return Chromosome(chromosome[:locus] + "10"[int(chromosome[locus])] + chromosome[locus + 1 :])
 
 
 # The standard table
@@ -110,7 +111,9 @@ def test_bits_12_to_18_set_one_or_two_convolutions_for_each_block(block: int) ->
 
 @given(chromosomes, sides, sides, channels)
 @settings(deadline=None)
-def test_every_chromosome_builds_what_the_table_says(chromosome: str, height: int, width: int, depth: int) -> None:
+def test_every_chromosome_builds_what_the_table_says(
+    chromosome: Chromosome, height: int, width: int, depth: int
+) -> None:
     architecture = decode(Encoding((depth, height, width), 10), chromosome)
     activation, pooling, layers = expected(chromosome, height, width)
     assert (architecture.activation, architecture.pooling) == (activation, pooling)
@@ -133,7 +136,7 @@ def test_every_bit_codes_for_something_but_bits_2_5_8_and_11() -> None:
 
 @given(chromosomes, st.sampled_from(CODE_FOR_NOTHING))
 @settings(deadline=None)
-def test_bits_that_code_for_nothing_never_make_another_network(chromosome: str, locus: int) -> None:
+def test_bits_that_code_for_nothing_never_make_another_network(chromosome: Chromosome, locus: int) -> None:
     twin = other_bit(chromosome, locus)
     assert CIFAR.phenotype(chromosome) == CIFAR.phenotype(twin)
     assert decode(CIFAR, chromosome).describe() == decode(CIFAR, twin).describe()
@@ -141,7 +144,7 @@ def test_bits_that_code_for_nothing_never_make_another_network(chromosome: str, 
 
 @given(chromosomes)
 @settings(deadline=None)
-def test_a_pooling_ends_its_block_and_starts_the_next_wider_stage(chromosome: str) -> None:
+def test_a_pooling_ends_its_block_and_starts_the_next_wider_stage(chromosome: Chromosome) -> None:
     architecture = decode(CIFAR, chromosome)
     ends = set(itertools.accumulate(architecture.blocks))
     pools = [place for place, layer in enumerate(architecture.layers, start=1) if layer.pool]
@@ -215,12 +218,12 @@ def test_the_shape_of_the_images_and_the_classes_are_part_of_the_phenotype() -> 
 @given(chromosomes, any_sides, any_sides, channels, st.integers(2, 1000))
 @settings(deadline=None)
 def test_a_phenotype_gives_back_its_architecture(
-    chromosome: str, height: int, width: int, depth: int, classes: int
+    chromosome: Chromosome, height: int, width: int, depth: int, classes: int
 ) -> None:
     architecture = decode(Encoding((depth, height, width), classes), chromosome)
-    text = phenotype(architecture)
+    text = network_text(architecture)
     assert architecture_of(text) == replace(architecture, blocks=())
-    assert phenotype(architecture_of(text)) == text
+    assert network_text(architecture_of(text)) == text
     assert json.dumps(json.loads(text), sort_keys=True, separators=(",", ":")) == text
 
 
@@ -258,7 +261,9 @@ def test_a_kernel_of_7_shrinks_on_the_maps_of_an_image_of_8_pixels(pooling: str,
 
 @given(chromosomes, any_sides, any_sides)
 @settings(deadline=None)
-def test_a_kernel_on_a_map_of_s_pixels_is_at_most_2s_minus_1_wide(chromosome: str, height: int, width: int) -> None:
+def test_a_kernel_on_a_map_of_s_pixels_is_at_most_2s_minus_1_wide(
+    chromosome: Chromosome, height: int, width: int
+) -> None:
     architecture = decode(Encoding((3, height, width), 10), chromosome)
     for layer, _, rows, columns in architecture.feature_maps():
         if layer.stride == 1:
@@ -268,7 +273,7 @@ def test_a_kernel_on_a_map_of_s_pixels_is_at_most_2s_minus_1_wide(chromosome: st
 @given(chromosomes, any_sides, any_sides, channels)
 @settings(deadline=None)
 def test_every_chromosome_is_valid_for_every_image_of_8_pixels_or_more(
-    chromosome: str, height: int, width: int, depth: int
+    chromosome: Chromosome, height: int, width: int, depth: int
 ) -> None:
     architecture = decode(Encoding((depth, height, width), 10), chromosome)
     maps = list(architecture.feature_maps())
@@ -315,7 +320,7 @@ def test_a_narrow_image_is_halved_only_while_its_short_side_keeps_8_pixels() -> 
 
 @given(chromosomes, any_sides, any_sides)
 @settings(deadline=None)
-def test_behind_the_stem_all_fits_that_can(chromosome: str, height: int, width: int) -> None:
+def test_behind_the_stem_all_fits_that_can(chromosome: Chromosome, height: int, width: int) -> None:
     architecture = decode(Encoding((3, height, width), 10), chromosome)
     _, _, rows, columns = next(each for each in architecture.feature_maps() if each[0].stride == 1)
     assert min(rows, columns) >= 8
@@ -346,7 +351,7 @@ def test_behind_the_stem_all_fits_that_can(chromosome: str, height: int, width: 
         ),
     ],
 )
-def test_a_network_is_described_in_words(shape: tuple[int, int, int], chromosome: str, words: str) -> None:
+def test_a_network_is_described_in_words(shape: tuple[int, int, int], chromosome: Chromosome, words: str) -> None:
     assert decode(Encoding(shape, 10), chromosome).describe() == words
 
 
@@ -354,7 +359,7 @@ def test_a_network_is_described_in_words(shape: tuple[int, int, int], chromosome
 
 
 @pytest.mark.parametrize("chromosome", ["", "0", "0" * 18, "0" * 20])
-def test_a_chromosome_of_the_wrong_length_is_refused(chromosome: str) -> None:
+def test_a_chromosome_of_the_wrong_length_is_refused(chromosome: Chromosome) -> None:
     with pytest.raises(InputError, match=f"has 19 bits, but '{chromosome}' has {len(chromosome)}"):
         decode(CIFAR, chromosome)
     with pytest.raises(InputError, match="19 bits"):
@@ -363,7 +368,7 @@ def test_a_chromosome_of_the_wrong_length_is_refused(chromosome: str) -> None:
 
 @given(st.text(min_size=19, max_size=19))
 @settings(deadline=None)
-def test_a_chromosome_of_other_characters_is_refused(chromosome: str) -> None:
+def test_a_chromosome_of_other_characters_is_refused(chromosome: Chromosome) -> None:
     assume(set(chromosome) - set("01"))
     with pytest.raises(InputError, match="made of 0 and 1"):
         decode(CIFAR, chromosome)
@@ -390,7 +395,12 @@ def test_a_gene_without_a_value_for_each_code_is_refused(loci: tuple[int, ...], 
 
 def test_the_first_locus_of_a_gene_is_the_most_significant_bit() -> None:
     gene = Gene("size", (3, 0), ("a", "b", "c", "d"))
-    assert [gene.value(chromosome) for chromosome in ("0000", "1000", "0001", "1001")] == ["a", "b", "c", "d"]
+    assert [gene.value(Chromosome(chromosome)) for chromosome in ("0000", "1000", "0001", "1001")] == [
+        "a",
+        "b",
+        "c",
+        "d",
+    ]
 
 
 @pytest.mark.parametrize("loci", [(0, 19), (-1, 0), (2, 2), (0, 3)])
@@ -432,13 +442,13 @@ def test_every_setting_of_the_coding_bits_is_listed_once_in_ascending_order(spac
 
 def test_an_architecture_can_be_written_down_by_hand() -> None:
     by_hand = Architecture((1, 8, 8), 10, "ReLU", "max", tuple(expected(bits(), 8, 8)[2]))
-    assert phenotype(by_hand) == DIGITS.phenotype(bits())
+    assert network_text(by_hand) == DIGITS.phenotype(bits())
 
 
 # The extended table
 
 EXTENDED_CIFAR = Encoding((3, 32, 32), 10, EXTENDED)
-extended_chromosomes = st.text("01", min_size=33, max_size=33)
+extended_chromosomes = st.text("01", min_size=33, max_size=33).map(Chromosome)
 PLAIN = "0" * 14  # no shortcuts, no squeeze-and-excitation, no dropout, and the first value of all settings
 EXTENDED_VALUES: dict[str, tuple[int, dict[str, Any]]] = {
     "residual": (19, {"0": False, "1": True}),
@@ -455,24 +465,24 @@ EXTENDED_VALUES: dict[str, tuple[int, dict[str, Any]]] = {
 }
 
 
-def with_code(chromosome: str, start: int, code: str) -> str:
-    return chromosome[:start] + code + chromosome[start + len(code) :]
+def with_code(chromosome: Chromosome, start: int, code: str) -> Chromosome:
+    return Chromosome(chromosome[:start] + code + chromosome[start + len(code) :])
 
 
 @given(chromosomes, st.sampled_from([(1, 8, 8), (3, 32, 32), (3, 224, 224)]))
 @settings(deadline=None)
 def test_the_first_19_bits_of_the_extended_table_are_those_of_the_standard_one(
-    chromosome: str, shape: tuple[int, int, int]
+    chromosome: Chromosome, shape: tuple[int, int, int]
 ) -> None:
     plain = Encoding(shape, 10).phenotype(chromosome)
-    assert Encoding(shape, 10, EXTENDED).network(chromosome + PLAIN) == plain
+    assert Encoding(shape, 10, EXTENDED).network(Chromosome(chromosome + PLAIN)) == plain
 
 
 @pytest.mark.parametrize("name", EXTENDED_VALUES)
 def test_each_further_gene_has_its_values_by_code(name: str) -> None:
     start, values = EXTENDED_VALUES[name]
     for code, value in values.items():
-        chromosome = with_code(bits() + PLAIN, start, code)
+        chromosome = with_code(Chromosome(bits() + PLAIN), start, code)
         settings = EXTENDED_CIFAR.hyperparameters(chromosome)
         found = settings[name] if name in settings else getattr(decode(EXTENDED_CIFAR, chromosome), name)
         assert found == value
@@ -506,27 +516,27 @@ def test_the_texts_of_standard_networks_are_what_they_have_always_been() -> None
     """Jobs are named by them: 526 networks in the text of version 0.1.0."""
     digest = hashlib.sha256()
     for number in range(0, 2**19, 997):
-        digest.update(CIFAR.phenotype(f"{number:019b}").encode())
+        digest.update(CIFAR.phenotype(Chromosome(f"{number:019b}")).encode())
     assert digest.hexdigest() == "8e529a017383b6dc9b1ebaba072f341bde98b7d07622948f0a2b0cf52cda1d02"
 
 
 @given(chromosomes)
 @settings(deadline=None)
-def test_a_table_without_hyperparameters_has_the_network_as_its_phenotype(chromosome: str) -> None:
+def test_a_table_without_hyperparameters_has_the_network_as_its_phenotype(chromosome: Chromosome) -> None:
     assert CIFAR.phenotype(chromosome) == CIFAR.network(chromosome)
     assert CIFAR.hyperparameters(chromosome) == {}
 
 
 @given(extended_chromosomes, st.sampled_from([locus for locus in range(33) if locus not in CODE_FOR_NOTHING]))
 @settings(deadline=None)
-def test_in_a_residual_network_every_coding_bit_makes_another_phenotype(chromosome: str, locus: int) -> None:
+def test_in_a_residual_network_every_coding_bit_makes_another_phenotype(chromosome: Chromosome, locus: int) -> None:
     chromosome = with_code(chromosome, 19, "1")
     assert EXTENDED_CIFAR.phenotype(chromosome) != EXTENDED_CIFAR.phenotype(other_bit(chromosome, locus))
 
 
 @given(extended_chromosomes, st.integers(23, 32))
 @settings(deadline=None)
-def test_hyperparameters_make_another_phenotype_of_the_same_network(chromosome: str, locus: int) -> None:
+def test_hyperparameters_make_another_phenotype_of_the_same_network(chromosome: Chromosome, locus: int) -> None:
     twin = other_bit(chromosome, locus)
     assert EXTENDED_CIFAR.network(chromosome) == EXTENDED_CIFAR.network(twin)
     assert EXTENDED_CIFAR.hyperparameters(chromosome) != EXTENDED_CIFAR.hyperparameters(twin)
@@ -535,7 +545,7 @@ def test_hyperparameters_make_another_phenotype_of_the_same_network(chromosome: 
 
 @given(extended_chromosomes)
 @settings(deadline=None)
-def test_hyperparameters_are_settings_of_a_training(chromosome: str) -> None:
+def test_hyperparameters_are_settings_of_a_training(chromosome: Chromosome) -> None:
     coded = EXTENDED_CIFAR.hyperparameters(chromosome)
     protocol = replace(TrainingConfig(), **coded)
     assert {name: getattr(protocol, name) for name in coded} == coded
@@ -544,20 +554,22 @@ def test_hyperparameters_are_settings_of_a_training(chromosome: str) -> None:
 @pytest.mark.parametrize("tail", ["10", "01", "11"])
 def test_the_grouping_into_blocks_counts_where_blocks_are_built(tail: str) -> None:
     one_two, two_one = bits(blocks="1101111"), bits(blocks="1011111")
-    assert EXTENDED_CIFAR.network(one_two + PLAIN) == EXTENDED_CIFAR.network(two_one + PLAIN)
-    one, other = (EXTENDED_CIFAR.network(with_code(each + PLAIN, 19, tail)) for each in (one_two, two_one))
+    assert EXTENDED_CIFAR.network(Chromosome(one_two + PLAIN)) == EXTENDED_CIFAR.network(Chromosome(two_one + PLAIN))
+    one, other = (EXTENDED_CIFAR.network(with_code(Chromosome(each + PLAIN), 19, tail)) for each in (one_two, two_one))
     assert one != other
 
 
 @given(extended_chromosomes, any_sides, any_sides, channels)
 @settings(deadline=None)
-def test_the_text_of_an_extended_network_gives_it_back(chromosome: str, height: int, width: int, depth: int) -> None:
+def test_the_text_of_an_extended_network_gives_it_back(
+    chromosome: Chromosome, height: int, width: int, depth: int
+) -> None:
     encoding = Encoding((depth, height, width), 10, EXTENDED)
     architecture = decode(encoding, chromosome)
     text = encoding.network(chromosome)
     blocks = architecture.blocks if architecture.has_blocks else ()
     assert architecture_of(text) == replace(architecture, blocks=blocks)
-    assert phenotype(architecture_of(text)) == text
+    assert network_text(architecture_of(text)) == text
 
 
 @pytest.mark.parametrize("blocks", [(), (3,), (1, 2)])
@@ -569,7 +581,7 @@ def test_layers_that_cannot_be_grouped_into_the_blocks_are_refused(blocks: tuple
 
 def test_all_that_a_chromosome_codes_for_is_described_in_words() -> None:
     chromosome = bits() + "11" + "11" + "110" + "11" + "1" + "11" + "11"
-    words = EXTENDED_CIFAR.describe(chromosome)
+    words = EXTENDED_CIFAR.describe(Chromosome(chromosome))
     assert words == (
         "7 blocks, 7 convolutions 3×3, 16→128 filters, ReLU, early max pooling, residual, squeeze-and-excitation, "
         "dropout 0.2; AdamW, learning rate 0.2, weight decay 0.0005, label smoothing 0.1, cutout augmentation"
@@ -584,8 +596,8 @@ def test_all_that_a_chromosome_codes_for_is_described_in_words() -> None:
 
 def test_what_no_gene_codes_for_makes_a_small_sound_network() -> None:
     encoding = Encoding((3, 32, 32), 10, GeneTable((Gene("learning_rate", (0,), (0.1, 0.2)),), 1))
-    assert encoding.network("0") == encoding.network("1") == CIFAR.phenotype(bits())
-    assert encoding.hyperparameters("1") == {"learning_rate": 0.2}
+    assert encoding.network(Chromosome("0")) == encoding.network(Chromosome("1")) == CIFAR.phenotype(bits())
+    assert encoding.hyperparameters(Chromosome("1")) == {"learning_rate": 0.2}
 
 
 @pytest.mark.parametrize("name", TRAITS)
@@ -635,8 +647,8 @@ def test_numbers_are_one_value_however_they_are_written() -> None:
 # What each bit is for
 
 
-@given(chromosome=st.text("01", min_size=33, max_size=33))
-def test_every_bit_is_explained_by_its_gene_or_as_coding_for_nothing(chromosome: str) -> None:
+@given(chromosome=st.text("01", min_size=33, max_size=33).map(Chromosome))
+def test_every_bit_is_explained_by_its_gene_or_as_coding_for_nothing(chromosome: Chromosome) -> None:
     meanings = explain(Encoding((3, 32, 32), 10, EXTENDED), chromosome)
     assert [meaning.locus for meaning in meanings] == list(range(33))
     assert "".join(meaning.bit for meaning in meanings) == chromosome
@@ -650,7 +662,7 @@ def test_every_bit_is_explained_by_its_gene_or_as_coding_for_nothing(chromosome:
 
 
 def test_values_are_explained_in_words() -> None:
-    meanings = explain(Encoding((3, 32, 32), 10, EXTENDED), "0110010110110011010" + "10" + "01" + "0" * 10)
+    meanings = explain(Encoding((3, 32, 32), 10, EXTENDED), Chromosome("0110010110110011010" + "10" + "01" + "0" * 10))
     words = {meaning.gene: meaning.words for meaning in meanings}
     assert words[None] == "codes for nothing"
     assert words["filter_multiplier"] == "32, 64, 128, 256 filters"
@@ -664,4 +676,4 @@ def test_values_are_explained_in_words() -> None:
 
 def test_a_chromosome_of_another_length_is_not_explained() -> None:
     with pytest.raises(InputError, match="19 bits"):
-        explain(CIFAR, "01")
+        explain(CIFAR, Chromosome("01"))

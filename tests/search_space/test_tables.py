@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from records import InputError
 from records.runs import DataFacts
+from records.texts import Chromosome
 from search_space.encoding import Encoding
 from search_space.genes import EXTENDED, STANDARD, TRAITS, Gene, GeneTable, gray
 from search_space.tables import (
@@ -65,7 +66,7 @@ def test_a_table_of_ones_own_is_what_its_file_says(tmp_path: Path) -> None:
 
 def test_gray_values_are_listed_in_their_order(tmp_path: Path) -> None:
     gene = load_gene_table(write(tmp_path, OWN)).genes[1]
-    rates = {code: gene.value(f"000{code}00") for code in ("00", "01", "11", "10")}
+    rates = {code: gene.value(Chromosome(f"000{code}00")) for code in ("00", "01", "11", "10")}
     assert rates == {"00": 0.1, "01": 0.2, "11": 0.4, "10": 1.0}
 
 

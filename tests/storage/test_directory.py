@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from records import InputError, TrainingResult
+from records.canonical import to_json
 from records.errors import SaveError
+from records.texts import JobKey
 from records.trainings import Epoch
 from storage.checkpoint import load_state
 from storage.directory import RunDirectory
@@ -23,7 +24,7 @@ from storage.files import DamagedFile, make_durable, read_sealed, sealed, write_
 from storage.results import find_result, seal_result
 
 ROOT = Path(__file__).parent.parent.parent
-RESULT = TrainingResult(key="ab", status="done", epochs=(Epoch(train_loss=0.1, accuracy=2 / 3, loss=1e-17),))
+RESULT = TrainingResult(key=JobKey("ab"), status="done", epochs=(Epoch(train_loss=0.1, score=2 / 3, loss=1e-17),))
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -97,20 +98,20 @@ def test_a_change_of_any_byte_is_noticed_or_changes_nothing(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.mktemp("damage") / "file.json"
-    whole = sealed("kind", asdict(RESULT))
+    whole = sealed("kind", to_json(RESULT))
     position = data.draw(st.integers(0, len(whole) - 1))
     path.write_bytes(whole[:position] + bytes([data.draw(st.integers(0, 255))]) + whole[position + 1 :])
     try:
         content = read_sealed(path, "kind")
     except DamagedFile:
         return
-    assert content == json.loads(json.dumps(asdict(RESULT)))
+    assert content == json.loads(json.dumps(to_json(RESULT)))
 
 
-@given(length=st.integers(0, len(sealed("kind", asdict(RESULT))) - 2))
+@given(length=st.integers(0, len(sealed("kind", to_json(RESULT))) - 2))
 def test_a_torn_file_is_noticed(length: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("torn") / "file.json"
-    path.write_bytes(sealed("kind", asdict(RESULT))[:length])
+    path.write_bytes(sealed("kind", to_json(RESULT))[:length])
     with pytest.raises(DamagedFile):
         read_sealed(path, "kind")
 
@@ -124,17 +125,17 @@ def test_a_file_of_another_kind_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_a_sealed_result_is_found_to_the_last_bit(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path)
-    assert find_result(run, "ab") is None
+    assert find_result(run, JobKey("ab")) is None
     seal_result(run, RESULT)
-    assert find_result(run, "ab") == RESULT
+    assert find_result(run, JobKey("ab")) == RESULT
 
 
 def test_a_result_under_another_jobs_name_is_damaged(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path)
     seal_result(run, RESULT)
-    run.job("ab").rename(run.job("cd"))
+    run.job(JobKey("ab")).rename(run.job(JobKey("cd")))
     with pytest.raises(DamagedFile, match="another job"):
-        find_result(run, "cd")
+        find_result(run, JobKey("cd"))
 
 
 def test_damaged_files_are_set_aside_under_new_names(tmp_path: Path) -> None:
@@ -234,7 +235,7 @@ def test_clearing_a_run_leaves_what_is_not_of_the_run(tmp_path: Path) -> None:
     own = [
         run.state(0),
         run.state(1),
-        run.job("ab"),
+        run.job(JobKey("ab")),
         run.weights("gen1/ind1"),
         run.history,
         run.best_model,

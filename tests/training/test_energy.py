@@ -19,7 +19,8 @@ import train_model as trainer
 from image_data import load_image_data
 from image_data.shared_memory import new_shared_memory, share_training_data
 from records import DataConfig, TrainingResult, runs
-from records.canonical import from_json
+from records.canonical import from_json, to_json
+from records.texts import JobKey
 from records.trainings import Cost, Energy
 from reporting.analysis.run_analysis import energy_used
 from reporting.handout.model_card import model_card
@@ -128,7 +129,7 @@ def result_of_a_worker(folder: Path) -> TrainingResult:
     )
     train = trainer.start_trainer(asdict(setup))
     os.close(descriptor)
-    task: dict[str, Any] = {"job": json.loads(json.dumps(asdict(job()))), "micro_batch": 32, "weights": "model.pt"}
+    task: dict[str, Any] = {"job": json.loads(json.dumps(to_json(job()))), "micro_batch": 32, "weights": "model.pt"}
     return from_json(TrainingResult, json.loads(json.dumps(train(task, lambda progress: None))))
 
 
@@ -141,7 +142,7 @@ def test_a_worker_on_a_gpu_says_what_its_counter_said_before_and_after(
     results = []
     for number in (1, 2):
         result = result_of_a_worker(tmp_path)
-        results.append(replace(result, key=str(number), cost=replace(result.cost, device="gpu 0")))
+        results.append(replace(result, key=JobKey(str(number)), cost=replace(result.cost, device="gpu 0")))
     assert [result.cost.energy for result in results] == [
         Energy(gpu=GPU, before=8000.0, after=9000.0),
         Energy(gpu=GPU, before=10000.0, after=11000.0),

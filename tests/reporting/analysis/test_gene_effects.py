@@ -17,6 +17,7 @@ from sklearn.ensemble import RandomForestRegressor
 
 from genetic_algorithm import GeneticAlgorithm
 from records import EvolutionConfig, Fitness, Individual
+from records.texts import Chromosome
 from reporting.analysis.gene_effects import GeneEffect, GeneEffects, gene_effects
 from search_space.encoding import Encoding
 from search_space.genes import EXTENDED, Gene, GeneTable
@@ -152,10 +153,10 @@ def searched(truth: Truth, seed: int) -> list[Individual]:
 def sampled(truth: Truth, seed: int, count: int = 200) -> list[Individual]:
     """As many networks, each as likely as any other."""
     bits, train = np.random.default_rng([seed, 4]).integers(0, 2, (count, SPACE.length)), Trainings(truth, seed)
-    return [train(member("".join(map(str, row)), index)) for index, row in enumerate(bits, 1)]
+    return [train(member(Chromosome("".join(map(str, row))), index)) for index, row in enumerate(bits, 1)]
 
 
-def member(chromosome: str, index: int = 1, value: float | None = None) -> Individual:
+def member(chromosome: Chromosome, index: int = 1, value: float | None = None) -> Individual:
     return Individual(generation=1, index=index, chromosome=chromosome, origin="random").evaluated(value)
 
 
@@ -344,7 +345,9 @@ def check(effects: GeneEffects) -> None:
 
 
 accuracies = st.none() | st.floats(0, 1) | st.sampled_from([0.0, 0.5, 0.5 + 1e-15, 1.0])
-rows = st.lists(st.tuples(st.text("01", min_size=8, max_size=8), accuracies, st.integers(0, 3)), max_size=40)
+rows = st.lists(
+    st.tuples(st.text("01", min_size=8, max_size=8).map(Chromosome), accuracies, st.integers(0, 3)), max_size=40
+)
 
 
 @given(rows)
@@ -354,7 +357,7 @@ def test_any_history_has_effects(rows: list[tuple[str, float | None, int]]) -> N
         Individual(
             generation=1,
             index=index,
-            chromosome=chromosome,
+            chromosome=Chromosome(chromosome),
             origin="random",
             fitness=None if value is None else Fitness(value=value, epochs=epochs),
             earlier=tuple(Fitness(value=0.3, epochs=shorter) for shorter in range(epochs)),
@@ -374,7 +377,9 @@ def test_fewer_networks_than_genes_have_effects(count: int) -> None:
 
 
 def test_failures_only_are_counted_and_nothing_is_scored() -> None:
-    effects = gene_effects(SMALL, [member("00000000", 1), member("00010000", 2), member("10000000", 3)])
+    effects = gene_effects(
+        SMALL, [member(Chromosome("00000000"), 1), member(Chromosome("00010000"), 2), member(Chromosome("10000000"), 3)]
+    )
     assert (effects.networks, effects.failures) == (0, 2)
     assert effects.ranked == ()
     assert effects.interactions == ()
@@ -398,7 +403,9 @@ def test_a_gene_that_never_varied_is_named_and_not_scored() -> None:
 
 
 def test_one_gene_that_varied_is_scored_alone() -> None:
-    effects = gene_effects(SMALL, [member("0" + "0" * 7, 1, 0.5), member("1" + "0" * 7, 2, 0.7)])
+    effects = gene_effects(
+        SMALL, [member(Chromosome("0" + "0" * 7), 1, 0.5), member(Chromosome("1" + "0" * 7), 2, 0.7)]
+    )
     assert [each.name for each in effects.ranked] == ["residual"]
     assert effects.interactions == ()
     low, high = (value.effect for value in effects.ranked[0].values)
@@ -408,7 +415,14 @@ def test_one_gene_that_varied_is_scored_alone() -> None:
 
 
 def test_codes_of_one_value_are_one_value_and_numbers_ascend() -> None:
-    effects = gene_effects(SMALL, [member("00100010", 1, 0.5), member("01000000", 2, 0.7), member("01100000", 3, 0.9)])
+    effects = gene_effects(
+        SMALL,
+        [
+            member(Chromosome("00100010"), 1, 0.5),
+            member(Chromosome("01000000"), 2, 0.7),
+            member(Chromosome("01100000"), 3, 0.9),
+        ],
+    )
     assert [(value.value, value.count) for value in gene(effects, "dropout").values] == [(0.0, 0), (0.1, 2), (0.2, 1)]
     assert gene(effects, "dropout").values[1].mean == pytest.approx(0.6)
     assert [value.value for value in gene(effects, "learning_rate").values] == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
@@ -416,15 +430,22 @@ def test_codes_of_one_value_are_one_value_and_numbers_ascend() -> None:
 
 
 def test_a_network_counts_once_however_often_the_search_met_it() -> None:
-    once = [member("00000000", 1, 0.5), member("10000000", 2, 0.7), member("11100000", 3, 0.6)]
-    again = [member("00010000", 4, 0.5), member("10010001", 5)]  # the same, by bits that code for nothing
+    once = [
+        member(Chromosome("00000000"), 1, 0.5),
+        member(Chromosome("10000000"), 2, 0.7),
+        member(Chromosome("11100000"), 3, 0.6),
+    ]
+    again = [
+        member(Chromosome("00010000"), 4, 0.5),
+        member(Chromosome("10010001"), 5),
+    ]  # the same, by bits that code for nothing
     assert gene_effects(SMALL, [*once, *again]) == gene_effects(SMALL, once)
 
 
 def test_the_interval_of_a_mean_is_students() -> None:
     values = (0.5, 0.6, 0.8)
     found = [
-        member("0" + "0" * 3 + bits + "0", index, value)
+        member(Chromosome("0" + "0" * 3 + bits + "0"), index, value)
         for index, (bits, value) in enumerate(zip(("000", "001", "010"), values, strict=True), 1)
     ]
     interval = gene(gene_effects(SMALL, found), "residual").values[0].interval
@@ -437,7 +458,7 @@ def test_accuracies_after_short_trainings_are_brought_to_the_scale_of_full_ones(
         chromosome = f"{index % 2}" + "0000" + f"{index // 2:02b}" + "0"
         earlier = () if full is None else (Fitness(value=short, epochs=1),)
         value = Fitness(value=short, epochs=1) if full is None else Fitness(value=full, epochs=9)
-        return replace(member(chromosome, index), fitness=value, earlier=earlier)
+        return replace(member(Chromosome(chromosome), index), fitness=value, earlier=earlier)
 
     found = [trained(0, 0.4, 0.85), trained(2, 0.5, 0.9), trained(4, 0.6, 0.95), trained(1, 0.2, None)]
     values = gene(gene_effects(SMALL, found), "residual").values

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from records import Fitness, Generation, Individual, RunState, TrainingResult
-from records.individuals import Forecast
+from records.individuals import Forecast, all_individuals
+from records.texts import Chromosome, JobKey
 from records.trainings import Cost, Energy, Epoch
 from reporting.analysis.run_analysis import (
     PAUSE,
@@ -28,7 +29,6 @@ from reporting.analysis.run_analysis import (
     diversity,
     energy_used,
     entropy,
-    evaluated,
     levels,
     lineage,
     main_line,
@@ -48,11 +48,14 @@ def fitness(value: float, epochs: int = 1) -> Fitness:
     return Fitness(value=value, epochs=epochs)
 
 
+ZEROS = Chromosome("0" * 19)
+
+
 def individual(
     generation: int,
     index: int,
     values: Sequence[float] = (),
-    chromosome: str = "0" * 19,
+    chromosome: Chromosome = ZEROS,
     origin: str = "random",
     parents: tuple[str, ...] = (),
     forecast: Forecast | None = None,
@@ -65,7 +68,7 @@ def individual(
         chromosome=chromosome,
         origin=origin,
         parents=parents,
-        jobs=(f"{generation}-{index}",),
+        jobs=(JobKey(f"{generation}-{index}"),),
         fitness=reached[-1] if reached else None,
         failure=None if reached else "crashed: boom",
         earlier=tuple(reached[:-1]),
@@ -127,21 +130,21 @@ def test_what_an_earlier_run_paid_for_is_no_device_time(halved: RunState) -> Non
 
 def test_savings_add_up(halved: RunState) -> None:
     found = savings(halved)
-    assert found.individuals == len(evaluated(halved.generations))
-    assert found.networks == len({each.jobs[-1] for each in evaluated(halved.generations)})
+    assert found.individuals == len(all_individuals(halved.generations))
+    assert found.networks == len({each.jobs[-1] for each in all_individuals(halved.generations)})
     assert 0 < found.full_trainings < found.networks < found.individuals
     assert found.spared == pytest.approx(1 - found.full_trainings / found.individuals)
 
 
 # Population
 
-bits = st.text("01", min_size=19, max_size=19)
+bits = st.text("01", min_size=19, max_size=19).map(Chromosome)
 
 
 @given(st.lists(bits, min_size=1, max_size=8))
 @settings(max_examples=50, deadline=None)
 def test_diversity_is_that_of_all_pairs(chromosomes: list[str]) -> None:
-    members = [individual(1, index, [0.5], chromosome) for index, chromosome in enumerate(chromosomes, 1)]
+    members = [individual(1, index, [0.5], Chromosome(chromosome)) for index, chromosome in enumerate(chromosomes, 1)]
     (found,) = diversity([Generation(number=1, individuals=tuple(members))], STANDARD)
     loci = STANDARD.coding_loci
     pairs = [
@@ -155,7 +158,7 @@ def test_diversity_is_that_of_all_pairs(chromosomes: list[str]) -> None:
 
 
 def test_alleles_are_counted_by_locus() -> None:
-    members = (individual(1, 1, [0.5], "1" * 19), individual(1, 2, [0.5], "0" + "1" * 18))
+    members = (individual(1, 1, [0.5], Chromosome("1" * 19)), individual(1, 2, [0.5], Chromosome("0" + "1" * 18)))
     frequencies = allele_frequencies([Generation(number=1, individuals=members)])
     assert frequencies.shape == (1, 19)
     assert frequencies[0].tolist() == [0.5] + [1.0] * 18
@@ -169,11 +172,11 @@ def test_an_even_split_is_one_bit_and_agreement_is_none() -> None:
 
 
 def family() -> list[Individual]:
-    first = individual(1, 1, [0.5], "0" * 19)
-    second = individual(1, 2, [0.6], "1" * 19)
-    child = individual(2, 1, [0.7], "1" * 18 + "0", "crossover", ("gen1/ind1", "gen1/ind2"))
+    first = individual(1, 1, [0.5], Chromosome("0" * 19))
+    second = individual(1, 2, [0.6], Chromosome("1" * 19))
+    child = individual(2, 1, [0.7], Chromosome("1" * 18 + "0"), "crossover", ("gen1/ind1", "gen1/ind2"))
     elite = replace(child, generation=3, index=1, origin="elite", parents=("gen2/ind1",))
-    grandchild = individual(4, 1, [0.7, 0.9], "1" * 17 + "00", "mutation", ("gen3/ind1",))
+    grandchild = individual(4, 1, [0.7, 0.9], Chromosome("1" * 17 + "00"), "mutation", ("gen3/ind1",))
     return [first, second, child, elite, grandchild]
 
 
@@ -211,7 +214,7 @@ def test_an_elite_stands_for_its_original() -> None:
 
 
 def test_the_lineage_of_a_real_run_begins_with_networks_that_have_no_parents(halved: RunState) -> None:
-    individuals = evaluated(halved.generations)
+    individuals = all_individuals(halved.generations)
     table = NetworkSpace.of(halved).encoding.table
     for each in individuals:
         steps = lineage(individuals, each.name, table)
@@ -240,7 +243,7 @@ def test_outcomes_are_told_from_full_and_from_shorter_trainings() -> None:
 
 
 def test_fully_trained_networks_keep_their_accuracy_on_the_common_scale(halved: RunState) -> None:
-    individuals = evaluated(halved.generations)
+    individuals = all_individuals(halved.generations)
     longest = max(each.fitness.epochs for each in individuals if each.fitness)
     values = comparable(individuals)
     full = [each for each in individuals if each.fitness and each.fitness.epochs == longest]
@@ -253,9 +256,9 @@ def test_fully_trained_networks_keep_their_accuracy_on_the_common_scale(halved: 
 
 def result(key: str, started: float, seconds: float, device: str = "cpu 1", **cost: str) -> TrainingResult:
     return TrainingResult(
-        key=key,
+        key=JobKey(key),
         status="done",
-        epochs=(Epoch(train_loss=1.0, accuracy=0.5, loss=1.0),),
+        epochs=(Epoch(train_loss=1.0, score=0.5, loss=1.0),),
         cost=Cost(started=started, seconds=seconds, device=device, **cost),  # type: ignore[arg-type]
     )
 

@@ -23,6 +23,7 @@ import plots
 from image_data.catalogue import NAMED_SETS, SHAPES, read_source
 from records import DataConfig, InputError
 from records.errors import SaveError
+from records.texts import Chromosome
 from reporting.figures.network_drawing import draw_network, draw_networks, legend_svg, network_svg
 from reporting.figures.theme import BLUE, figure_bytes, inline_svg
 from search_space.architecture import Architecture
@@ -30,16 +31,16 @@ from search_space.cost import model_cost
 from search_space.encoding import Encoding, decode
 from search_space.genes import EXTENDED, Gene, GeneTable
 
-PLAIN = "0110010110110011010"
+PLAIN = Chromosome("0110010110110011010")
 ALL_GENES = PLAIN + "11" + "11" + "0" * 10  # residual, squeeze-and-excitation, dropout
 COLOURED = Encoding((3, 32, 32), 10)
 MANY_LAYERS = GeneTable(tuple(Gene(f"block_{n}", (n - 1,), (16, 16)) for n in range(1, 8)), 7)
 NETWORKS = {
     "plain": decode(COLOURED, PLAIN),
-    "all genes": decode(Encoding((3, 32, 32), 100, EXTENDED), ALL_GENES),
+    "all genes": decode(Encoding((3, 32, 32), 100, EXTENDED), Chromosome(ALL_GENES)),
     "digits": decode(Encoding((1, 8, 8), 10), PLAIN),
     "a stem": decode(Encoding((3, 224, 224), 1000), PLAIN),
-    "112 layers": decode(Encoding((3, 32, 32), 10, MANY_LAYERS), "0" * 7),
+    "112 layers": decode(Encoding((3, 32, 32), 10, MANY_LAYERS), Chromosome("0" * 7)),
 }
 
 
@@ -101,13 +102,13 @@ def test_a_figure_on_a_page_takes_the_colours_of_the_page() -> None:
 
 
 @given(
-    chromosome=st.text("01", min_size=33, max_size=33),
+    chromosome=st.text("01", min_size=33, max_size=33).map(Chromosome),
     shape=st.tuples(st.sampled_from([1, 3]), st.integers(8, 300), st.integers(8, 300)),
     classes=st.integers(2, 1000),
 )
 @settings(max_examples=100, deadline=None)
 def test_a_small_svg_is_sound_small_and_takes_the_colours_of_the_page(
-    chromosome: str, shape: tuple[int, int, int], classes: int
+    chromosome: Chromosome, shape: tuple[int, int, int], classes: int
 ) -> None:
     architecture = decode(Encoding(shape, classes, EXTENDED), chromosome)
     svg = network_svg(architecture)
@@ -126,7 +127,7 @@ def test_six_hundred_plain_networks_leave_half_a_page_for_the_rest() -> None:
 
 
 def test_equal_networks_are_equal_small_svgs_and_others_are_not() -> None:
-    again = decode(COLOURED, "0100010110100011010")  # differs in bits that code for nothing
+    again = decode(COLOURED, Chromosome("0100010110100011010"))  # differs in bits that code for nothing
     assert network_svg(again) == network_svg(NETWORKS["plain"])
     assert len({network_svg(architecture) for architecture in NETWORKS.values()}) == len(NETWORKS)
 

@@ -7,6 +7,7 @@ from itertools import groupby, pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from records.texts import Chromosome
 from reporting.figures.network_shapes import (
     Drawing,
     Shape,
@@ -16,7 +17,7 @@ from reporting.figures.network_shapes import (
     map_height,
     network_shapes,
 )
-from search_space.architecture import Architecture, Layer, architecture_of, phenotype
+from search_space.architecture import Architecture, Layer, architecture_of, network_text
 from search_space.encoding import Encoding, decode
 from search_space.genes import EXTENDED, STANDARD, Gene, GeneTable
 
@@ -24,7 +25,7 @@ MANY_LAYERS = GeneTable(
     (Gene("residual", (0,), (False, True)), *(Gene(f"block_{n}", (n,), (15, 16)) for n in range(1, 8))), 8
 )
 WIDE = GeneTable((Gene("filter_multiplier", (0,), (1, 64)), Gene("kernel", (1,), (3, 63))), 2)
-SMALL = "0000100000001111111"
+SMALL = Chromosome("0000100000001111111")
 
 
 @st.composite
@@ -34,7 +35,7 @@ def architectures(draw: st.DrawFn) -> Architecture:
     side = st.integers(8, 300)
     shape = (draw(st.sampled_from([1, 3])), draw(side), draw(side))
     encoding = Encoding(shape, draw(st.integers(2, 1000)), table)
-    return decode(encoding, draw(st.text("01", min_size=table.length, max_size=table.length)))
+    return decode(encoding, draw(st.text("01", min_size=table.length, max_size=table.length).map(Chromosome)))
 
 
 def of_role(drawing: Drawing, role: str) -> list[Shape]:
@@ -140,25 +141,28 @@ def test_equal_networks_are_equal_drawings(architecture: Architecture) -> None:
     assert network_shapes(architecture) == network_shapes(architecture)
 
 
-@given(bits=st.text("01", min_size=4, max_size=4), chromosome=st.text("01", min_size=19, max_size=19))
-def test_bits_that_code_for_nothing_do_not_show(bits: str, chromosome: str) -> None:
+@given(
+    bits=st.text("01", min_size=4, max_size=4).map(Chromosome),
+    chromosome=st.text("01", min_size=19, max_size=19).map(Chromosome),
+)
+def test_bits_that_code_for_nothing_do_not_show(bits: str, chromosome: Chromosome) -> None:
     other = list(chromosome)
     for locus, bit in zip((2, 5, 8, 11), bits, strict=True):
         other[locus] = bit
     encoding = Encoding((3, 32, 32), 10)
-    assert network_shapes(decode(encoding, chromosome)) == network_shapes(decode(encoding, "".join(other)))
+    assert network_shapes(decode(encoding, chromosome)) == network_shapes(decode(encoding, Chromosome("".join(other))))
 
 
 def test_a_network_without_its_blocks_is_drawn_without_their_row() -> None:
     architecture = decode(Encoding((3, 32, 32), 10), SMALL)
-    drawing = network_shapes(architecture_of(phenotype(architecture)))
+    drawing = network_shapes(architecture_of(network_text(architecture)))
     assert not of_role(drawing, "block")
     assert len(of_role(drawing, "convolution")) == 7
     assert "block" not in [text.words for text in drawing.texts]
 
 
 def test_labels_say_what_each_stage_is() -> None:
-    drawing = network_shapes(decode(Encoding((1, 28, 28), 10), "0101100100001111111"))
+    drawing = network_shapes(decode(Encoding((1, 28, 28), 10), Chromosome("0101100100001111111")))
     rows = {line[0].words: [text.words for text in line[1:]] for line in in_lines(drawing)}
     assert rows["block"] == ["input", "1", "2", "3", "4", "5", "6", "7", "head"]
     assert rows["map"] == ["28×28", "28×28", "14×14", "7×7", "3×3"]
@@ -186,7 +190,7 @@ def test_a_layer_of_its_own_kind_within_a_block_has_a_label_of_its_own() -> None
 
 
 def test_112_layers_are_a_picture_still() -> None:
-    architecture = decode(Encoding((3, 32, 32), 10, MANY_LAYERS), "01111111")
+    architecture = decode(Encoding((3, 32, 32), 10, MANY_LAYERS), Chromosome("01111111"))
     assert len(architecture.layers) == 112
     drawing = network_shapes(architecture)
     assert drawing.width < 1200

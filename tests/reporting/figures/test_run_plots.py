@@ -11,11 +11,12 @@ import pytest
 from matplotlib.figure import Figure
 
 from records import RunState
+from records.individuals import all_individuals
 from records.runs import Ablation, Neighbour
+from records.texts import Chromosome
 from reporting.analysis.run_analysis import (
     comparable,
     diversity,
-    evaluated,
     lineage,
     main_line,
     outcomes,
@@ -66,13 +67,13 @@ def test_with_early_stopping_each_axis_compares_trainings_of_one_length(state: R
     assert len(figure.axes) == 2
     in_full = {
         (each.generation, round(each.fitness.value, 9))
-        for each in evaluated(state.generations)
+        for each in all_individuals(state.generations)
         if each.fitness and each.fitness.epochs == 9
     }
     assert points(figure, 0, "after 9 epochs") == in_full
     assert figure.axes[1].get_title(loc="left") == "all, after 1 epoch"
     count = sum(len(np.asarray(line.get_xydata())) for line in figure.axes[1].lines if line.get_marker() == "o")
-    assert count == len(evaluated(state.generations))
+    assert count == len(all_individuals(state.generations))
 
 
 def test_spending_ends_where_the_run_did(state: RunState) -> None:
@@ -86,7 +87,7 @@ def test_every_training_in_full_has_its_learning_curve(state: RunState) -> None:
     figure = draw_learning_curves(state.generations, state.results)
     curves = [line for line in figure.axes[0].lines if len(np.asarray(line.get_xydata())) == 9]
     assert len(curves) == sum(
-        each.fitness is not None and each.fitness.epochs == 9 for each in evaluated(state.generations)
+        each.fitness is not None and each.fitness.epochs == 9 for each in all_individuals(state.generations)
     )
 
 
@@ -98,7 +99,7 @@ def test_alleles_have_a_row_for_each_coding_bit_and_a_column_for_each_generation
 
 
 def test_the_main_line_of_the_best_is_drawn_with_its_bits(state: RunState) -> None:
-    individuals = evaluated(state.generations)
+    individuals = all_individuals(state.generations)
     best = max(individuals, key=lambda each: (each.generation, each.origin != "elite", each.index))
     steps = lineage(individuals, best.name, STANDARD)
     line = main_line(steps, best.name)
@@ -109,7 +110,7 @@ def test_the_main_line_of_the_best_is_drawn_with_its_bits(state: RunState) -> No
 
 
 def test_forecasts_are_drawn_on_one_scale(state: RunState) -> None:
-    found = outcomes(evaluated(state.generations))
+    found = outcomes(all_individuals(state.generations))
     assert found
     (axes,) = draw_forecasts(found).axes
     assert axes.get_xlim() == axes.get_ylim()
@@ -127,7 +128,7 @@ def test_every_device_has_its_lane_and_every_training_its_bar(devices: int) -> N
 
 
 def test_the_front_is_lettered_and_equal_points_share_their_place(state: RunState) -> None:
-    individuals = evaluated(state.generations)
+    individuals = all_individuals(state.generations)
     front = pareto_front(individuals, state.search.objectives)
     figure = draw_front(individuals, [*front, front[0]], "parameters")
     marks = texts(figure)
@@ -151,7 +152,7 @@ def neighbour(locus: int, *accuracies: float, same: bool = False) -> Neighbour:
         gene="kernel",
         best_value="3",
         value=str(locus),
-        chromosome="0" * 19,
+        chromosome=Chromosome("0" * 19),
         is_same_network=same,
         accuracies=accuracies,
     )
@@ -160,7 +161,7 @@ def neighbour(locus: int, *accuracies: float, same: bool = False) -> Neighbour:
 def test_a_neighbour_far_off_stands_at_the_edge_with_its_number_and_hides_no_other() -> None:
     ablation = Ablation(
         individual="gen1/ind1",
-        chromosome="0" * 19,
+        chromosome=Chromosome("0" * 19),
         accuracies=(0.9, 0.91),
         neighbours=(
             neighbour(1, 0.1, 0.11),
@@ -182,6 +183,6 @@ def test_a_neighbour_far_off_stands_at_the_edge_with_its_number_and_hides_no_oth
 
 
 def test_all_of_them_become_files(state: RunState) -> None:
-    individuals = evaluated(state.generations)
+    individuals = all_individuals(state.generations)
     for figure in (draw_alleles(state.generations, STANDARD), draw_forecasts(outcomes(individuals))):
         assert figure_bytes(figure, "png").startswith(b"\x89PNG")

@@ -20,6 +20,7 @@ from torch import Tensor
 import evaluate
 from model_generator import build_model, load_model
 from records import InputError, RunFault
+from records.texts import Chromosome
 from reporting.handout import export
 from reporting.handout.export import FILES, Exported, Network, code_of, export_model, require_packages
 from search_space.architecture import architecture_of
@@ -48,7 +49,7 @@ def network_of(case: str, folder: Path) -> Network:
     input_shape, table, chromosome = CASES[case]
     torch.manual_seed(1)
     encoding = Encoding(input_shape, len(NAMES), table)
-    architecture = architecture_of(encoding.network(chromosome))
+    architecture = architecture_of(encoding.network(Chromosome(chromosome)))
     model = build_model(architecture, [100.0, 120.0, 140.0][: input_shape[0]], [50.0, 60.0, 70.0][: input_shape[0]])
     with torch.no_grad():
         for _ in range(3):
@@ -57,7 +58,9 @@ def network_of(case: str, folder: Path) -> Network:
             value.add_(torch.randn_like(value), alpha=0.02)
     weights = folder / "best_model.pt"
     weights.write_bytes(weights_bytes(model))
-    return Network(load_model(weights, architecture), architecture, encoding.describe(chromosome), NAMES, weights)
+    return Network(
+        load_model(weights, architecture), architecture, encoding.describe(Chromosome(chromosome)), NAMES, weights
+    )
 
 
 def images_of(input_shape: tuple[int, int, int], count: int) -> Tensor:
@@ -227,7 +230,7 @@ def test_evaluate_exports_beside_the_weights_and_says_how_near_they_come(
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setattr(evaluate, "LATENCY_REPEATS", 3)
     chromosome = CASES["extended 8×8 grey"][2]
-    architecture = architecture_of(Encoding((1, 8, 8), 10, EXTENDED).network(chromosome))
+    architecture = architecture_of(Encoding((1, 8, 8), 10, EXTENDED).network(Chromosome(chromosome)))
     weights = tmp_path / "weights.pt"
     weights.write_bytes(weights_bytes(build_model(architecture, [80.0], [96.0])))
     line = ["--model_path", str(weights), "--chromosome", chromosome, "--encoding", "extended", "--dataset", "digits"]

@@ -14,6 +14,7 @@ import evaluate
 from records import DataConfig, Fitness, Individual
 from records import runs as records
 from records.runs import DataFacts, Finalist, ModelInfo
+from records.texts import Chromosome
 from reporting.handout.model_card import knows, model_card
 from search_space.encoding import Encoding
 from search_space.genes import EXTENDED
@@ -23,7 +24,7 @@ from storage.results import read_info
 from tests.test_evolution import SMALL, finish, start
 from training.statistics import wilson_interval
 
-CHROMOSOME = "0" * 12 + "1" * 7 + "1" * 14
+CHROMOSOME = Chromosome("0" * 12 + "1" * 7 + "1" * 14)
 
 
 def info_of(**changes: object) -> ModelInfo:

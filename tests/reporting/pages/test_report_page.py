@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -17,8 +17,10 @@ import report
 from evolution import build_parser
 from records import DataConfig, EvolutionConfig, Individual, InputError, RunState, TrainingConfig, TrainingResult
 from records import runs as records
+from records.canonical import to_json
 from records.flags import settings_arguments
 from records.runs import Ablation, Finalist, ModelInfo
+from records.texts import Chromosome, JobKey
 from reporting.pages.report_page import write_report
 from reporting.run_view import read_run_view
 from search_space.space import NetworkSpace
@@ -256,7 +258,7 @@ def hand_over(folder: Path, *finalists: Finalist) -> ModelInfo:
         finalists=finalists,
         test=records.TestScore(accuracy=0.5, loss=1.0, images=2),
     )
-    write_durably(run.best_info, sealed(INFO, asdict(info)))
+    write_durably(run.best_info, sealed(INFO, to_json(info)))
     return info
 
 
@@ -287,7 +289,7 @@ def test_trainings_that_failed_before_the_first_generation_was_complete_are_told
     run = RunDirectory(tmp_path)
     save_state(run, birth(0, "rich"))
     for key in ("a", "b"):
-        seal_result(run, TrainingResult(key=key, status="diverged", reason="the loss is nan"))
+        seal_result(run, TrainingResult(key=JobKey(key), status="diverged", reason="the loss is nan"))
     assert "Of the trainings since then, 2 failed: 2 × diverged: the loss is nan." in page_of(tmp_path).text
 
 
@@ -300,7 +302,9 @@ def test_commands_can_be_pasted_whatever_the_folder_is_called(finished: Path, tm
 
 def test_an_ablation_of_another_network_is_left_out_and_named(folder: Path) -> None:
     other = state_in(folder).generations[0].individuals[-1]
-    ablation = Ablation(individual=other.name, chromosome=other.chromosome[::-1], accuracies=(), neighbours=())
+    ablation = Ablation(
+        individual=other.name, chromosome=Chromosome(other.chromosome[::-1]), accuracies=(), neighbours=()
+    )
     save_ablation(RunDirectory(folder), ablation)
     page = page_of(folder)
     assert f"The ablation on disk is of another network, {other.name}" in page.text
@@ -334,7 +338,7 @@ def test_the_command_that_is_shown_asks_for_the_same_run(finished: Path) -> None
     state = state_in(finished)
     options = vars(build_parser().parse(settings_arguments(state.search, state.training, state.data)))
     for record in (state.search, state.training, state.data):
-        names = asdict(record)
+        names = to_json(record)
         assert type(record)(**{name: value for name, value in options.items() if name in names}) == record
 
 

@@ -19,6 +19,7 @@ import evolution
 from records import Individual, InputError, RunState
 from records.errors import SaveError
 from records.runs import DataFacts
+from records.texts import Chromosome, JobKey
 from run.loop import Search
 from search_space.genes import EXTENDED, STANDARD, GeneTable
 from search_space.tables import gene_table_text
@@ -91,7 +92,7 @@ def test_every_trained_individual_is_one_trial(finished: Search) -> None:
         assert found == {name: getattr(each, name) for name in found}
         assert trial.user_attrs["parents"] == list(each.parents)
         assert trial.user_attrs["job"] == each.jobs[-1]
-        curve = [epoch.accuracy for epoch in finished.results[each.jobs[-1]].epochs]
+        curve = [epoch.score for epoch in finished.results[each.jobs[-1]].epochs]
         assert trial.intermediate_values == dict(enumerate(curve, 1))
         assert trial.user_attrs["epochs"] == len(curve)
 
@@ -136,10 +137,12 @@ def test_networks_over_a_limit_are_never_the_best_trial(tmp_path: Path) -> None:
 def test_a_failure_is_a_failed_trial_that_says_why(tmp_path: Path) -> None:
     search = evolve(tmp_path, birth(0, "plain", generations=1))
     each = search.individuals()[0]
-    failed = replace(each, jobs=("other",), fitness=None, failure="crashed: by signal 9")
-    result = replace(search.results[each.jobs[-1]], key="other", status="crashed", reason="by signal 9", epochs=())
+    failed = replace(each, jobs=(JobKey("other"),), fitness=None, failure="crashed: by signal 9")
+    result = replace(
+        search.results[each.jobs[-1]], key=JobKey("other"), status="crashed", reason="by signal 9", epochs=()
+    )
     assert search.study is not None
-    search.study.add([failed], {"other": result})
+    search.study.add([failed], {JobKey("other"): result})
     trial = load(tmp_path / "study.journal").trials[-1]
     assert (trial.state, trial.values, trial.intermediate_values) == (TrialState.FAIL, None, {})
     assert trial.user_attrs["failure"] == "crashed: by signal 9"
@@ -430,7 +433,7 @@ def spaces() -> st.SearchStrategy[ChoiceSpace]:
 
 @given(space=spaces(), data=st.data())
 def test_a_chromosome_stands_for_values_and_values_for_a_chromosome(space: ChoiceSpace, data: st.DataObject) -> None:
-    text = data.draw(st.text("01", min_size=space.length, max_size=space.length))
+    text = data.draw(st.text("01", min_size=space.length, max_size=space.length).map(Chromosome))
     values = space.values(text)
     for name, value in values.items():
         assert space.parameters[name]._contains(space.parameters[name].to_internal_repr(value))
@@ -444,7 +447,7 @@ def test_a_chromosome_stands_for_values_and_values_for_a_chromosome(space: Choic
 def test_every_choice_has_a_chromosome(space: ChoiceSpace) -> None:
     for name, each in space.parameters.items():
         single = ChoiceSpace.of({name: each})
-        found = {single.phenotype(f"{code:0{single.length}b}") for code in range(2**single.length)}
+        found = {single.phenotype(Chromosome(f"{code:0{single.length}b}")) for code in range(2**single.length)}
         count = (
             len(each.choices)
             if isinstance(each, CategoricalDistribution)

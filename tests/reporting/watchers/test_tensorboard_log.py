@@ -89,7 +89,7 @@ def test_every_training_has_its_curve_epoch_by_epoch(finished: Search) -> None:
         for epochs, key in zip(finished.rungs, each.jobs, strict=False):
             folder = finished.run.tensorboard / finished.name_of_training(each, epochs)
             result = finished.results[key]
-            accuracies = [epoch.accuracy or 0.0 for epoch in result.epochs]
+            accuracies = [epoch.score or 0.0 for epoch in result.epochs]
             found = scalars(folder, "curve/accuracy")
             assert [step for step, _ in found] == list(range(1, len(accuracies) + 1))
             assert [value for _, value in found] == pytest.approx(accuracies, rel=1e-6)
