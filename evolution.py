@@ -24,7 +24,9 @@ from records.config_file import config_text, with_config
 from records.flags import Parser, add_settings, given
 from records.runs import Ablation, DataFacts, ModelInfo, TestScore
 from records.words import counted, percentage_points, quantity
-from reporting.analysis.run_analysis import by_effect, energy_used, timeline
+from reporting.analysis.ablation import by_effect
+from reporting.analysis.devices import timeline
+from reporting.analysis.energy import energy_used
 from reporting.watchers.tensorboard_log import TensorBoardLog
 from run.algorithms import new_search
 from search.early_stopping import rungs_of

@@ -11,7 +11,7 @@ from records import DataConfig, InputError
 from records.command_line import DONE, run_command
 from records.flags import Parser
 from records.texts import Chromosome
-from reporting.figures.network_drawing import draw_network
+from reporting.drawings.network_figure import draw_network
 from reporting.figures.run_figure import draw_run
 from reporting.figures.theme import figure_bytes
 from search_space.cost import model_cost

@@ -30,7 +30,7 @@ from simulate_scaling import BATCH, EPOCHS, FACTS, IMAGES, TIME_NOISE
 from records import DataConfig, EvolutionConfig, Limits, RunState, TrainingConfig, TrainingJob, TrainingResult
 from records.canonical import VERSION, from_json, to_json
 from records.trainings import Cost, Epoch
-from reporting.analysis.run_analysis import timeline
+from reporting.analysis.devices import timeline
 from reporting.console import Console
 from run.algorithms import new_search
 from run.training_time import Effort, TrainingTime

@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from reporting.analysis.gene_effects import GeneEffect, GeneEffects, Interaction, Interval, ValueEffect
+from reporting.analysis.gene_effects import GeneEffect, GeneEffects, Interaction, ValueEffect
+from reporting.analysis.gene_regression import Interval
 from reporting.figures.theme import BLUE, GREY, SEQUENTIAL, empty_figure, label, new_figure, theme
 from search_space.encoding import value_in_words
 

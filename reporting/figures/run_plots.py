@@ -16,23 +16,13 @@ from records import Generation, Individual, TrainingResult
 from records.individuals import all_individuals, best_measured
 from records.runs import Ablation
 from records.texts import JobKey
-from reporting.analysis.run_analysis import (
-    Descent,
-    Difference,
-    Diversity,
-    Level,
-    Outcome,
-    Spent,
-    Timeline,
-    accuracies_by_epochs,
-    allele_frequencies,
-    best_so_far,
-    by_effect,
-    common_epochs,
-    entropy,
-    levels,
-    longest_epochs,
-)
+from reporting.analysis.ablation import Difference, by_effect
+from reporting.analysis.accuracies import accuracies_by_epochs, best_so_far, common_epochs, longest_epochs
+from reporting.analysis.devices import Timeline
+from reporting.analysis.forecasts import Outcome
+from reporting.analysis.lineage import Descent
+from reporting.analysis.population import Diversity, allele_frequencies, entropy
+from reporting.analysis.progress import Level, Spent, levels
 from reporting.figures.theme import (
     BLUE,
     DIVERGING,

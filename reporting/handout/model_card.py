@@ -12,7 +12,8 @@ from typing import Any
 from records import RunState
 from records.individuals import all_individuals
 from records.runs import ModelInfo
-from reporting.analysis.run_analysis import energy_used, spending
+from reporting.analysis.energy import energy_used
+from reporting.analysis.progress import spending
 from reporting.console import printable
 from search_space.encoding import describe_hyperparameters
 from search_space.tables import encoding_of

@@ -13,9 +13,11 @@ from records import DataConfig, Individual, RunState
 from records.flags import settings_arguments
 from records.runs import ModelInfo
 from records.words import counted, quantity
-from reporting.analysis.run_analysis import accuracies_by_epochs, savings, timeline
+from reporting.analysis.accuracies import accuracies_by_epochs
+from reporting.analysis.devices import timeline
+from reporting.analysis.savings import savings
 from reporting.console import duration
-from reporting.figures.network_drawing import legend_svg
+from reporting.drawings.network_svg import legend_svg
 from reporting.pages.pages import brief, render_page
 from reporting.pages.report_sections import Section, drawing, sections
 from reporting.run_view import RunView, read_run_view

@@ -13,29 +13,19 @@ from matplotlib.figure import Figure
 
 from records import Individual
 from records.words import counted, percentage_points, quantity
+from reporting.analysis.ablation import by_effect
+from reporting.analysis.accuracies import best_so_far, common_epochs, comparable, longest_epochs
+from reporting.analysis.devices import timeline
+from reporting.analysis.energy import energy_used
+from reporting.analysis.forecasts import outcomes
 from reporting.analysis.gene_effects import GeneEffects, gene_effects
-from reporting.analysis.run_analysis import (
-    Descent,
-    Savings,
-    allele_frequencies,
-    best_so_far,
-    by_effect,
-    common_epochs,
-    comparable,
-    diversity,
-    energy_used,
-    lineage,
-    longest_epochs,
-    main_line,
-    original,
-    outcomes,
-    savings,
-    spending,
-    timeline,
-)
+from reporting.analysis.lineage import Descent, lineage, main_line, original
+from reporting.analysis.population import allele_frequencies, diversity
+from reporting.analysis.progress import spending
+from reporting.analysis.savings import Savings, savings
 from reporting.console import duration
+from reporting.drawings.network_svg import network_svg
 from reporting.figures.effect_plots import draw_gene_values, draw_interactions, draw_main_effects
-from reporting.figures.network_drawing import network_svg
 from reporting.figures.run_plots import (
     draw_ablation,
     draw_alleles,
@@ -350,7 +340,7 @@ def search(view: RunView) -> Section:
         "The search itself",
         f"In the last generation {decided} of {len(loci)} coding bits are decided (at least 95% of the individuals "
         "agree); "
-        f"{spared.spared:.0%} of the trainings that these individuals stand for were spared.",
+        f"{spared.share:.0%} of the trainings that these individuals stand for were spared.",
         figures=tuple(figures),
         tables=(savings_table(spared),),
     )

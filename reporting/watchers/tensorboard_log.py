@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from records import Individual, RunState, TrainingResult
-from reporting.analysis.run_analysis import best_so_far, common_epochs, levels, spending
+from reporting.analysis.accuracies import best_so_far, common_epochs
+from reporting.analysis.progress import levels, spending
 from search_space.genes import GeneTable
 from storage.directory import RunDirectory
 from storage.files import write_whole

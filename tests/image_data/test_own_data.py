@@ -17,7 +17,7 @@ from image_data import data_set as image_data
 from image_data.tensors import image_tensor, to_device
 from records import DataConfig, InputError, TrainingConfig, TrainingJob
 from records.texts import Chromosome
-from reporting.figures.network_drawing import draw_network
+from reporting.drawings.network_figure import draw_network
 from reporting.figures.theme import save_figure
 from reporting.handout.export import Network, export_model
 from search_space.architecture import network_text

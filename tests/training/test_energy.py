@@ -22,7 +22,7 @@ from records import DataConfig, TrainingResult, runs
 from records.canonical import from_json, to_json
 from records.texts import JobKey
 from records.trainings import Cost, Energy
-from reporting.analysis.run_analysis import energy_used
+from reporting.analysis.energy import energy_used
 from reporting.handout.model_card import model_card
 from tests.faults import small_run
 from tests.faults.small_run import birth

@@ -13,10 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_rgba
-from matplotlib.patches import Patch
 from PIL import Image
 
 import plots
@@ -24,8 +21,9 @@ from image_data.catalogue import NAMED_SETS, SHAPES, read_source
 from records import DataConfig, InputError
 from records.errors import SaveError
 from records.texts import Chromosome
-from reporting.figures.network_drawing import draw_network, draw_networks, legend_svg, network_svg
-from reporting.figures.theme import BLUE, figure_bytes, inline_svg
+from reporting.drawings.network_figure import draw_network
+from reporting.drawings.network_svg import legend_svg, network_svg
+from reporting.figures.theme import figure_bytes, inline_svg
 from search_space.architecture import Architecture
 from search_space.cost import model_cost
 from search_space.encoding import Encoding, decode
@@ -66,25 +64,6 @@ def test_texts_of_a_figure_do_not_touch_as_they_are_drawn(name: str) -> None:
         assert box.x1 <= figure.bbox.width
     for spans in lines.values():
         assert all(one[1] < other[0] for one, other in pairwise(sorted(spans)))
-
-
-def size_of(axes: Axes, patch: Patch) -> tuple[float, float]:
-    """Width and height of a drawn shape in pixels."""
-    extents = patch.get_path().get_extents()
-    (left, low), (right, high) = axes.transData.transform([extents.min, extents.max])
-    return round(right - left, 3), round(low - high, 3)
-
-
-def test_networks_in_one_figure_are_on_one_scale() -> None:
-    names = list(NETWORKS)[:3]
-    together = draw_networks([(name, NETWORKS[name]) for name in names], columns=2)
-    assert [text.get_text() for text in together.axes[0].texts if text.get_text() in names] == names
-    sizes = {size_of(together.axes[0], patch) for patch in together.axes[0].patches}
-    for name in names:
-        alone = draw_network(NETWORKS[name]).axes[0]
-        blue = [size_of(alone, patch) for patch in alone.patches if patch.get_facecolor() == to_rgba(BLUE)]
-        assert set(blue) <= sizes
-    assert len(together.axes) == 1
 
 
 def test_a_long_title_is_broken_and_no_part_of_it_is_a_formula() -> None:

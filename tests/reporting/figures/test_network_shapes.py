@@ -8,15 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from records.texts import Chromosome
-from reporting.figures.network_shapes import (
-    Drawing,
-    Shape,
-    Text,
-    filter_width,
-    legend_shapes,
-    map_height,
-    network_shapes,
-)
+from reporting.drawings.layout import filter_width, map_height
+from reporting.drawings.legend import legend_shapes
+from reporting.drawings.network_shapes import network_shapes
+from reporting.drawings.shapes import Drawing, Shape, Text
 from search_space.architecture import Architecture, Layer, architecture_of, network_text
 from search_space.encoding import Encoding, decode
 from search_space.genes import EXTENDED, STANDARD, Gene, GeneTable

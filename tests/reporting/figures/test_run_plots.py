@@ -14,15 +14,12 @@ from records import RunState
 from records.individuals import all_individuals
 from records.runs import Ablation, Neighbour
 from records.texts import Chromosome
-from reporting.analysis.run_analysis import (
-    comparable,
-    diversity,
-    lineage,
-    main_line,
-    outcomes,
-    spending,
-    timeline,
-)
+from reporting.analysis.accuracies import comparable
+from reporting.analysis.devices import timeline
+from reporting.analysis.forecasts import outcomes
+from reporting.analysis.lineage import lineage, main_line
+from reporting.analysis.population import diversity
+from reporting.analysis.progress import spending
 from reporting.figures.run_plots import (
     draw_ablation,
     draw_alleles,
@@ -40,7 +37,7 @@ from reporting.figures.theme import figure_bytes
 from search.ranking import pareto_front
 from search_space.genes import STANDARD
 from tests.faults.small_run import birth
-from tests.reporting.analysis.test_run_analysis import result
+from tests.reporting.examples import result
 from tests.run.test_loop import evolve
 
 
