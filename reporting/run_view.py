@@ -1,9 +1,10 @@
-"""All that a report needs to know of a run, read from its files; what is missing or damaged is named, not fatal."""
+"""Everything that a report shows of a run, read from its files; missing or damaged files are named, not fatal."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from records import Individual, InputError, RunState, TrainingResult
@@ -11,6 +12,7 @@ from records.individuals import all_individuals, best_measured
 from records.runs import Ablation, ModelInfo
 from records.texts import JobKey
 from records.words import counted
+from reporting.analysis.gene_effects import GeneEffects, gene_effects
 from search_space.genes import GeneTable
 from search_space.space import NetworkSpace
 from storage.checkpoint import read_state
@@ -19,9 +21,9 @@ from storage.files import DamagedFile
 from storage.results import find_result, read_ablation, read_info, read_pruned
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RunView:
-    """A run as its files tell of it. `notes` say in words what is missing."""
+    """A run according to its files. `notes` say what is missing."""
 
     run: RunDirectory
     state: RunState
@@ -29,7 +31,7 @@ class RunView:
     individuals: tuple[Individual, ...]
     best: Individual | None  # the one handed over, or the best so far
     info: ModelInfo | None  # what was handed over
-    results: dict[JobKey, TrainingResult]  # by key, also those that no generation holds (yet)
+    results: dict[JobKey, TrainingResult]  # by key, including those that belong to no complete generation
     ablation: Ablation | None
     notes: tuple[str, ...]
 
@@ -38,17 +40,17 @@ class RunView:
         return self.space.encoding.table
 
     @property
-    def measure(self) -> str:
+    def metric_name(self) -> str:
         """What fitness is, in words."""
         return self.state.training.measure
 
-    @property
-    def is_over(self) -> bool:
-        return self.info is not None and self.info.test is not None
+    @cached_property
+    def gene_effects(self) -> GeneEffects:
+        return gene_effects(self.space, self.individuals)
 
 
 def read_run_view(run: RunDirectory, state: RunState) -> RunView:
-    """What the files of a run say, beside the state that was found."""
+    """The view of a run as of a state, with all that its other files hold."""
     notes: list[str] = []
     individuals = all_individuals(state.generations)
     on_disk = _results_on_disk(run, notes)
@@ -59,7 +61,7 @@ def read_run_view(run: RunDirectory, state: RunState) -> RunView:
         best = next((each for each in individuals if each.name == info.individual.name), best)
     _say_how_far(run, state, len(results) - len(state.results), notes)
     _say_failures(individuals, [each for key, each in results.items() if key not in state.results], notes)
-    _say_what_is_missing(run, state, on_disk, notes)
+    _say_what_is_missing(run, state, notes)
     return RunView(
         run=run,
         state=state,
@@ -162,9 +164,7 @@ def _commonest(reasons: Counter[str]) -> str:
     return "; ".join(f"{count} × {reason}" for reason, count in reasons.most_common(3))
 
 
-def _say_what_is_missing(
-    run: RunDirectory, state: RunState, on_disk: dict[JobKey, TrainingResult], notes: list[str]
-) -> None:
+def _say_what_is_missing(run: RunDirectory, state: RunState, notes: list[str]) -> None:
     gone = sum(not run.job(key).exists() for key in state.results)
     if gone:
         notes.append(f"{counted(gone, 'result')} of results/jobs/ missing; the checkpoint holds what is shown of them.")

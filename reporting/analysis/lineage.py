@@ -70,3 +70,18 @@ def main_line(steps: Sequence[Descent], name: str) -> list[Descent]:
         line.append(nearest)
         name = nearest.parent.name
     return line[::-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Ancestry:
+    """Where an individual came from: all steps that led to it, and its main line."""
+
+    individual: Individual  # not an elite, but the individual that it is a copy of
+    steps: tuple[Descent, ...]
+    line: tuple[Descent, ...]
+
+
+def ancestry(individuals: Sequence[Individual], name: str, table: GeneTable) -> Ancestry:
+    individual = original({each.name: each for each in individuals}, name)
+    steps = lineage(individuals, individual.name, table)
+    return Ancestry(individual, tuple(steps), tuple(main_line(steps, individual.name)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from records import Fitness, Individual, TrainingResult
+from records import Fitness, Generation, Individual, TrainingResult
 from records.individuals import Forecast
 from records.texts import Chromosome, JobKey
 from records.trainings import Cost, Epoch
@@ -50,3 +50,24 @@ def result(key: str, started: float, seconds: float, device: str = "cpu 1", **co
         epochs=(Epoch(train_loss=1.0, score=0.5, loss=1.0),),
         cost=Cost(started=started, seconds=seconds, device=device, **cost),  # type: ignore[arg-type]
     )
+
+
+def generation(number: int, values: Sequence[float | None]) -> Generation:
+    """One individual for each fitness; None is a failed training."""
+    return Generation(
+        number=number,
+        individuals=tuple(
+            Individual(
+                generation=number,
+                index=index,
+                chromosome=Chromosome("0" * 19),
+                origin="random",
+                fitness=None if value is None else Fitness(value=value, epochs=1),
+            )
+            for index, value in enumerate(values, 1)
+        ),
+    )
+
+
+def generation_rows(values: Sequence[Sequence[float | None]]) -> list[Generation]:
+    return [generation(number, row) for number, row in enumerate(values, 1)]

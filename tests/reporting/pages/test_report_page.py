@@ -29,7 +29,6 @@ from storage.directory import RunDirectory
 from storage.files import sealed, write_durably
 from storage.results import INFO, save_ablation, seal_result
 from tests.faults.small_run import birth
-from tests.run.test_loop import evolve
 
 VOID = {"meta", "input", "br", "link", "hr"}
 
@@ -88,12 +87,6 @@ def no_waiting_for_the_disk() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: None)
         yield
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Generations with elites, rungs of 1, 3 and 9 epochs, forecasts, and two objectives; nothing handed over."""
-    return evolve(tmp_path_factory.mktemp("finished"), birth(0, "rich", generations=4)).folder
 
 
 @pytest.fixture
@@ -308,7 +301,7 @@ def test_an_ablation_of_another_network_is_left_out_and_named(folder: Path) -> N
     save_ablation(RunDirectory(folder), ablation)
     page = page_of(folder)
     assert f"The ablation on disk is of another network, {other.name}" in page.text
-    assert "Not measured in this run" in page.text
+    assert "Not part of this run" in page.text
     RunDirectory(folder).ablation.write_text("{}")
     assert "the ablation is left out" in page_of(folder).text
 

@@ -1,4 +1,4 @@
-"""Figures of an evaluation: readable for few and for many classes, whatever the classes are called."""
+"""The confusion matrix can be drawn for any number of classes and whatever they are called."""
 
 from __future__ import annotations
 
@@ -11,17 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.colors import to_hex
 
-from reporting.figures.evaluation_plots import (
-    block_size,
-    blocks,
-    draw_classes,
-    draw_confusion,
-    draw_reliability,
-    worst_classes,
-)
+from reporting.evaluation.confusion_figure import block_size, blocks, draw_confusion
 from reporting.figures.theme import GREY, INK, PAPER, save_figure
 from tests.pictures import check_files
-from training.statistics import calibration
 
 
 @pytest.mark.parametrize("classes", [2, 10, 100])
@@ -77,7 +69,7 @@ def test_names_are_written_up_to_a_hundred_classes_and_numbers_beyond() -> None:
 def test_a_thousand_classes_are_drawn_in_blocks_that_hide_no_mistake() -> None:
     matrix = 10 * np.eye(1000, dtype=int)
     matrix[3, 998] = 10
-    (image,) = draw_confusion(matrix.tolist(), ["name"] * 1000).axes[0].images
+    (image,) = draw_confusion(matrix.tolist(), ["name"] * 1000).axes[0].collections
     cells: Any = np.ma.filled(np.ma.asarray(image.get_array()), 0)
     assert cells.shape == (200, 200)
     assert [place.tolist() for place in np.nonzero(cells)] == [[0], [199]]
@@ -98,46 +90,3 @@ def test_a_block_is_as_large_as_its_largest_cell(classes: int, size: int) -> Non
 @pytest.mark.parametrize(("classes", "size"), [(2, 1), (200, 1), (201, 2), (1000, 5)])
 def test_there_are_at_most_200_rows_of_cells(classes: int, size: int) -> None:
     assert block_size(classes) == size
-
-
-def rows(classes: int, **figures: float) -> list[dict[str, Any]]:
-    values = {"precision": 0.5, "recall": 0.25, "f1": 1 / 3, "images": 7, **figures}
-    return [{"class": f"class {number}", **values} for number in range(classes)]
-
-
-def test_few_classes_are_drawn_in_their_order_and_of_many_the_worst() -> None:
-    few = rows(20)
-    few[3]["f1"] = 0.1
-    assert worst_classes(few) == few
-    many = rows(300)
-    for number in range(300):
-        many[number]["f1"] = 1 - number / 300
-    assert [row["class"] for row in worst_classes(many)] == [f"class {number}" for number in range(299, 279, -1)]
-    few[4]["images"] = 0
-    assert few[4] not in worst_classes(few)  # nothing is known of a class without images
-
-
-@pytest.mark.parametrize("classes", [1, 2, 20])
-def test_every_class_has_three_bars_and_its_number_of_images(classes: int, tmp_path: Path) -> None:
-    figure = draw_classes(rows(classes))
-    axes = figure.axes[0]
-    assert sorted({round(bar.get_width(), 3) for bar in axes.patches}) == [0.25, 0.333, 0.5]  # type: ignore[attr-defined]
-    assert len(axes.patches) == 3 * classes
-    assert [text.get_text() for text in axes.get_yticklabels()] == [f"class {number} (7)" for number in range(classes)]
-    check_files(save_figure(figure, tmp_path, "classes"), tmp_path, "classes")
-
-
-def test_a_bar_of_a_reliability_diagram_ends_at_the_accuracy_of_its_bin(tmp_path: Path) -> None:
-    confidence, correct = np.array([0.55, 0.55, 0.99, 0.95]), np.array([True, False, True, True])
-    found = calibration(confidence, correct)
-    report = {
-        "bins": [
-            {"count": each.count, "confidence": each.confidence, "accuracy": each.accuracy} for each in found.bins
-        ],
-        "mean_confidence": found.mean_confidence,
-    }
-    figure = draw_reliability(report)
-    heights = [bar.get_height() for bar in figure.axes[0].patches]  # type: ignore[attr-defined]
-    assert heights == [0.5, 1.0]
-    assert sum(bar.get_height() for bar in figure.axes[1].patches) == 1  # type: ignore[attr-defined]
-    check_files(save_figure(figure, tmp_path, "reliability"), tmp_path, "reliability")
