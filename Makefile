@@ -14,8 +14,8 @@ demo: .venv/run  ## set-up, and a whole run on the embedded data set (no downloa
 	$(BIN)/python evolution.py --dataset digits --generations 3 --population 8 --epochs 8 --batch_size 32 \
 		--output_dir $(DEMO) --overwrite
 
-quick: lint types  ## lint, types, and the tests without whole runs or worker processes
-	$(PYTEST) -m "not slow and not apart"
+quick: lint types  ## lint, types, and the tests that are quick
+	$(PYTEST) -m "not slow and not apart and not long"
 
 test: .venv/dev  ## set-up, and the whole test suite
 	$(PYTEST)

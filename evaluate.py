@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from image_data.catalogue import DATA_HELP
 from image_data.tensors import image_tensor
 from model_generator import load_model
 from records import DataConfig, InputError, TrainingConfig
 from records.command_line import DONE, run_command
 from records.flags import Parser, Several, add_settings
 from records.runs import ModelInfo
-from reporting.console import PlainTerminal, standard_output
 from reporting.evaluation.classification import classification_report
 from reporting.evaluation.confusion_figure import draw_confusion
 from reporting.evaluation.errors import Misclassified, most_confident_errors
@@ -32,6 +32,7 @@ from reporting.handout.export import FILES as EXPORTS
 from reporting.handout.export import Network, export_model, require_packages
 from reporting.handout.model_card import knows, model_card
 from reporting.pages.evaluation_page import evaluation_page
+from reporting.terminal import PlainTerminal, standard_output
 from run.latency import forward_seconds
 from search_space.cost import model_cost
 from storage.checkpoint import load_state
@@ -89,7 +90,7 @@ def build_parser() -> Parser:
         "torch (model.pt2, by torch.export), code (model.py, a stand-alone program that only needs torch), "
         "safetensors (model.safetensors)",
     )
-    add_settings(parser, "data (default: as in the info.json)", DataConfig)
+    add_settings(parser, "data (default: as in the info.json)", DataConfig, DATA_HELP)
     return parser
 
 

@@ -17,6 +17,7 @@ from dataclasses import replace
 import numpy as np
 
 from records import EvolutionConfig, Generation, Individual
+from records.objectives import OBJECTIVES
 from search.base import ENOUGH, Model, Predictor, SearchAlgorithm, SearchSpace
 from search.operators import (
     CROSSOVERS,
@@ -113,11 +114,11 @@ class GeneticAlgorithm(SearchAlgorithm):
         return [replace(offspring, chromosome=each, origin=origin) for each in flipped]
 
     def _choose_by_dominance(self, pool: Sequence[Offspring], model: Model, count: int) -> list[Offspring]:
-        """Those that would stand best beside the networks that are trained, were they as good as is hoped.
+        """The offspring that would rank best among the trained networks if each were as good as its optimistic bound.
 
-        Latency is not known before it is measured; FLOPs stand for it.
+        An objective that is unknown before training is replaced by its proxy.
         """
-        objectives = ["flops" if name == "latency" else name for name in self.config.objectives]
+        objectives = [OBJECTIVES[name].proxy or name for name in self.config.objectives]
         parents = [each for each in self._parents() if each.fitness is not None and each.fitness.violation == 0]
         every = [*(each.chromosome for each in pool), *(each.chromosome for each in parents)]
         hopes = model.optimism(every).tolist() if every else []

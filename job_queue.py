@@ -7,8 +7,8 @@ import math
 from dataclasses import dataclass, replace
 
 from records import TrainingJob, TrainingResult
+from records.costs import Cost
 from records.texts import JobKey
-from records.trainings import Cost
 from search_space.cost import MemoryNeed
 
 NO_NEED = MemoryNeed()

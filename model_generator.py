@@ -6,6 +6,7 @@ channels_last memory, which lies as (N, H, W, C).
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -171,3 +172,14 @@ def load_model(path: Path, architecture: Architecture) -> nn.Sequential:
             f"expected {expected.get(odd, 'none')}"
         )
     return model.eval()
+
+
+def weights_bytes(model: nn.Module) -> bytes:
+    """A file of the state_dict and nothing else; equal weights give equal bytes."""
+    buffer = io.BytesIO()
+    state = {
+        name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, value in model.state_dict().items()
+    }
+    torch.save(state, buffer)
+    return buffer.getvalue()

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from image_data.catalogue import SHAPES, read_source
+from image_data.catalogue import NAMED_SETS, read_source
 from records import DataConfig, InputError
 from records.command_line import DONE, run_command
 from records.flags import Parser
@@ -104,8 +104,8 @@ def _images(options: argparse.Namespace) -> tuple[tuple[int, int, int], int]:
     if options.classes is not None:
         raise InputError("--classes goes with --input_shape; a data set has classes of its own")
     config = DataConfig() if options.dataset is None else DataConfig(dataset=options.dataset)
-    if config.dataset in SHAPES:
-        return SHAPES[config.dataset]
+    if (known := NAMED_SETS.get(config.dataset)) is not None:
+        return known.shape, known.classes
     source = read_source(config)
     height, width, channels = source.train.shape
     return (channels, height, width), len(source.class_names)

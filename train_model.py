@@ -3,43 +3,38 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
-import io
 import math
 import sys
 import time
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from image_data import load_image_data
-from image_data.shared_memory import map_training_data, training_images
+from image_data.catalogue import DATA_HELP
 from image_data.tensors import TrainingData, to_device
-from model_generator import build_model
+from model_generator import build_model, weights_bytes
 from records import DataConfig, InputError, TrainingConfig, TrainingJob, TrainingResult
-from records.canonical import from_json, to_json
+from records.canonical import to_json
 from records.command_line import DONE, ERROR, run_command
+from records.costs import Cost, Energy
 from records.errors import TrainingFailure
 from records.flags import Parser, add_settings, given
-from records.machine import return_free_memory
-from records.trainings import Cost, Energy, Epoch
+from records.trainings import Epoch
 from search_space.architecture import architecture_of
 from search_space.cost import model_cost
 from search_space.encoding import Encoding
 from search_space.tables import gene_table, refuse_coded
-from storage.files import check_writable, write_durably, write_whole
+from storage.files import check_writable, write_durably
 from training.device import energy_counter, gpu_uuid, hardware_name, peak_memory, prepare_device, reset_peak_memory
-from training.loop import Report, TrainingLoop, capture_cuda_graph
+from training.loop import TrainingLoop, capture_cuda_graph
 from training.metrics import accuracy_and_loss, balanced_accuracy, predict
 from training.protocol import resolve_protocol
-
-MOST_KEPT = 800e6  # bytes of a worker; what a larger training has freed goes back to the system
+from training.worker import Report
 
 
 def train_model(
@@ -82,36 +77,14 @@ def _train(
     model = build_model(architecture, data.mean, data.std).to(device).to(memory_format=torch.channels_last)
     if protocol.compile == "on":
         model.compile()
-    images, labels = data.for_training(job.split)
     capture = capture_cuda_graph if device.type == "cuda" else None
-    loop = TrainingLoop(protocol, model, images, labels, micro_batch, job.seed, capture)
-    epochs: list[Epoch] = []
-    training_seconds = 0.0
-    for epoch in range(1, protocol.epochs + 1):
-        epoch_clock = time.perf_counter()
-        train_loss = loop.run_epoch(epoch, report)
-        training_seconds += time.perf_counter() - epoch_clock
-        if not math.isfinite(train_loss):
-            raise TrainingFailure("diverged", f"the training loss of epoch {epoch} is {train_loss}")
-        score = loss = None
-        if job.split == "train":
-            logits = predict(model, data.val_images, protocol.precision)
-            score, loss = accuracy_and_loss(logits, data.val_labels)
-            if protocol.metric == "balanced_accuracy":
-                score = balanced_accuracy(logits, data.val_labels)
-            if not math.isfinite(loss):
-                raise TrainingFailure("diverged", f"the validation loss of epoch {epoch} is {loss}")
-        epochs.append(Epoch(train_loss=train_loss, score=score, loss=loss))
-        rate = epoch * loop.images_per_epoch / training_seconds
-        if report is not None:
-            report({"epoch": epoch, "images_per_second": rate, **to_json(epochs[-1])})
-        if score is not None and epoch <= len(job.stop_below) and score < job.stop_below[epoch - 1]:
-            break
+    loop = TrainingLoop(protocol, model, data.for_training(job.split), micro_batch, job.seed, capture)
+    epochs, rate = _run_epochs(job, data, loop, report)
     cost = model_cost(architecture)
     return TrainingResult(
         key=job.key,
         status="done",
-        epochs=tuple(epochs),
+        epochs=epochs,
         parameters=cost.parameters,
         flops=cost.flops,
         micro_batch=micro_batch,
@@ -126,80 +99,38 @@ def _train(
     ), model.eval()
 
 
-def weights_bytes(model: nn.Module) -> bytes:
-    """A file of the state_dict and nothing else; equal weights give equal bytes."""
-    buffer = io.BytesIO()
-    state = {
-        name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for name, value in model.state_dict().items()
-    }
-    torch.save(state, buffer)
-    return buffer.getvalue()
+def _run_epochs(
+    job: TrainingJob, data: TrainingData, loop: TrainingLoop, report: Report | None
+) -> tuple[tuple[Epoch, ...], float]:
+    """The epochs of a training, until its last or one below `stop_below`; and its images per second."""
+    epochs: list[Epoch] = []
+    rate = training_seconds = 0.0
+    for number in range(1, job.protocol.epochs + 1):
+        clock = time.perf_counter()
+        train_loss = loop.run_epoch(number, report)
+        training_seconds += time.perf_counter() - clock
+        if not math.isfinite(train_loss):
+            raise TrainingFailure("diverged", f"the training loss of epoch {number} is {train_loss}")
+        epoch = Epoch(train_loss=train_loss)
+        if job.split == "train":
+            epoch = _validated(epoch, number, loop, data)
+        epochs.append(epoch)
+        rate = number * loop.images_per_epoch / training_seconds
+        if report is not None:
+            report({"epoch": number, "images_per_second": rate, **to_json(epoch)})
+        if epoch.score is not None and number <= len(job.stop_below) and epoch.score < job.stop_below[number - 1]:
+            break
+    return tuple(epochs), rate
 
 
-@dataclass(frozen=True, kw_only=True)
-class WorkerSetup:
-    """What a worker needs to train, as it travels to its process (JSON, and one inherited descriptor)."""
-
-    descriptor: int
-    contents: list[dict[str, Any]]
-    class_names: list[str]
-    device: str
-    threads: int
-    deterministic: bool
-    root: str
-
-
-def start_trainer(setup: Mapping[str, Any]) -> Callable[[Mapping[str, Any], Report], dict[str, Any]]:
-    """The trainer of a worker process: takes a task, writes the weights, returns the result as JSON."""
-    options = WorkerSetup(**setup)
-    device = prepare_device(options.device, options.threads, options.deterministic)
-    data = to_device(map_training_data(options.descriptor, options.contents, options.class_names), device)
-
-    def train(task: Mapping[str, Any], report: Report) -> dict[str, Any]:
-        job = from_json(TrainingJob, task["job"])
-        result, weights = _result_and_weights(job, data, device, task["micro_batch"], report)
-        write_whole(Path(options.root, task["weights"]), weights)  # the main process waits for the disk
-        return to_json(replace(result, weights=task["weights"]))
-
-    return train
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClusterSetup:
-    """What a task on a cluster needs to train; the arrays, in the order of `SHARED_ARRAYS`, are its node's copy."""
-
-    arrays: list[NDArray[Any]]
-    class_names: list[str]
-    threads: int
-    deterministic: bool
-
-
-def start_cluster_trainer(setup: ClusterSetup, device_name: str) -> Callable[..., dict[str, Any]]:
-    """The trainer of a process on a cluster: takes a task, returns the result and the weights."""
-    device = prepare_device(device_name, setup.threads, setup.deterministic)
-    with warnings.catch_warnings():
-        # A node's copy cannot be written, and no training does; torch would say so each time.
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        data = to_device(training_images(setup.arrays, setup.class_names), device)
-
-    def train(task: Mapping[str, Any], report: Report) -> dict[str, Any]:
-        result, weights = _result_and_weights(task["job"], data, device, task["micro_batch"], report)
-        return {"result": result, "weights": weights}
-
-    return train
-
-
-def _result_and_weights(
-    job: TrainingJob, data: TrainingData, device: torch.device, micro_batch: int, report: Report
-) -> tuple[TrainingResult, bytes]:
-    """The result of a job, which has the SHA-256 of the weights, and their file's content."""
-    result, model = train_model(job, data, device, micro_batch, report)
-    weights = weights_bytes(model)
-    del model
-    if (result.cost.peak_memory or 0) > MOST_KEPT:
-        return_free_memory()
-    return replace(result, weights_sha256=hashlib.sha256(weights).hexdigest()), weights
+def _validated(epoch: Epoch, number: int, loop: TrainingLoop, data: TrainingData) -> Epoch:
+    """An epoch with what the network reaches on the validation images after it."""
+    logits = predict(loop.model, data.val_images, loop.protocol.precision)
+    accuracy, loss = accuracy_and_loss(logits, data.val_labels)
+    if not math.isfinite(loss):
+        raise TrainingFailure("diverged", f"the validation loss of epoch {number} is {loss}")
+    is_balanced = loop.protocol.metric == "balanced_accuracy"
+    return replace(epoch, score=balanced_accuracy(logits, data.val_labels) if is_balanced else accuracy, loss=loss)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -220,7 +151,7 @@ def main(arguments: Sequence[str]) -> int:
         "--device", metavar="NAME", help="cpu, cuda, cuda:1, mps (default: the first accelerator, or cpu)"
     )
     add_settings(parser, "training", TrainingConfig)
-    add_settings(parser, "data", DataConfig)
+    add_settings(parser, "data", DataConfig, DATA_HELP)
     options = parser.parse(arguments)
     refuse_coded(gene_table(options.encoding), given(options, TrainingConfig))
     data_config = DataConfig(**given(options, DataConfig))

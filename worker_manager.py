@@ -1,58 +1,35 @@
 """Worker processes, one per device slot: start, feed, watch, replace.
 
-A worker is a clean Python process that lives for the whole run, imports torch once and holds the
-data once. It reads tasks from its standard input and writes events to a pipe of its own, one JSON
-line each. The manager waits for all pipes at once and never polls or sleeps: a pipe that closes
-is a worker that died. A worker ends when its standard input closes, which is when the main process
-ends, however it ends; on Linux the kernel also kills it then, even where it hangs or is stopped.
+A worker is a fresh Python process that lives for the whole run, imports torch once and maps the
+images once (`training.worker`). The manager waits for the events of all workers at once and never
+polls or sleeps: a pipe that closes means that its worker has died.
 """
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import importlib
-import json
 import math
 import os
-import queue
 import selectors
-import signal
-import subprocess
 import sys
-import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import IO, Any, Protocol, Self
+from typing import Any, Protocol, Self
 
 from job_queue import Attempt, Concurrency, JobQueue
 from records import RunFault, TrainingResult
 from records.canonical import from_json, to_json
-from records.errors import TrainingFailure
-from records.trainings import Cost
+from records.costs import Cost
+from records.errors import StopRequested
+from training.worker import WorkerProcess, worker_main
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 START_SECONDS = 300.0  # a worker that is not ready by then is replaced
 STARTS_PER_SLOT = 3  # a slot whose workers die this often in a row before they are ready is broken
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
-ERROR_TAIL = 2000  # bytes of a dead worker's standard error that are searched for a reason
-
-Report = Callable[[Mapping[str, Any]], None]
-Trainer = Callable[[Mapping[str, Any], Report], dict[str, Any]]
 
 
 class WorkersBroken(RunFault):
     """No worker can be started; the message carries what the last one said."""
-
-
-class StopRequested(BaseException):
-    """A person or a time limit asked the run to stop; the message names the signal or the limit.
-
-    Like KeyboardInterrupt it is no Exception, so that no library that it meets on its way swallows it.
-    """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,65 +71,22 @@ class Workers(Protocol):
     def run(self, jobs: JobQueue, observer: Observer, stop: int | None = None) -> None: ...
 
 
-class _Worker:
-    """The process of one slot, its pipes, and the attempt that it works on."""
+class _Worker(WorkerProcess):
+    """The process of one slot, and the attempt that it works on."""
 
     def __init__(
         self, slot: Slot, command: Sequence[str], start: Mapping[str, Any], descriptors: Sequence[int]
     ) -> None:
+        super().__init__(command, slot.environment, descriptors)
         self.slot = slot
         self.attempt: Attempt | None = None
         self.deadline = math.inf
         self.is_ready = False
-        self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `kill`)
-        self.events, writer = os.pipe()
-        self._unread = b""
-        try:
-            self.process = subprocess.Popen(
-                [*command, str(writer), str(os.getpid())],
-                stdin=subprocess.PIPE,
-                stdout=self.errors,
-                stderr=self.errors,
-                pass_fds=(writer, *descriptors),
-                env={**os.environ, **slot.environment},
-                process_group=0,  # a Ctrl-C at the terminal is for the main process alone
-            )
-        finally:
-            os.close(writer)
         self.send(start)
 
     def set_up(self, setup: Mapping[str, Any]) -> None:
         self.deadline = time.monotonic() + START_SECONDS
         self.send(setup)
-
-    def send(self, message: Mapping[str, Any]) -> None:
-        """A worker that has died does not read; its pipe of events tells of that."""
-        assert self.process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.write(json.dumps(message).encode() + b"\n")
-            self.process.stdin.flush()
-
-    def receive(self) -> list[dict[str, Any]] | None:
-        """The events that have arrived; None when the pipe is closed: the worker is dead."""
-        data = os.read(self.events, 1 << 16)
-        if not data:
-            return None
-        *lines, self._unread = (self._unread + data).split(b"\n")
-        return [json.loads(line) for line in lines]
-
-    def kill(self) -> str:
-        """Ends the process, if it has not ended, and says how it did."""
-        self.process.kill()
-        assert self.process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.close()
-        status = self.process.wait()
-        os.close(self.events)
-        self.errors.seek(max(0, os.fstat(self.errors.fileno()).st_size - ERROR_TAIL))
-        said = self.errors.read().decode(errors="replace").strip().splitlines()
-        self.errors.close()
-        how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
-        return f"{how}: {said[-1]}" if said else how
 
 
 class WorkerManager:
@@ -326,125 +260,6 @@ def end_failed(
         observer.job_retried(slot, attempt, status, reason)
     else:
         observer.job_ended(slot, attempt, result)
-
-
-class StopSignals:
-    """SIGINT, SIGTERM, SIGHUP, and the end of `max_hours`, as something the workers' loop can wait for.
-
-    Outside that loop, and from the second signal on, a signal raises `StopRequested` where it
-    arrives: no instant is a bad one, since files are replaced whole.
-    """
-
-    def __init__(self, max_hours: float | None = None) -> None:
-        self._max_hours = max_hours
-        self._reason = ""
-        self.descriptor, self._writer = os.pipe()
-        self._is_waited_for = False
-        self._count = 0
-        self._before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
-
-    def __enter__(self) -> StopSignals:
-        for number in STOP_SIGNALS:
-            signal.signal(number, self._handle)
-        if self._max_hours is not None:
-            signal.setitimer(signal.ITIMER_REAL, 3600 * self._max_hours)
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        os.close(self.descriptor)
-        os.close(self._writer)
-        if self._count and isinstance(error, ImportError | SystemError):
-            # What a library that was being imported has made of the stop that met it there.
-            raise StopRequested(self._reason) from error
-
-    def _handle(self, number: int, frame: object) -> None:
-        self._count += 1
-        self._reason = "--max_hours" if number == signal.SIGALRM else signal.Signals(number).name
-        if self._count > 1 or not self._is_waited_for:
-            raise StopRequested(self._reason)
-        os.write(self._writer, b"\0")
-
-    def run(self, workers: Workers, jobs: JobQueue, observer: Observer) -> None:
-        """`workers.run`, with signals waited for instead of raised."""
-        self._is_waited_for = True
-        try:
-            workers.run(jobs, observer, self.descriptor)
-        except StopRequested:
-            raise StopRequested(self._reason) from None
-        finally:
-            self._is_waited_for = False
-
-
-def worker_main(writer: int, parent: int) -> None:
-    """The life of a worker process: made ready once, then one task after the other."""
-    _die_with(parent)
-    os.set_inheritable(writer, False)
-    events = os.fdopen(writer, "w", buffering=1)
-
-    def send(event: str, **content: Any) -> None:
-        events.write(json.dumps({"event": event, **content}, allow_nan=False) + "\n")
-
-    tasks = _read_tasks()
-    start = tasks.get()
-    sys.path[:] = start["path"]
-    train = named_function(start["trainer"])(tasks.get())
-    send("ready")
-    while True:
-        perform(train, tasks.get(), send)
-
-
-def named_function(name: str) -> Callable[..., Any]:
-    """The function that "module:function" names."""
-    module, _, function = name.partition(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
-    return found
-
-
-def perform(train: Trainer, task: Mapping[str, Any], send: Callable[..., None]) -> None:
-    """Trains, and sends what comes of it: progress, then one of result, failed, fault."""
-    clock = time.perf_counter()
-    try:
-        result = train(task, lambda progress: send("progress", progress=dict(progress)))
-    except RunFault as fault:
-        send("fault", reason=str(fault))  # of the machine, not of the network: the run has to stop
-    except Exception as error:
-        status, reason = name_failure(error)
-        send("failed", status=status, reason=reason, seconds=time.perf_counter() - clock)
-    else:
-        send("result", result=result)
-
-
-def _die_with(parent: int) -> None:
-    """Has the kernel kill this process when its parent ends (Linux), and ends it if that was before."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
-
-
-def _read_tasks() -> queue.SimpleQueue[dict[str, Any]]:
-    """A queue that a thread fills from standard input; when that closes, the process ends at once."""
-    tasks: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-
-    def read() -> None:
-        for line in sys.stdin:
-            tasks.put(json.loads(line))
-        os._exit(0)
-
-    threading.Thread(target=read, daemon=True).start()
-    return tasks
-
-
-def name_failure(error: Exception) -> tuple[str, str]:
-    """The status of `FAILURES` and the reason of what a training raised."""
-    if isinstance(error, TrainingFailure):
-        return error.status, error.reason
-    if isinstance(error, MemoryError):
-        return "out_of_memory", str(error) or "MemoryError"
-    return "error", f"{type(error).__name__}: {error}"
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ def make_loop(way: Way, name: str, batch: int, device: torch.device) -> Training
         cuda_graph="on" if way.graph else "off",
     )
     capture = capture_cuda_graph if device.type == "cuda" else None
-    return TrainingLoop(protocol, model, *random_data(device), micro_batch=batch, seed=0, capture=capture)
+    return TrainingLoop(protocol, model, random_data(device), micro_batch=batch, seed=0, capture=capture)
 
 
 def wait_for(device: torch.device) -> None:

@@ -50,8 +50,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from job_queue import Attempt, JobQueue
 from records import DataConfig, TrainingConfig, TrainingJob, TrainingResult
 from records.canonical import from_json, to_json
+from records.costs import Cost
 from records.machine import cores, processor_name
-from records.trainings import Cost, Epoch
+from records.trainings import Epoch
 from search_space.architecture import architecture_of
 from search_space.encoding import Encoding
 from search_space.genes import STANDARD_LENGTH
@@ -173,12 +174,12 @@ def start_writing(slots: Sequence[Slot], run: RunDirectory) -> WorkerManager:
     """Workers as a run starts them: they import what they need while the data is read here."""
     from image_data import load_image_data
     from image_data.shared_memory import new_shared_memory, share_training_data
-    from train_model import WorkerSetup
+    from workers.trainers import WorkerSetup
 
     descriptor = new_shared_memory()
     manager = WorkerManager(
         slots,
-        "train_model:start_trainer",
+        "workers.trainers:start_trainer",
         descriptors=[descriptor],
         task=lambda attempt: {"micro_batch": attempt.micro_batch, "weights": run.relative(run.weights(attempt.name))},
     )

@@ -19,8 +19,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from records import DataConfig, EvolutionConfig, Individual, RunState, TrainingConfig, TrainingResult
 from records.canonical import content_hash
+from records.costs import Cost
 from records.runs import DataFacts
-from records.trainings import Cost, Epoch
+from records.trainings import Epoch
 from run.algorithms import new_search
 from search.early_stopping import promoted, rungs
 from search.ranking import rank

@@ -51,9 +51,10 @@ from records import (
     TrainingJob,
     TrainingResult,
 )
+from records.costs import Cost
 from records.machine import cores, processor_name
 from records.runs import DataFacts
-from records.trainings import Cost, Epoch
+from records.trainings import Epoch
 from run.training_time import Effort, TrainingTime
 from search.early_stopping import promoted, rungs
 from search.operators import random_bits

@@ -124,7 +124,7 @@ def our_step(architecture: Architecture, data: tuple[object, object], compiled: 
     if compiled:
         model.compile()
     protocol = TrainingConfig(epochs=10_000, crop_padding=PADDING, flip="on", precision="bfloat16", cuda_graph="off")
-    loop = TrainingLoop(protocol, model.train(), images.permute(0, 3, 1, 2), labels, BATCH, seed=0)
+    loop = TrainingLoop(protocol, model.train(), (images.permute(0, 3, 1, 2), labels), BATCH, seed=0)
     return steps_of(loop)
 
 

@@ -16,7 +16,6 @@ from image_data.splits import Split, check_memory, check_source, choose_splits
 from records import DataConfig
 from records.canonical import canonical_json
 
-NO_FLIP = ("digits", "mnist", "fashion_mnist", "kmnist", "svhn")
 HISTOGRAM_VALUES = 2**22  # pixels that are counted at once
 
 
@@ -93,11 +92,6 @@ def _histogram(values: Images) -> NDArray[np.int64]:
     for piece in pieces:
         total += np.bincount(piece, minlength=256)
     return total
-
-
-def may_flip(config: DataConfig) -> bool:
-    """Whether mirrored images are still of their class: not so for digits, letters and MNIST-likes."""
-    return config.dataset not in NO_FLIP
 
 
 def _read(splits: Mapping[str, Split], class_names: Sequence[str]) -> ImageData:

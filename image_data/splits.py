@@ -7,14 +7,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from image_data.catalogue import NAMED_SETS
+from image_data.catalogue import NAMED_SETS, default_val_fraction
 from image_data.source import Labels, Part, Places, Source
 from records import DataConfig, InputError
 from records.machine import free_memory
 from records.settings import MINIMUM_SIDE
 
 Split = tuple[Part, Places]  # some images of a part
-DIGITS_VAL_FRACTION, VAL_FRACTION = 0.2, 0.1
 TEST_FRACTION = 0.2  # of data that come without a test split: digits, plain folders of images
 COPIES = 2  # of the pixels at most: those read here, and those that the workers share
 SPLIT_SEED = 0  # splits are fixed per data set, whatever the seed of the search
@@ -111,8 +110,7 @@ def choose_splits(source: Source, config: DataConfig) -> dict[str, Split]:
         splits["test"] = source.test, np.arange(len(source.test.labels))
     kept = kept[_limited(labels[kept], config.train_limit, least=1 if source.validation else 2)]
     if source.validation is None:
-        default = DIGITS_VAL_FRACTION if config.dataset == "digits" else VAL_FRACTION
-        fraction = default if config.val_fraction is None else config.val_fraction
+        fraction = default_val_fraction(config) if config.val_fraction is None else config.val_fraction
         validation = _stratified(labels[kept], max(round(fraction * len(kept)), classes))
         splits["validation"], kept = (source.train, kept[validation]), np.delete(kept, validation)
     else:

@@ -9,7 +9,7 @@ import sys
 import types
 import typing
 from dataclasses import fields, is_dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 VERSION = "0.1.0"
 T = TypeVar("T")
@@ -28,9 +28,11 @@ def content_hash(value: object) -> str:
 def to_json(record: Any) -> dict[str, Any]:
     """A record, with all records in it, as JSON has it. The inverse is `from_json`.
 
-    A field with `metadata={"json": NAME}` is called NAME there.
+    A field with `metadata={"json": NAME}` is called NAME there; one with `metadata={"optional": True}`
+    is left out where it has its default.
     """
-    return {key: _plain(getattr(record, name)) for key, (name, _) in _fields(record.__class__).items()}
+    parts = ((key, part, getattr(record, part.name)) for key, part in _parts(record.__class__).items())
+    return {key: _plain(value) for key, part, value in parts if not part.is_optional or value != part.default}
 
 
 def _plain(value: Any) -> Any:
@@ -58,11 +60,12 @@ def _parse(kind: Any, value: Any, where: str) -> Any:
         options = [option for option in arguments if option is not type(None)]
         return None if value is None else _parse(options[0], value, where)
     if is_dataclass(kind) and isinstance(kind, type):
-        parts = _fields(kind)
-        if not isinstance(value, dict) or set(value) != set(parts):
-            odd = sorted(set(parts) ^ set(value)) if isinstance(value, dict) else value
+        parts = _parts(kind)
+        needed = {key for key, part in parts.items() if not part.is_optional}
+        if not isinstance(value, dict) or not needed <= set(value) <= set(parts):
+            odd = sorted((needed - set(value)) | (set(value) - set(parts))) if isinstance(value, dict) else value
             raise ValueError(f"{where}: the parts of {kind.__name__} were expected, odd are {odd!r}")
-        return kind(**{name: _parse(hint, value[key], f"{where}.{key}") for key, (name, hint) in parts.items()})
+        return kind(**{parts[key].name: _parse(parts[key].hint, value[key], f"{where}.{key}") for key in value})
     if origin is tuple and isinstance(value, list):
         inner = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
         if len(inner) == len(value):
@@ -77,8 +80,22 @@ def _parse(kind: Any, value: Any, where: str) -> Any:
     raise ValueError(f"{where}: expected {getattr(kind, '__name__', kind)}, found {value!r}")
 
 
+class _Part(NamedTuple):
+    """A field of a record."""
+
+    name: str
+    hint: Any
+    default: Any
+    is_optional: bool
+
+
 @functools.cache
-def _fields(kind: Any) -> dict[str, tuple[str, Any]]:
-    """The name and type of each field of a record, by its name in JSON."""
+def _parts(kind: Any) -> dict[str, _Part]:
+    """The fields of a record by their names in JSON."""
     hints = typing.get_type_hints(kind)
-    return {field.metadata.get("json", field.name): (field.name, hints[field.name]) for field in fields(kind)}
+    return {
+        each.metadata.get("json", each.name): _Part(
+            each.name, hints[each.name], each.default, each.metadata.get("optional", False)
+        )
+        for each in fields(kind)
+    }

@@ -23,3 +23,10 @@ class TrainingFailure(Exception):
     def __init__(self, status: str, reason: str) -> None:
         super().__init__(f"{status}: {reason}")
         self.status, self.reason = status, reason
+
+
+class StopRequested(BaseException):
+    """A person or a time limit asked the run to stop; the message names the signal or the limit.
+
+    Like KeyboardInterrupt it is no Exception, so that no library that it meets on its way swallows it.
+    """

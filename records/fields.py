@@ -1,4 +1,4 @@
-"""Fields of settings records: each is also a command-line flag, with its help, choices and checks."""
+"""Kinds of fields: settings, which are also command-line flags with help, choices and checks; and optional fields."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from records.errors import InputError
 def setting(default: Any, help: str, choices: tuple[str, ...] | None = None, resume: bool = False) -> Any:
     """A dataclass field that is also a command-line flag; `resume` marks what a resumed run may change."""
     return field(default=default, metadata={"help": help, "choices": choices, "resume": resume})
+
+
+def optional(default: Any) -> Any:
+    """A field of any record that JSON leaves out where it has its default."""
+    return field(default=default, metadata={"optional": True})
 
 
 def require_choices(record: Any) -> None:

@@ -7,7 +7,7 @@ import dataclasses
 import difflib
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from records.canonical import VERSION
@@ -53,17 +53,24 @@ class Several(argparse.Action):
         setattr(namespace, self.dest, tuple(values))
 
 
-def add_settings(parser: argparse.ArgumentParser, title: str, record: type, **defaults: Any) -> None:
+def add_settings(
+    parser: argparse.ArgumentParser,
+    title: str,
+    record: type,
+    help_texts: Mapping[str, str] = types.MappingProxyType({}),
+    **defaults: Any,
+) -> None:
     """One flag for each field of a settings record, in a group of its own.
 
     Flags that are not given are left out of the namespace, so that a resumed run can tell what
-    was asked for; `settings` fills in the defaults. `defaults` replace those of the record.
+    was asked for; `settings` fills in the defaults. `help_texts` and `defaults`
+    replace those of the record.
     """
     group = parser.add_argument_group(title)
     types_of = typing.get_type_hints(record)
     for item in dataclasses.fields(record):
         default = defaults.get(item.name, item.default)
-        kind, text = _plain_type(types_of[item.name]), item.metadata["help"]
+        kind, text = _plain_type(types_of[item.name]), help_texts.get(item.name, item.metadata["help"])
         words = " ".join(default) if isinstance(default, tuple) else "off" if default is False else default
         shown = "" if default is None else f" (default: {words})"
         options: dict[str, Any] = {

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from records.fields import optional
+from records.objectives import ACCURACY, OBJECTIVES
 from records.texts import Chromosome, JobKey
 
 
@@ -26,6 +28,7 @@ class Fitness:
     latency: float | None = None
     epochs: int = 0
     violation: float = 0.0
+    measured: tuple[tuple[str, float], ...] = optional(())  # the objectives that `Objective.measured` finds
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.value) and math.isfinite(self.loss)):
@@ -37,11 +40,14 @@ class Fitness:
         return (self.violation, -self.epochs, -self.value, self.loss, self.parameters)
 
     def objective(self, name: str) -> float:
-        """An objective, to be minimised. Raises ValueError for a latency that was not measured."""
-        value: float | None = -self.value if name == "accuracy" else getattr(self, name)
+        """An objective, to be minimised. Raises ValueError for one that was not measured."""
+        if name == ACCURACY:
+            return -self.value
+        objective = OBJECTIVES[name]
+        value: float | None = dict(self.measured).get(name) if objective.measured else getattr(self, name)
         if value is None:
-            raise ValueError(f"the {name} of {self} was not measured")
-        return value
+            raise ValueError(f"the {name} of {self} is unknown: {objective.unmeasured}")
+        return -value if objective.is_maximised else value
 
     def with_limits(self, limits: dict[str, float], latency: float | None) -> Fitness:
         """The same with its latency, and with what it passes the limits by."""

@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 
 from records.fields import require, require_choices, setting
+from records.objectives import ACCURACY, OBJECTIVES
 
 ALGORITHMS = ("genetic", "aging", "random", "local_search")
 OPTUNA = "optuna:"  # and the name of a sampler
-OBJECTIVES = ("accuracy", "parameters", "flops", "latency")
 AUTO_FINALISTS = 3
 
 
@@ -50,7 +50,7 @@ class EvolutionConfig:
     )
     reduction_factor: int = setting(3, "of halving: one in so many goes on, to so many times the epochs")
     objectives: tuple[str, ...] = setting(
-        ("accuracy",), "what to optimise: accuracy, and any of the others", OBJECTIVES
+        (ACCURACY,), "what to optimise: accuracy, and any of the others", tuple(OBJECTIVES)
     )
     max_parameters: int | None = setting(
         None, "a limit: networks of more parameters lose to all that keep it (default: none)"
@@ -86,6 +86,11 @@ class EvolutionConfig:
 
     def __post_init__(self) -> None:
         require_choices(self)
+        self._check_search()
+        self._check_objectives()
+        self._check_lengths()
+
+    def _check_search(self) -> None:
         require(
             self.algorithm in ALGORITHMS or (self.sampler or "").isidentifier(),
             "algorithm",
@@ -95,35 +100,33 @@ class EvolutionConfig:
         require(bool(self.encoding), "encoding", "standard, extended or a JSON file", "empty")
         require(self.generations >= 1, "generations", "at least 1", self.generations)
         require(self.population >= 2, "population", "at least 2", self.population)
-        require(0 <= self.crossover_prob <= 1, "crossover_prob", "between 0 and 1", self.crossover_prob)
-        if self.mutation_prob is not None:
-            require(0 <= self.mutation_prob <= 1, "mutation_prob", "between 0 and 1", self.mutation_prob)
-        require(
-            1 <= self.tournament_size <= self.population,
-            "tournament_size",
-            f"between 1 and the population ({self.population})",
-            self.tournament_size,
-        )
-        require(
-            0 <= self.elitism < self.population,
-            "elitism",
-            f"at least 0 and under the population ({self.population})",
-            self.elitism,
-        )
+        for name in ("crossover_prob", "mutation_prob"):
+            value = getattr(self, name)
+            require(value is None or 0 <= value <= 1, name, "between 0 and 1", value)
+        expected = f"between 1 and the population ({self.population})"
+        require(1 <= self.tournament_size <= self.population, "tournament_size", expected, self.tournament_size)
+        expected = f"at least 0 and under the population ({self.population})"
+        require(0 <= self.elitism < self.population, "elitism", expected, self.elitism)
         require(self.reduction_factor >= 2, "reduction_factor", "at least 2", self.reduction_factor)
         if self.scheme == "steady_state":
             why = "with --scheme steady_state, whose networks wait for no others (or use --scheme generations)"
             require(self.early_stopping == "none", "early_stopping", f"none {why}", self.early_stopping)
             require(self.algorithm == "genetic", "algorithm", f"genetic {why}", self.algorithm)
-        if self.objectives[:1] != ("accuracy",) or len(set(self.objectives)) < len(self.objectives):
-            expected = "accuracy and then any of " + ", ".join(OBJECTIVES[1:]) + ", each once"
-            require(False, "objectives", expected, " ".join(self.objectives))
-        for name in ("budget", "max_parameters", "max_flops", "max_latency", "final_seeds", "final_epochs"):
+
+    def _check_objectives(self) -> None:
+        is_sound = self.objectives[:1] == (ACCURACY,) and len(set(self.objectives)) == len(self.objectives)
+        expected = f"{ACCURACY} and then any of {', '.join(list(OBJECTIVES)[1:])}, each once"
+        require(is_sound, "objectives", expected, " ".join(self.objectives))
+        for name in ("max_parameters", "max_flops"):
             value = getattr(self, name)
-            if name == "max_latency":
-                require(value is None or (math.isfinite(value) and value > 0), name, "a number over 0", value)
-            else:
-                require(value is None or value >= 1, name, "at least 1", value)
+            require(value is None or value >= 1, name, "at least 1", value)
+        latency = self.max_latency
+        require(latency is None or (math.isfinite(latency) and latency > 0), "max_latency", "a number over 0", latency)
+
+    def _check_lengths(self) -> None:
+        for name in ("budget", "final_seeds", "final_epochs"):
+            value = getattr(self, name)
+            require(value is None or value >= 1, name, "at least 1", value)
         if self.finalists is not None:
             most = self.budget or self.generations * self.population
             expected = f"between 0 and the number of individuals ({most})"
@@ -157,16 +160,16 @@ class EvolutionConfig:
 
     @property
     def limits(self) -> dict[str, float]:
-        """The limits that are set, by objective; latency in seconds."""
-        latency = None if self.max_latency is None else self.max_latency / 1000
-        found = {"parameters": self.max_parameters, "flops": self.max_flops, "latency": latency}
-        return {name: limit for name, limit in found.items() if limit is not None}
+        """The limits that are set, by objective, in the unit of the fitness."""
+        flags = {name: each.limit for name, each in OBJECTIVES.items() if each.limit is not None}
+        found = {name: getattr(self, flag) for name, flag in flags.items()}
+        return {name: limit / OBJECTIVES[name].limit_scale for name, limit in found.items() if limit is not None}
 
     @property
     def size_limits(self) -> dict[str, float]:
-        """The limits that a network is known to keep, or not, before it is trained."""
-        return {name: limit for name, limit in self.limits.items() if name != "latency"}
+        """The limits that a network is known to keep or to exceed before it is trained."""
+        return {name: limit for name, limit in self.limits.items() if OBJECTIVES[name].proxy is None}
 
     @property
     def needs_latency(self) -> bool:
-        return "latency" in self.objectives or self.max_latency is not None
+        return "latency" in self.objectives or "latency" in self.limits

@@ -17,19 +17,19 @@ class DataConfig:
 
     dataset: str = setting(
         "cifar10",
-        "digits, cifar10, cifar100, mnist, fashion_mnist, kmnist, svhn, a folder of class folders, or an .npz file",
+        "the name of a data set, a folder of class folders, or a file of images",
         resume=True,  # to the same images in another place
     )
     data_dir: str = setting("data", "folder where data sets are kept and downloaded to", resume=True)
     val_fraction: float | None = setting(
-        None, "share of the training data held out for fitness (default: 0.1, digits 0.2)"
+        None, "share of the training data held out for fitness (default: as the data set says)"
     )
     train_limit: int | None = setting(
         None, "use a stratified subset of at most this many training images (default: all)"
     )
     image_size: str | None = setting(
         None,
-        "pixels to which the images of a folder or an .npz file are resized: a side, or HEIGHTxWIDTH "
+        "pixels to which the images of a folder or a file are resized: a side, or HEIGHTxWIDTH "
         "(default: their own, or 64 where the pictures of a folder differ)",
     )
 

@@ -43,7 +43,7 @@ class TrainingConfig:
         AUGMENTATIONS,
     )
     flip: str = setting(
-        "auto", "random horizontal flips; auto: not for digits, MNIST-likes and SVHN", ("auto", "on", "off")
+        "auto", "random horizontal flips; auto: on, unless the named data set rules it out", ("auto", "on", "off")
     )
     crop_padding: int | None = setting(None, "pixels of padding for random crops (default: a sixteenth of the image)")
     precision: str = setting(

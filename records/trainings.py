@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from records.canonical import content_hash, to_json
+from records.costs import Cost
 from records.errors import FAILURES
 from records.individuals import Fitness
+from records.objectives import OBJECTIVES
 from records.texts import JobKey, NetworkText
 from records.training_settings import TrainingConfig
 
@@ -52,31 +54,6 @@ class Epoch:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Energy:
-    """What the counter of a GPU said before and after a training, in joules since its driver was loaded."""
-
-    gpu: str  # its UUID
-    before: float
-    after: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Cost:
-    """What a training cost, as measured: never the same twice, and never part of a result's identity."""
-
-    seconds: float = 0.0
-    images_per_second: float = 0.0
-    peak_memory: int | None = None  # bytes, of the worker process (CPU) or of the allocator (GPU)
-    device: str = ""
-    reused: str = ""  # the folder of the run that paid for it
-    hardware: str = ""  # the processor or GPU in words
-    note: str = ""  # what a person should know of how it ran
-    started: float = 0.0  # seconds since 1970
-    attempts: int = 1
-    energy: Energy | None = None  # of the whole GPU, whatever else ran on it; None where no counter could be read
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingResult:
     """How a job ended: `status` is "done" or one of `FAILURES`, with the `reason` in words."""
 
@@ -89,7 +66,7 @@ class TrainingResult:
     micro_batch: int = 0
     weights: str | None = None  # path inside the run's folder
     weights_sha256: str | None = None
-    cost: Cost = Cost()
+    cost: Cost = field(default=Cost())
 
     def __post_init__(self) -> None:
         if self.status != "done" and self.status not in FAILURES:
@@ -110,4 +87,9 @@ class TrainingResult:
             parameters=self.parameters,
             flops=self.flops,
             epochs=len(self.epochs),
+            measured=tuple(
+                (name, value)
+                for name, objective in OBJECTIVES.items()
+                if objective.measured is not None and (value := objective.measured(self.cost)) is not None
+            ),
         )

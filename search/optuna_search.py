@@ -22,6 +22,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from records import EvolutionConfig, Fitness, Generation, Individual, InputError
+from records.objectives import OBJECTIVES
 from records.search_settings import OPTUNA
 from search.base import BitStrings, SearchAlgorithm
 from search.operators import Offspring, random_bits
@@ -112,12 +113,16 @@ def categories(values: Sequence[Any]) -> CategoricalDistribution:
 
 
 def directions_of(objectives: Sequence[str]) -> list[StudyDirection]:
-    return [StudyDirection.MAXIMIZE if name == "accuracy" else StudyDirection.MINIMIZE for name in objectives]
+    return [
+        StudyDirection.MAXIMIZE if OBJECTIVES[name].is_maximised else StudyDirection.MINIMIZE for name in objectives
+    ]
 
 
 def values_of(fitness: Fitness, objectives: Sequence[str]) -> list[float]:
     """What a trial came to, for these objectives."""
-    return [fitness.value if name == "accuracy" else fitness.objective(name) for name in objectives]
+    return [
+        -fitness.objective(name) if OBJECTIVES[name].is_maximised else fitness.objective(name) for name in objectives
+    ]
 
 
 def constraints_of(fitness: Fitness, limits: dict[str, float]) -> dict[str, list[float]]:
@@ -218,7 +223,11 @@ def fault(config: EvolutionConfig) -> str:
             index=index,
             chromosome=random_bits(rng, space.length).chromosome,
             origin="random",
-            fitness=Fitness(value=float(index), latency=1.0),
+            fitness=Fitness(
+                value=float(index),
+                latency=1.0,
+                measured=tuple((name, 1.0) for name, each in OBJECTIVES.items() if each.measured),
+            ),
         )
         for index in range(1, REHEARSAL + 1)
     )

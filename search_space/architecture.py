@@ -11,8 +11,11 @@ from typing import Any
 
 from records.canonical import canonical_json
 from records.texts import NetworkText
+from search_space.genes import NETWORK_TRAITS, OPTIONS
 
 REDUCTION, LEAST_SQUEEZED = 16, 8  # filters for each unit between squeeze and excitation, and its fewest units
+
+OMITTED_DEFAULTS = ("residual", "squeeze_excitation", "dropout")  # fields that a network's text leaves out if not set
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +52,16 @@ class Architecture:
     residual: bool = False
     squeeze_excitation: bool = False
     dropout: float = 0.0
+    options: tuple[tuple[str, Any], ...] = ()  # the other traits of `genes.OPTIONS` that differ from their defaults
 
     def __post_init__(self) -> None:
         fewest = 1 if self.has_blocks else 0
         if not fewest <= sum(self.blocks) <= len(self.layers):
             raise ValueError(f"{len(self.layers)} layers cannot be grouped into blocks of {self.blocks}")
+
+    def option(self, name: str) -> Any:
+        """The value of one of `genes.OPTIONS`."""
+        return dict(self.options).get(name, NETWORK_TRAITS[name].default)
 
     @property
     def has_blocks(self) -> bool:
@@ -83,10 +91,11 @@ class Architecture:
         late = self.blocks and not any(layer.pool for layer in body[: self.blocks[0]])
         stem = f"stem of {len(self.layers) - len(body)}, " if len(body) < len(self.layers) else ""
         kernel = f"{body[0].kernel}×{body[0].kernel}"
+        values = {name: getattr(self, name) for name in OMITTED_DEFAULTS} | dict(self.options)
         more = [
-            *(["residual"] if self.residual else []),
-            *(["squeeze-and-excitation"] if self.squeeze_excitation else []),
-            *([f"dropout {self.dropout:g}"] if self.dropout else []),
+            trait.phrase(values[name])
+            for name, trait in NETWORK_TRAITS.items()
+            if trait.phrase is not None and name in values and values[name] != trait.default
         ]
         return (
             f"{stem}{len(self.blocks)} blocks, {len(body)} convolutions {kernel}, "
@@ -111,9 +120,10 @@ def network_text(architecture: Architecture) -> NetworkText:
     content["layers"] = [{name: getattr(layer, name) for name in LAYER_FIELDS} for layer in architecture.layers]
     if not architecture.has_blocks:
         del content["blocks"]
-    for name in ("residual", "squeeze_excitation", "dropout"):
+    for name in OMITTED_DEFAULTS:
         if not content[name]:
             del content[name]
+    content |= content.pop("options")
     return NetworkText(canonical_json(content))
 
 
@@ -124,4 +134,5 @@ def architecture_of(network: NetworkText) -> Architecture:
     content["input_shape"] = tuple(content["input_shape"])
     content["layers"] = tuple(Layer(**layer) for layer in content["layers"])
     content["blocks"] = tuple(content.get("blocks", ()))
+    content["options"] = tuple((name, content.pop(name)) for name in OPTIONS if name in content)
     return Architecture(**content)

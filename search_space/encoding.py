@@ -13,10 +13,18 @@ from records.canonical import canonical_json
 from records.settings import MINIMUM_SIDE
 from records.texts import Chromosome, NetworkText
 from search_space.architecture import Architecture, Layer, network_text
-from search_space.genes import BLOCKS, NETWORK_TRAITS, STANDARD, GeneTable
+from search_space.genes import (
+    BLOCKS,
+    NETWORK_TRAITS,
+    OPTIONS,
+    POOLED_BLOCKS,
+    STANDARD,
+    TRAITS,
+    GeneTable,
+    stage_filters,
+)
 
 MAXIMUM_SIDE = 64  # pixels: larger inputs are halved by a stem until they fit
-POOLED_BLOCKS = {"early": (1, 3, 5), "late": (2, 4, 6)}  # by the place of pooling
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,22 +102,7 @@ class BitMeaning:
         """The value in words."""
         if self.gene is None:
             return "codes for nothing"
-        if self.gene.startswith("block_"):
-            return f"{self.value} convolution{'s' if self.value > 1 else ''}"
-        if self.gene == "filter_multiplier":
-            return f"{', '.join(map(str, stage_filters(self.value)))} filters"
-        if self.gene == "kernel":
-            return f"{self.value}×{self.value}"
-        if self.gene == "pooling_place":
-            return f"{self.value}: after blocks {', '.join(map(str, POOLED_BLOCKS[self.value]))}"
-        return value_in_words(self.value)
-
-
-def value_in_words(value: object) -> str:
-    """The value of a gene, in a word."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+        return TRAITS[self.gene].words(self.value)
 
 
 def explain(encoding: Encoding, chromosome: Chromosome) -> tuple[BitMeaning, ...]:
@@ -129,13 +122,10 @@ def explain(encoding: Encoding, chromosome: Chromosome) -> tuple[BitMeaning, ...
 
 def describe_hyperparameters(hyperparameters: dict[str, Any]) -> str:
     """Settings of a training in words: "AdamW, learning rate 0.05, cutout augmentation". Empty for none."""
-    words = {
-        "optimizer": lambda value: {"sgd": "SGD", "adamw": "AdamW"}[value],
-        "augmentation": lambda value: f"{value if value != 'none' else 'no'} augmentation",
-    }
     return ", ".join(
-        words[name](value) if name in words else f"{name.replace('_', ' ')} {value:g}"
+        f"{name.replace('_', ' ')} {value:g}" if phrase is None else phrase(value)
         for name, value in hyperparameters.items()
+        for phrase in [TRAITS[name].phrase if name in TRAITS else None]
     )
 
 
@@ -147,10 +137,6 @@ def check_chromosome(text: str, length: int) -> Chromosome:
     if strange:
         raise InputError(f"a chromosome is made of 0 and 1, but {text!r} holds {', '.join(map(repr, strange))}")
     return Chromosome(text)
-
-
-def stage_filters(multiplier: int) -> list[int]:
-    return [multiplier * base for base in (16, 32, 64, 128)]
 
 
 def decode(encoding: Encoding, chromosome: Chromosome) -> Architecture:
@@ -188,6 +174,7 @@ def decode(encoding: Encoding, chromosome: Chromosome) -> Architecture:
         traits["residual"],
         traits["squeeze_excitation"],
         traits["dropout"],
+        tuple((name, traits[name]) for name in OPTIONS if traits[name] != NETWORK_TRAITS[name].default),
     )
 
 

@@ -12,16 +12,37 @@ from records.texts import Chromosome
 from records.training_settings import AUGMENTATIONS, OPTIMIZERS
 
 BLOCKS = 7
+POOLED_BLOCKS = {"early": (1, 3, 5), "late": (2, 4, 6)}  # by the place of pooling
+
+
+def stage_filters(multiplier: int) -> list[int]:
+    """The filters of the four stages, from the input to the output."""
+    return [multiplier * base for base in (16, 32, 64, 128)]
+
+
+def value_in_words(value: object) -> str:
+    """The value of a gene, in a word."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 @dataclass(frozen=True, slots=True)
 class Trait:
-    """Something that a gene can code for: what its values are, and what holds where no gene codes for it."""
+    """Something that a gene can code for: its values, its default, and how they are worded.
+
+    An entry in `NETWORK_TRAITS` or `TRAINING_TRAITS` is all that a new trait needs beside the code that
+    acts on it. The network of a chromosome carries the value of a trait with `is_option` to
+    `model_generator` (`Architecture.option`); its text holds the value where it is not the default.
+    """
 
     kind: type  # int, float, str or bool
     expected: str  # the values in words
     takes: Callable[[Any], bool]
-    default: Any = None  # None: the training's own setting
+    default: Any = None  # what holds where no gene codes for the trait; None: the training's own setting
+    words: Callable[[Any], str] = value_in_words  # a value in a table of genes
+    phrase: Callable[[Any], str] | None = None  # a value other than the default in a sentence about the network
+    is_option: bool = False
 
     def read(self, value: Any) -> Any:
         """The value as the trait takes it; a whole number may stand for a float. Raises ValueError for others."""
@@ -32,35 +53,57 @@ class Trait:
         return value
 
 
-def _one_of(choices: Sequence[str], default: str | None = None) -> Trait:
-    return Trait(str, f"one of {', '.join(choices)}", lambda value: value in choices, default)
+def _one_of(choices: Sequence[str], default: str | None = None, **more: Any) -> Trait:
+    return Trait(str, f"one of {', '.join(choices)}", lambda value: value in choices, default, **more)
 
 
-def _whole(most: int, default: int) -> Trait:
-    return Trait(int, f"a whole number from 1 to {most}", lambda value: 1 <= value <= most, default)
+def _whole(most: int, default: int, words: Callable[[Any], str]) -> Trait:
+    return Trait(int, f"a whole number from 1 to {most}", lambda value: 1 <= value <= most, default, words)
 
 
-# What no gene codes for makes a small, sound network.
+def _switch(phrase: str) -> Trait:
+    return Trait(bool, "true or false", lambda value: True, False, phrase=lambda value: phrase)
+
+
+def _number(expected: str, takes: Callable[[Any], bool], name: str, default: float | None = None) -> Trait:
+    return Trait(float, expected, takes, default, phrase=lambda value: f"{name} {value:g}")
+
+
+# The defaults make a small network without frills.
 NETWORK_TRAITS = {
-    "filter_multiplier": _whole(64, 1),
-    "kernel": Trait(int, "an odd whole number from 1 to 63", lambda value: 1 <= value <= 63 and value % 2 == 1, 3),
+    "filter_multiplier": _whole(64, 1, lambda value: f"{', '.join(map(str, stage_filters(value)))} filters"),
+    "kernel": Trait(
+        int,
+        "an odd whole number from 1 to 63",
+        lambda value: 1 <= value <= 63 and value % 2 == 1,
+        3,
+        lambda value: f"{value}×{value}",
+    ),
     "activation": _one_of(("ReLU", "LeakyReLU", "ELU", "GELU"), "ReLU"),
     "pooling": _one_of(("max", "average"), "max"),
-    "pooling_place": _one_of(("early", "late"), "early"),
-    **{f"block_{block}": _whole(16, 1) for block in range(1, BLOCKS + 1)},  # convolutions
-    "residual": Trait(bool, "true or false", lambda value: True, False),
-    "squeeze_excitation": Trait(bool, "true or false", lambda value: True, False),
-    "dropout": Trait(float, "a number, at least 0 and under 1", lambda value: 0 <= value < 1, 0.0),
+    "pooling_place": _one_of(
+        tuple(POOLED_BLOCKS),
+        "early",
+        words=lambda value: f"{value}: after blocks {', '.join(map(str, POOLED_BLOCKS[value]))}",
+    ),
+    **{
+        f"block_{block}": _whole(16, 1, lambda value: f"{value} convolution{'s' if value > 1 else ''}")
+        for block in range(1, BLOCKS + 1)
+    },
+    "residual": _switch("residual"),
+    "squeeze_excitation": _switch("squeeze-and-excitation"),
+    "dropout": _number("a number, at least 0 and under 1", lambda value: 0 <= value < 1, "dropout", 0.0),
 }
 # The names are those of `TrainingConfig`; what no gene codes for is as its flag says.
 TRAINING_TRAITS = {
-    "optimizer": _one_of(OPTIMIZERS),
-    "learning_rate": Trait(float, "a number over 0", lambda value: value > 0),
-    "weight_decay": Trait(float, "a number, 0 or more", lambda value: value >= 0),
-    "label_smoothing": Trait(float, "a number, at least 0 and under 1", lambda value: 0 <= value < 1),
-    "augmentation": _one_of(AUGMENTATIONS),
+    "optimizer": _one_of(OPTIMIZERS, phrase=lambda value: {"sgd": "SGD", "adamw": "AdamW"}[value]),
+    "learning_rate": _number("a number over 0", lambda value: value > 0, "learning rate"),
+    "weight_decay": _number("a number, 0 or more", lambda value: value >= 0, "weight decay"),
+    "label_smoothing": _number("a number, at least 0 and under 1", lambda value: 0 <= value < 1, "label smoothing"),
+    "augmentation": _one_of(AUGMENTATIONS, phrase=lambda value: f"{value if value != 'none' else 'no'} augmentation"),
 }
 TRAITS = NETWORK_TRAITS | TRAINING_TRAITS
+OPTIONS = tuple(name for name, trait in NETWORK_TRAITS.items() if trait.is_option)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,16 @@ GROUPS = {
         "test_mutations.py",
         "test_promises.py",
         "test_worker_manager.py",
+        "test_commands.py",
+        "test_earlier_runs.py",
     ),
     # Ray clusters: the tests look at all Ray processes of the machine.
     "ray": ("test_ray_connection.py", "test_ray_cluster.py"),
     # A browser, and a server that a port is sought for.
     "browser": ("test_optuna_dashboard.py", "test_report_in_a_browser.py"),
 }
+# Files that take longest of all others; `make quick` leaves them out as well.
+LONG = ("test_export.py", "test_optuna_search.py", "test_optuna_study.py", "test_report_page.py")
 GROUP_OF = {file: group for group, files in GROUPS.items() for file in files}
 
 
@@ -33,11 +37,13 @@ def group_of(node: str) -> str:
 
 @pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the tests of the groups above as `apart`, and lets them begin: they take longest."""
+    """Marks the tests of the files above, and lets them begin: they take longest."""
     for item in items:
         if group_of(item.nodeid) in GROUPS:
             item.add_marker(pytest.mark.apart)
-    items.sort(key=lambda item: group_of(item.nodeid) not in GROUPS)
+        elif item.path.name in LONG:
+            item.add_marker(pytest.mark.long)
+    items.sort(key=lambda item: not ({"apart", "long"} & {mark.name for mark in item.own_markers}))
 
 
 @pytest.hookimpl(optionalhook=True)  # pytest-xdist asks for it

@@ -22,7 +22,7 @@ import evaluate
 import train_model
 from evaluate import main
 from image_data import ImageData, load_image_data
-from model_generator import build_model, load_model
+from model_generator import build_model, load_model, weights_bytes
 from records import DataConfig, Individual, InputError, Limits, RunFault
 from records.runs import DataFacts, ModelInfo
 from records.texts import Chromosome, NetworkText
@@ -233,7 +233,7 @@ def test_a_network_of_another_encoding_is_named_by_chromosome_or_by_info_file(
     encoding = Encoding(digits.input_shape, digits.classes, EXTENDED)
     weights, table = tmp_path / "weights.pt", tmp_path / "genes.json"
     weights.write_bytes(
-        train_model.weights_bytes(build_model(decode(encoding, Chromosome(EXTENDED_CHROMOSOME)), *digits.statistics()))
+        weights_bytes(build_model(decode(encoding, Chromosome(EXTENDED_CHROMOSOME)), *digits.statistics()))
     )
     named = ["--chromosome", EXTENDED_CHROMOSOME, "--dataset", "digits", "--encoding"]
     by_name = evaluation(weights, tmp_path / "1", *named, "extended")

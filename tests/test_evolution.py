@@ -17,9 +17,9 @@ import pytest
 
 import evolution
 from records import InputError
+from records.errors import StopRequested
 from storage.checkpoint import load_state, read_progress, read_state
 from tests.processes import alive_after, children_of
-from worker_manager import StopRequested
 
 ROOT = Path(__file__).parent.parent
 SMALL = ["--dataset", "digits", "--train_limit", "300", "--epochs", "1", "--batch_size", "32"]

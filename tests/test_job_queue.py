@@ -12,9 +12,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from job_queue import Attempt, Concurrency, JobQueue
 from records import TrainingConfig, TrainingJob, TrainingResult
+from records.costs import Cost
 from records.errors import FAILURES
 from records.texts import JobKey, NetworkText
-from records.trainings import Cost, Epoch
+from records.trainings import Epoch
 from search_space.cost import MemoryNeed
 
 

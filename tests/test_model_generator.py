@@ -26,6 +26,7 @@ from model_generator import (
     SqueezeExcitation,
     build_model,
     load_model,
+    weights_bytes,
 )
 from records import InputError
 from records.texts import Chromosome
@@ -33,7 +34,6 @@ from search_space.architecture import Architecture, Layer
 from search_space.cost import model_cost
 from search_space.encoding import Encoding, decode
 from search_space.genes import EXTENDED, NETWORK_TRAITS
-from train_model import weights_bytes
 from training.small_maps import Convolution
 
 SHAPES = [(1, 8, 8), (3, 32, 32), (3, 200, 120), (1, 9, 31), (1, 67, 133)]

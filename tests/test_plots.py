@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import plots
-from image_data.catalogue import NAMED_SETS, SHAPES, read_source
+from image_data.catalogue import NAMED_SETS, read_source
 from records import DataConfig, EvolutionConfig, InputError, RunState, TrainingConfig, TrainingResult
 from records.canonical import content_hash
 from records.errors import SaveError
@@ -147,10 +147,10 @@ def test_data_of_ones_own_give_their_shape(tmp_path: Path, capsys: pytest.Captur
 
 
 def test_the_known_shapes_are_those_of_the_data() -> None:
-    assert tuple(SHAPES) == NAMED_SETS
     source = read_source(DataConfig(dataset="digits"))
     height, width, channels = source.train.shape
-    assert SHAPES["digits"] == ((channels, height, width), len(source.class_names))
+    known = NAMED_SETS["digits"]
+    assert (known.shape, known.classes) == ((channels, height, width), len(source.class_names))
 
 
 def state_of(values: Sequence[Sequence[float | None]]) -> RunState:

@@ -15,10 +15,12 @@ import pytest
 
 from job_queue import Attempt, JobQueue
 from records import TrainingConfig, TrainingJob, TrainingResult
+from records.errors import StopRequested
 from records.texts import NetworkText
+from run.stop_signals import StopSignals
 from search_space.cost import MemoryNeed
 from tests.processes import alive_after, children_of, is_alive
-from worker_manager import Slot, StopRequested, StopSignals, WorkerManager, WorkersBroken
+from worker_manager import Slot, WorkerManager, WorkersBroken
 
 SLOTS = [Slot(name="one"), Slot(name="two")]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from records import TrainingConfig
 from training.augmentation import augment
+from training.worker import Report
 
 WARM_UP = 0.3  # share of the steps in which the learning rate rises
 REPORT_SECONDS = 0.5  # between two signs of progress within an epoch
@@ -20,7 +21,6 @@ ADAMW_SCALE = 0.01  # the learning rate of AdamW for one of SGD
 ADAMW_SECOND_BETA = 0.99  # as in the fastai library: trainings are too short for 0.999
 STEPS_BEFORE_CAPTURE = 3  # cuDNN tries its algorithms and the optimizer makes its state in the first ones
 
-Report = Callable[[Mapping[str, Any]], None]
 Capture = Callable[[Callable[[], None], torch.Generator], Callable[[], object]]
 
 
@@ -79,12 +79,12 @@ class TrainingLoop:
         self,
         protocol: TrainingConfig,
         model: nn.Module,
-        images: Tensor,
-        labels: Tensor,
+        examples: tuple[Tensor, Tensor],
         micro_batch: int,
         seed: int,
         capture: Capture | None = None,
     ) -> None:
+        images, labels = examples
         device = images.device
         self.protocol, self.model, self.labels = protocol, model, labels
         self.eager_because = ""

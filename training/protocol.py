@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from image_data.catalogue import NAMED_SETS
-from image_data.data_set import may_flip
+from image_data.catalogue import NAMED_SETS, may_flip
 from records import DataConfig, TrainingConfig
 from records.machine import processor_flags
 from training.statistics import is_uneven

@@ -9,8 +9,8 @@ from image_data import ImageData
 from image_data.shared_memory import new_shared_memory, share_training_data
 from records import TrainingConfig
 from storage.directory import RunDirectory
-from train_model import WorkerSetup
 from worker_manager import Slot, WorkerManager
+from workers.trainers import WorkerSetup
 
 
 class LocalWorkers(WorkerManager):
@@ -27,7 +27,7 @@ class LocalWorkers(WorkerManager):
         self._memory = new_shared_memory()
         super().__init__(
             slots,
-            "train_model:start_trainer",
+            "workers.trainers:start_trainer",
             descriptors=[self._memory],
             task=lambda attempt: {
                 "micro_batch": attempt.micro_batch,

@@ -37,16 +37,17 @@ from image_data import ImageData
 from image_data.shared_memory import SHARED_ARRAYS
 from job_queue import Attempt, JobQueue
 from records import InputError, RunFault, TrainingConfig, TrainingResult
-from records.trainings import Cost
+from records.costs import Cost
+from records.errors import StopRequested
 from records.words import counted
 from storage.directory import RunDirectory
 from storage.files import write_whole
-from train_model import ClusterSetup
-from worker_manager import Observer, Slot, StopRequested, WorkersBroken, end_failed
+from worker_manager import Observer, Slot, WorkersBroken, end_failed
 from workers import ray_node as ray_tasks
 from workers.devices import GPU_PROCESS, GPU_SHARE
 from workers.ray_connection import connect
 from workers.ray_node import NodeFacts
+from workers.trainers import ClusterSetup
 
 LOOK_SECONDS = 180.0  # for which a node may take to start Python and import torch
 GONE_SECONDS = 300.0  # for which a run waits where no node is left that could train
@@ -109,7 +110,7 @@ class RayWorkers:
         cpu_workers: int | None = None,
         workers_per_gpu: int = 1,
         job_timeout: float | None = None,
-        trainer: str = "train_model:start_cluster_trainer",
+        trainer: str = "workers.trainers:start_cluster_trainer",
         modules: Sequence[Path] = (),
     ) -> None:
         self.cluster, self._run, self._threads, self._most = cluster, run, threads, cpu_workers

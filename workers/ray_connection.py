@@ -22,7 +22,6 @@ from typing import Any
 
 from records import InputError
 from records.machine import KEEP_PAGES, cores
-from worker_manager import STOP_SIGNALS
 
 CONNECT_SECONDS = 4.0  # for which a cluster may leave us without an answer
 ENVIRONMENT = {
@@ -60,7 +59,7 @@ def connect(cluster: str, modules: Sequence[Path]) -> None:
     own: dict[str, Any] = {}
     if cluster == "local":
         own = {"num_cpus": cores(), "include_dashboard": False}
-    handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
     try:
         with tempfile.TemporaryDirectory(prefix="program_") as folder:
             copy_program(Path(folder))
@@ -78,7 +77,8 @@ def connect(cluster: str, modules: Sequence[Path]) -> None:
     finally:
         if threading.current_thread() is threading.main_thread():
             for number, handler in handlers.items():
-                signal.signal(number, handler)  # Ray puts its own in the place of ours
+                if handler is not None and signal.getsignal(number) is not handler:
+                    signal.signal(number, handler)  # Ray has put its own in the place of ours
 
 
 def copy_program(folder: Path) -> None:

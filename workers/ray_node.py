@@ -12,10 +12,10 @@ from typing import Any
 import ray
 import torch
 
-from train_model import ClusterSetup
 from training.device import hardware_name
 from training.protocol import has_bfloat16
-from worker_manager import Trainer, named_function, perform
+from training.worker import Trainer, named_function, perform
+from workers.trainers import ClusterSetup
 
 _thread = ThreadPoolExecutor(1)  # trains, while the task's own thread hands on what it reports
 _trainers: dict[tuple[str, str], Trainer] = {}  # of this process, by their function and device

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from records import TrainingResult
-from records.trainings import Cost, Energy
+from records.costs import Cost, Energy
 from reporting.analysis.devices import by_number
 
 

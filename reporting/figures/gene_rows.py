@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from reporting.analysis.gene_effects import GeneEffect, GeneEffects, ValueEffect
 from reporting.analysis.gene_regression import Interval
 from reporting.figures.theme import BLUE, label, new_figure
-from search_space.encoding import value_in_words
+from search_space.genes import value_in_words
 
 WIDTH = 5.6  # inches
 ROW, GAP = 0.2, 0.5  # height of a row in inches; rows between genes

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from records import Individual
+from records.objectives import OBJECTIVES
 from reporting.analysis.accuracies import longest_epochs
 from reporting.figures.report_figure import ReportFigure
 from reporting.figures.theme import DOT, ORANGE, new_figure, theme, validation_label
@@ -17,7 +18,6 @@ from reporting.run_view import RunView
 from search.ranking import pareto_front
 
 FRONT: Any = {"linestyle": "--", "linewidth": 1, "marker": "D", "markersize": 6, "color": ORANGE}
-UNITS = {"parameters": (1, "parameters"), "flops": (1e-6, "MFLOPs an image"), "latency": (1e3, "ms an image")}
 Point = tuple[float, float]
 
 
@@ -33,12 +33,11 @@ def draw_front(
     individuals: Sequence[Individual], front: Sequence[Individual], objective: str, metric_name: str = "accuracy"
 ) -> Figure:
     """Accuracy against another objective: all fully trained networks, and the front with its letters."""
-    scale, unit = UNITS[objective]
     longest = longest_epochs(individuals)
 
     def points(some: Sequence[Individual]) -> list[Point]:
         fitnesses = [each.fitness for each in some if each.fitness and each.fitness.epochs == longest]
-        return [(scale * fitness.objective(objective), fitness.value) for fitness in fitnesses]
+        return [(OBJECTIVES[objective].scale * fitness.objective(objective), fitness.value) for fitness in fitnesses]
 
     with theme():
         figure = new_figure(5.6, 3.8)
@@ -48,7 +47,7 @@ def draw_front(
         axes.plot([x for x, _ in on_front], [y for _, y in on_front], **FRONT)
         _write_letters(axes, on_front)
         axes.set_xscale("log")
-        axes.set_xlabel(unit)
+        axes.set_xlabel(OBJECTIVES[objective].axis)
         axes.set_ylabel(validation_label(metric_name))
     return figure
 

@@ -39,3 +39,9 @@ FIGURES: Mapping[str, tuple[Maker, ...]] = {
 def section_figures(view: RunView, section: str) -> tuple[ReportFigure, ...]:
     """The figures of a section, in the order in which the report shows them."""
     return tuple(figure for make in FIGURES[section] for figure in make(view))
+
+
+def all_figures(view: RunView) -> Iterator[ReportFigure]:
+    """All figures of a run, one after another; before the first generation, at most those of the devices."""
+    for section in FIGURES if view.individuals else ("devices",):
+        yield from section_figures(view, section)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from matplotlib.figure import Figure
 
+from records.words import duration
 from reporting.analysis.devices import Timeline, timeline
-from reporting.console import duration
 from reporting.figures.report_figure import ReportFigure
 from reporting.figures.theme import BLUE, INK, ORANGE, SKY, empty_figure, new_figure, theme
 from reporting.run_view import RunView

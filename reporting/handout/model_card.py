@@ -14,7 +14,7 @@ from records.individuals import all_individuals
 from records.runs import ModelInfo
 from reporting.analysis.energy import energy_used
 from reporting.analysis.progress import spending
-from reporting.console import printable
+from reporting.terminal import printable
 from search_space.encoding import describe_hyperparameters
 from search_space.tables import encoding_of
 from training.statistics import is_uneven, wilson_interval

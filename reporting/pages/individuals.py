@@ -8,7 +8,7 @@ from records import Individual
 from reporting.analysis.accuracies import accuracies_by_epochs
 from reporting.pages.sections.section import drawing
 from reporting.run_view import RunView
-from search_space.encoding import value_in_words
+from search_space.genes import value_in_words
 
 COLUMNS = (
     "individual",

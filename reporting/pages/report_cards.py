@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from records.objectives import quantity
 from records.runs import ModelInfo
-from records.words import counted, mean_with_error, quantity
+from records.words import counted, duration, mean_with_error
 from reporting.analysis.devices import timeline
 from reporting.analysis.savings import savings
-from reporting.console import duration
 from reporting.run_view import RunView
 from training.statistics import wilson_interval
 

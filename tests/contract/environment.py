@@ -50,12 +50,12 @@ class Environment:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         path = f"{self.folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
         done = subprocess.run(
-            ["/bin/sh", "-c", words],
+            ["/bin/sh", "-c", f"exec {words}"],
             cwd=folder,
             env={**inherited, "PATH": path, "VIRTUAL_ENV": str(self.folder), "no_proxy": "127.0.0.1", **variables},
             capture_output=True,
             text=True,
-            timeout=280,
+            timeout=1000,
         )
         assert done.returncode == status, done.stdout + done.stderr
         return done.stdout + done.stderr

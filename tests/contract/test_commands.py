@@ -2,6 +2,8 @@
 
 On a machine without a GPU, `--gpus ...` is left out of the words; on one with fewer GPUs than the words name, those are
 left out that it does not have. CIFAR-100's archive holds 12 classes, so that a hundred of them need not be trained on.
+After the words of three runs stands `--max_flops`, which has the search turn to small networks: the four runs of 20 and
+30 generations would take twice as long without it.
 """
 
 from __future__ import annotations
@@ -19,12 +21,14 @@ from storage.checkpoint import load_state
 from storage.results import read_info
 from tests.contract.environment import ROOT, SIX, Environment, checkout, closure
 
+pytestmark = pytest.mark.timeout(1000)
 SMALL = "python evolution.py --generations 20 --population 10 --gpus 0 1 2 3"
 CIFAR100 = "python evolution.py --dataset cifar100 --population 20 --generations 30 --gpus 0 1 2 3"
 SEARCH = "python evolution.py --mutation_prob 0.2 --tournament_size 4 --elitism 3 --gpus 0 1"
 TRAINING = "python evolution.py --epochs 10 --batch_size 64 --gpus 0 1 2 3"
 RESUME = "python evolution.py --resume checkpoints/generation_5/ga_state.json --gpus 0 1 2 3"
 BEST = "python evaluate.py --model_path best_model/best_model.pt --info_path best_model/info.json"
+QUICKLY = " --max_flops 20000000"
 INDIVIDUAL = (
     "python evaluate.py --model_path results/gen3/ind2/best_model.pt --chromosome 0110010110110011010 --dataset cifar10"
 )
@@ -43,9 +47,9 @@ def columns(folder: Path) -> list[tuple[str, ...]]:
         return [tuple(row.values())[:14] for row in csv.DictReader(file)]
 
 
-def finished(six: Environment, folder: Path, words: str) -> Path:
+def finished(six: Environment, folder: Path, words: str, after: str = "") -> Path:
     """The folder in which a command ran to its end, with all that a run leaves behind."""
-    said = six.run(here(words), checkout(folder))
+    said = six.run(here(words) + after, checkout(folder))
     assert "test accuracy" in said
     assert (folder / "best_model/best_model.pt").is_file()
     assert (folder / "results/report.html").is_file()
@@ -95,14 +99,14 @@ def test_generations_and_population(first: Path) -> None:
 
 @pytest.mark.slow
 def test_another_data_set(six: Environment, tmp_path: Path) -> None:
-    state = load_state(finished(six, tmp_path, CIFAR100))[1]
+    state = load_state(finished(six, tmp_path, CIFAR100, QUICKLY))[1]
     assert (state.generation, state.search.population, state.data.dataset) == (30, 20, "cifar100")
     assert state.facts.input_shape == (3, 32, 32)
 
 
 @pytest.mark.slow
 def test_settings_of_the_search(six: Environment, tmp_path: Path) -> None:
-    state = load_state(finished(six, tmp_path, SEARCH))[1]
+    state = load_state(finished(six, tmp_path, SEARCH, QUICKLY))[1]
     assert (state.search.mutation_prob, state.search.tournament_size, state.search.elitism) == (0.2, 4, 3)
     for generation in state.generations[1:]:
         assert [each.origin for each in generation.individuals].count("elite") == 3
@@ -110,7 +114,7 @@ def test_settings_of_the_search(six: Environment, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_settings_of_the_training(six: Environment, tmp_path: Path) -> None:
-    state = load_state(finished(six, tmp_path, TRAINING))[1]
+    state = load_state(finished(six, tmp_path, TRAINING, QUICKLY))[1]
     assert (state.training.epochs, state.training.batch_size) == (10, 64)
     assert max(len(result.epochs) for result in state.results.values()) == 10
 

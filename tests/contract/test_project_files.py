@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from records.canonical import VERSION
-from tests.conftest import GROUPS
+from tests.conftest import GROUPS, LONG
 
 ROOT = Path(__file__).parents[2]
 
@@ -16,7 +16,7 @@ def test_the_citation_names_the_version_of_the_program() -> None:
 
 
 def test_every_file_of_a_group_of_tests_is_there_and_in_one_group() -> None:
-    named = [file for files in GROUPS.values() for file in files]
+    named = [*LONG, *(file for files in GROUPS.values() for file in files)]
     assert len(named) == len(set(named))
     assert set(named) <= {path.name for path in (ROOT / "tests").rglob("test_*.py")}
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from records import Fitness, Generation, Individual, TrainingResult
+from records.costs import Cost
 from records.individuals import Forecast
 from records.texts import Chromosome, JobKey
-from records.trainings import Cost, Epoch
+from records.trainings import Epoch
 
 
 def fitness(value: float, epochs: int = 1) -> Fitness:

@@ -35,9 +35,9 @@ def no_waiting_for_the_disk() -> Iterator[None]:
 
 
 def ablated(run: Run) -> Ablation:
-    best = run.search.engine.best
+    best = run.work.engine.best
     assert best is not None
-    found = ablate(run.search, run.search.info(best))
+    found = ablate(run.work, best.name)
     assert found is not None
     return found
 
@@ -52,14 +52,14 @@ def test_every_coding_bit_is_flipped_and_trains_with_fresh_seeds(run: Run) -> No
     found = ablated(run)
     jobs = run.started[before:]
     assert [each.locus for each in found.neighbours] == list(STANDARD.coding_loci)
-    best = run.search.engine.best
+    best = run.work.engine.best
     assert best is not None
     assert found.chromosome == best.chromosome
     for each in found.neighbours:
         assert [locus for locus in range(19) if each.chromosome[locus] != best.chromosome[locus]] == [each.locus]
         assert each.best_value != each.value
-    networks = {run.search.space.phenotype(each.chromosome) for each in found.neighbours}
-    networks.add(run.search.space.phenotype(best.chromosome))
+    networks = {run.work.space.phenotype(each.chromosome) for each in found.neighbours}
+    networks.add(run.work.space.phenotype(best.chromosome))
     assert len(jobs) == 2 * len(networks)
     assert {job.replicate for job in jobs} == {3, 4}  # the finalists' seeds are 1 and 2
     assert len(found.accuracies) == 2
@@ -71,18 +71,18 @@ def test_its_accuracies_are_those_of_the_sealed_results(run: Run) -> None:
     found = ablated(run)
     by_network: dict[str, list[float]] = {}
     for job in run.started[before:]:
-        result = find_result(run.search.run, job.key)
+        result = find_result(run.work.run, job.key)
         assert result is not None
         assert result.fitness is not None
         by_network.setdefault(job.phenotype, []).append(result.fitness.value)
-    assert sorted(found.accuracies) == sorted(by_network[run.search.space.network(found.chromosome)])
+    assert sorted(found.accuracies) == sorted(by_network[run.work.space.network(found.chromosome)])
     for each in found.neighbours:
-        assert sorted(each.accuracies) == sorted(by_network[run.search.space.network(each.chromosome)])
+        assert sorted(each.accuracies) == sorted(by_network[run.work.space.network(each.chromosome)])
 
 
 def test_a_bit_that_changes_nothing_is_no_training_and_no_effect(run: Run) -> None:
     found = ablated(run)
-    space = run.search.space
+    space = run.work.space
     for each in found.neighbours:
         assert each.is_same_network == (space.phenotype(each.chromosome) == space.phenotype(found.chromosome))
     assert all(not each.is_same_network for each, _ in by_effect(found))
@@ -90,14 +90,14 @@ def test_a_bit_that_changes_nothing_is_no_training_and_no_effect(run: Run) -> No
 
 def test_it_is_written_down_and_read_again(run: Run) -> None:
     found = ablated(run)
-    assert read_ablation(run.search.run) == found
+    assert read_ablation(run.work.run) == found
 
 
 def test_no_weights_are_kept_and_their_removal_is_on_record(run: Run) -> None:
     ablated(run)
     assert not list((run.folder / "results" / "final").glob("*"))
     keys = {job.key for job in run.started if job.replicate}
-    assert keys <= read_pruned(run.search.run)
+    assert keys <= read_pruned(run.work.run)
 
 
 def test_a_second_time_nothing_trains_and_the_same_comes_out(run: Run) -> None:
@@ -111,8 +111,8 @@ def test_after_a_crash_only_what_is_missing_trains(run: Run) -> None:
     found = ablated(run)
     keys = [job.key for job in run.started if job.replicate]
     for key in keys[::3]:
-        run.search.run.job(key).unlink()
-    run.search.run.ablation.unlink()
+        run.work.run.job(key).unlink()
+    run.work.run.ablation.unlink()
     again = evolve(run.folder)
     assert ablated(again) == found
     assert sorted(job.key for job in again.started) == sorted(keys[::3])
@@ -136,10 +136,10 @@ def test_failed_trainings_leave_the_others(run: Run, monkeypatch: pytest.MonkeyP
 
 def test_without_the_flag_there_is_none(tmp_path: Path) -> None:
     run = evolve(tmp_path, birth(0, "plain"))
-    best = run.search.engine.best
+    best = run.work.engine.best
     assert best is not None
-    assert ablate(run.search, run.search.info(best)) is None
-    assert read_ablation(run.search.run) is None
+    assert ablate(run.work, best.name) is None
+    assert read_ablation(run.work.run) is None
 
 
 def test_a_damaged_ablation_is_told_from_none(tmp_path: Path) -> None:

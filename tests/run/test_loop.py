@@ -17,21 +17,23 @@ import numpy as np
 import pytest
 
 import tests.faults.small_run as small_run
-from evolution import trainings_in_words
 from records import Individual, InputError, Limits, RunState, TrainingJob, TrainingResult
-from records.trainings import Cost
-from run.loop import Search
-from search.early_stopping import median_curve, rung_sizes
+from records.costs import Cost
+from reporting.closing_lines import trainings_in_words
+from reporting.run_view import read_run_view
+from run.trainings import Means
+from run.work import Work
+from search.early_stopping import epochs_spent, median_curve, rung_sizes
 from search.ranking import front_numbers
 from storage.checkpoint import load_state, save_state
 from storage.directory import RunDirectory
-from storage.results import find_result, read_info
+from storage.results import find_result, read_info, sound_weights
 from tests.faults.small_run import (
     InlineWorkers,
     NoSignals,
-    SearchWithoutFigures,
     Told,
     birth,
+    evolved,
     fingerprint,
     go_on,
 )
@@ -49,22 +51,27 @@ def no_waiting_for_the_disk() -> Iterator[None]:
 
 @dataclass
 class Run:
-    """A run that went to its end: its search, what was trained in this session, what was said."""
+    """A run that went to its end: its parts, what was trained in this session, what was said."""
 
-    search: Search
+    work: Work
     started: list[TrainingJob]
     lines: list[str] = field(default_factory=list)
 
     @property
     def state(self) -> RunState:
-        return self.search.state
+        return self.work.state
+
+    @property
+    def summary(self) -> str:
+        """What the closing lines say of its trainings."""
+        return trainings_in_words(read_run_view(self.work.run, self.state), self.work.trainings.ended)
 
     @property
     def folder(self) -> Path:
-        return self.search.run.root
+        return self.work.run.root
 
     def individuals(self) -> list[Individual]:
-        return self.search.individuals()
+        return self.work.individuals()
 
 
 def evolve(
@@ -82,9 +89,8 @@ def evolve(
     save_state(run, state)
     workers = InlineWorkers(run)
     sources = [RunDirectory(each) for each in reused]
-    search = SearchWithoutFigures(run, state, workers, Told(lines.append), NoSignals(), limits, sources, latency)
-    search.evolve()
-    return Run(search, workers.started, lines)
+    means = Means(workers=workers, stop=NoSignals(), limits=limits, reused=sources, latency=latency)
+    return Run(evolved(run, state, means, Told(lines.append)), workers.started, lines)
 
 
 def epochs_of(jobs: Sequence[TrainingJob]) -> list[tuple[int, int]]:
@@ -159,8 +165,8 @@ def test_elites_come_from_the_last_rung(objectives: tuple[str, ...], tmp_path: P
     elites = [each for each in run.individuals() if each.origin == "elite"]
     assert len(elites) == 3
     assert all(each.fitness is not None and each.fitness.epochs == 9 for each in elites)
-    assert run.search.engine.best is not None
-    assert len(run.search.engine.best.jobs) == 3
+    assert run.work.engine.best is not None
+    assert len(run.work.engine.best.jobs) == 3
 
 
 def test_results_and_weights_of_all_rungs_are_kept_apart(halved: Run) -> None:
@@ -176,16 +182,16 @@ def test_results_and_weights_of_all_rungs_are_kept_apart(halved: Run) -> None:
 
 def test_the_job_of_an_individual_is_that_of_its_last_rung(halved: Run) -> None:
     for each in halved.individuals():
-        assert halved.search.job_of(each).key == each.jobs[-1]
+        assert halved.work.last_job(each).key == each.jobs[-1]
 
 
 def test_pruning_leaves_the_weights_of_the_best_and_of_the_front_alone(tmp_path: Path) -> None:
     state = birth(0, objectives=("accuracy", "parameters"), population=6)
     run = evolve(tmp_path, state, limits=Limits(min_free_disk=0.0, keep_models="none"))
-    best = run.search.engine.best
-    assert len(run.search.front()) > 1
+    best = run.work.engine.best
+    assert len(run.work.front()) > 1
     assert best is not None
-    kept = {best.jobs[-1], *(each.jobs[-1] for each in run.search.front())}
+    kept = {best.jobs[-1], *(each.jobs[-1] for each in run.work.front())}
     there = {key for key, result in run.state.results.items() if (tmp_path / str(result.weights)).is_file()}
     assert there == kept
     assert read_info(tmp_path / "results" / best.name / "info.json").weights is not None
@@ -208,7 +214,7 @@ def test_a_failed_network_does_not_go_on(tmp_path: Path, monkeypatch: pytest.Mon
     losers = [each for each in run.individuals() if each.jobs[0] in failed]
     assert len(losers) == 6
     assert all(each.fitness is None and each.failure == "diverged: planted" for each in losers)
-    assert run.search.epochs_spent() == 6 * 9 + 2 * 1 + 2 * 3 + 1 * 9  # a failed one counts as a whole
+    assert epochs_spent(run.state) == 6 * 9 + 2 * 1 + 2 * 3 + 1 * 9  # a failed one counts as a whole
 
 
 # The median rule
@@ -244,8 +250,8 @@ def test_a_training_ends_with_the_first_epoch_under_the_median(by_median: Run) -
         lengths.append(len(accuracies))
     assert 1 in lengths
     assert lengths.count(4) > 6
-    assert by_median.search.epochs_spent() == sum(lengths)
-    assert f"{sum(lengths)} of {4 * len(lengths)} epochs (early stopping)" in trainings_in_words(by_median.search)
+    assert epochs_spent(by_median.state) == sum(lengths)
+    assert f"{sum(lengths)} of {4 * len(lengths)} epochs (early stopping)" in by_median.summary
 
 
 def test_the_curve_of_a_training_is_kept_for_the_predictor(by_median: Run) -> None:
@@ -260,7 +266,7 @@ def test_thresholds_are_a_part_of_a_jobs_key(by_median: Run) -> None:
     job = next(job for job in by_median.started if job.stop_below)
     assert replace(job, stop_below=()).key != job.key
     for each in by_median.individuals():
-        assert by_median.search.job_of(each).key == each.jobs[-1]
+        assert by_median.work.last_job(each).key == each.jobs[-1]
 
 
 def test_a_run_with_the_median_rule_resumes_to_the_same_end(by_median: Run, tmp_path: Path) -> None:
@@ -292,7 +298,7 @@ def test_a_budget_is_spent_to_the_last_training_and_never_passed(budget: int, su
 def test_with_halving_a_budget_counts_epochs(budget: int, tmp_path: Path) -> None:
     run = evolve(tmp_path, birth(0, "rich", budget=budget, surrogate="off"))
     spent = sum(job.protocol.epochs for job in run.started)
-    assert spent == run.search.epochs_spent() <= 9 * budget
+    assert spent == epochs_spent(run.state) <= 9 * budget
     # One network more through all rungs would have been too much.
     assert 9 * budget - spent < sum(length for _, length in rung_sizes(1, 9, 3))
 
@@ -347,7 +353,7 @@ def test_a_network_over_a_limit_loses_to_all_within(tmp_path: Path) -> None:
         assert each.fitness is not None
         assert each.fitness.violation == pytest.approx(max(0.0, result.parameters / 500_000 - 1))
     assert any(value(each) and each.fitness and each.fitness.violation > 0 for each in run.individuals())
-    best = run.search.engine.best
+    best = run.work.engine.best
     assert best is not None
     within = [each for each in run.individuals() if each.fitness and each.fitness.violation == 0]
     assert value(best) == max(value(each) for each in within)
@@ -376,12 +382,12 @@ def test_latency_is_measured_once_for_each_network_where_it_counts(tmp_path: Pat
 
     state = birth(0, "rich", objectives=("accuracy", "latency"), max_latency=5.0)
     run = evolve(tmp_path / "run", state, latency=latency)
-    distinct = {run.search.space.phenotype(each.chromosome) for each in run.individuals()}
+    distinct = {run.work.space.phenotype(each.chromosome) for each in run.individuals()}
     assert len(measured) == len(set(measured)) == len(distinct) == 15
     for each in run.individuals():
         assert each.fitness is not None
         assert each.fitness.latency == pytest.approx(
-            0.001 * (2 + measured.index(run.search.space.network(each.chromosome)))
+            0.001 * (2 + measured.index(run.work.space.network(each.chromosome)))
         )
         assert each.fitness.violation == pytest.approx(max(0.0, (each.fitness.latency or 0.0) / 0.005 - 1))
     again = evolve(tmp_path / "run", latency=latency)
@@ -414,12 +420,12 @@ def test_a_run_like_an_earlier_one_trains_nothing_and_ends_the_same(variant: str
     assert second.started == []
     assert without_costs(tmp_path / "second") == without_costs(tmp_path / "first")
     count = len(first.state.results)
-    assert f"; {count} from earlier runs; 0 in this session" in trainings_in_words(second.search)
+    assert f"; {count} from earlier runs; 0 in this session" in second.summary
     for key, result in second.state.results.items():
         assert result.cost.reused == str((tmp_path / "first").resolve())
-        found = find_result(second.search.run, key)
+        found = find_result(second.work.run, key)
         assert found == result
-    assert "earlier runs" not in trainings_in_words(first.search)
+    assert "earlier runs" not in first.summary
 
 
 def test_only_what_the_earlier_run_did_not_train_is_trained(tmp_path: Path) -> None:
@@ -444,18 +450,18 @@ def test_weights_that_the_earlier_run_removed_are_trained_only_if_they_are_neede
     first = evolve(tmp_path / "first", birth(0), limits=few)
     second = evolve(tmp_path / "second", birth(0), reused=[tmp_path / "first"])
     assert second.started == []
-    best = first.search.engine.best
+    best = first.work.engine.best
     assert best is not None
     assert [key for key, result in second.state.results.items() if result.weights] == [best.jobs[-1]]
     # The best network's own are gone as well: they are trained anew, once.
     (first.folder / str(first.state.results[best.jobs[-1]].weights)).unlink()
     third = evolve(tmp_path / "third", birth(0), reused=[tmp_path / "first"])
     assert third.started == []
-    result = third.search.trained(third.search.job_of(best), best.name)
-    assert [job.key for job in third.search.workers.started] == [best.jobs[-1]]  # type: ignore[attr-defined]
+    result = third.work.trainings.trained(third.work.last_job(best), best.name)
+    assert [job.key for job in third.work.means.workers.started] == [best.jobs[-1]]  # type: ignore[attr-defined]
     assert f"the weights of {best.name} are missing; it is trained again" in third.lines
     assert result.cost.reused == ""
-    assert third.search.has_weights(result)
+    assert sound_weights(third.work.run, result) is not None
 
 
 def test_damaged_weights_of_an_earlier_run_are_not_taken_over(tmp_path: Path) -> None:
@@ -470,7 +476,7 @@ def test_damaged_weights_of_an_earlier_run_are_not_taken_over(tmp_path: Path) ->
 def test_a_damaged_result_of_an_earlier_run_is_warned_of_and_trained(tmp_path: Path) -> None:
     first = evolve(tmp_path / "first", birth(0))
     key = next(iter(first.state.results))
-    path = first.search.run.job(key)
+    path = first.work.run.job(key)
     damaged = path.read_bytes().replace(b'"accuracy": 0.', b'"accuracy": 1.', 1)
     path.write_bytes(damaged)
     second = evolve(tmp_path / "second", birth(0), reused=[tmp_path / "first"])
@@ -481,7 +487,7 @@ def test_a_damaged_result_of_an_earlier_run_is_warned_of_and_trained(tmp_path: P
     assert warnings[0].endswith("it is not reused")
     assert path.read_bytes() == damaged  # the other run's folder is not touched
     assert second.state.results[key].cost.reused == ""
-    assert f"{len(first.state.results) - 1} from earlier runs; 1 in this session" in trainings_in_words(second.search)
+    assert f"{len(first.state.results) - 1} from earlier runs; 1 in this session" in second.summary
 
 
 def test_failures_of_an_earlier_run_are_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -523,7 +529,7 @@ def test_the_time_that_is_left_falls_to_nothing(variant: str, tmp_path: Path, mo
 
     monkeypatch.setattr(small_run, "train", train)
     foreseen: list[tuple[float, float]] = []
-    monkeypatch.setattr(Told, "foresee", lambda console, left: foreseen.append((clock[0], left)))
+    monkeypatch.setattr(Told, "time_left", lambda console, left: foreseen.append((clock[0], left)))
     run = evolve(tmp_path, birth(0, variant))
     total = clock[0]
     assert len(foreseen) == len(run.started)
@@ -537,8 +543,8 @@ def test_the_time_that_is_left_falls_to_nothing(variant: str, tmp_path: Path, mo
 def test_what_was_written_can_be_read_again(halved: Run) -> None:
     rng = random.Random(0)
     for each in rng.sample(halved.individuals(), 5):
-        info = read_info(halved.search.run.individual(each.name) / "info.json")
+        info = read_info(halved.work.run.individual(each.name) / "info.json")
         assert info.individual == each
         assert info.result == halved.state.results[each.jobs[-1]]
-    state = json.loads(halved.search.run.state(2).read_text())["content"]
+    state = json.loads(halved.work.run.state(2).read_text())["content"]
     assert len(state["results"]) == 23

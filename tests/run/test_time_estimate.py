@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from records import EvolutionConfig, TrainingResult
+from records.costs import Cost
 from records.texts import JobKey
-from records.trainings import Cost, Epoch
+from records.trainings import Epoch
 from run.time_estimate import TimeEstimate, generation_sizes
 from search_space.space import NetworkSpace
 from tests.faults.small_run import birth

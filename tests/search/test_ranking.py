@@ -13,9 +13,8 @@ from pymoo.operators.survival.rank_and_crowding.metrics import calc_crowding_dis
 from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting  # type: ignore[import-untyped]
 
 from records import Fitness, Individual
-from records.search_settings import OBJECTIVES
+from records.objectives import OBJECTIVES, quantity
 from records.texts import Chromosome, JobKey
-from records.words import quantity
 from search.ranking import (
     Points,
     crowding_distance,
@@ -118,7 +117,7 @@ fitnesses = st.builds(
     epochs=st.sampled_from([1, 3]),
     violation=st.sampled_from([0.0, 0.0, 0.5, 1.0]),
 )
-objective_names = st.lists(st.sampled_from(OBJECTIVES[1:]), min_size=1, unique=True).map(
+objective_names = st.lists(st.sampled_from(list(OBJECTIVES)[1:]), min_size=1, unique=True).map(
     lambda others: ("accuracy", *others)
 )
 

@@ -36,7 +36,7 @@ def loop(capture: Any = None, epochs: int = 2, micro_batch: int = 16, **protocol
     torch.manual_seed(0)
     model = build_model(NETWORK, [100.0], [50.0]).to(memory_format=torch.channels_last)
     return TrainingLoop(
-        TrainingConfig(**{**options, **protocol}), model, *images_and_labels(), micro_batch, seed=3, capture=capture
+        TrainingConfig(**{**options, **protocol}), model, images_and_labels(), micro_batch, seed=3, capture=capture
     )
 
 

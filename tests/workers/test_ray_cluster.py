@@ -18,11 +18,13 @@ from tests.ray_cluster import ROOT, ClusterProcess  # isort: skip (before Ray is
 
 from job_queue import JobQueue
 from records import InputError, RunFault
-from run.loop import HISTORY_COLUMNS
+from records.errors import StopRequested
+from run.history import COLUMNS as HISTORY_COLUMNS
+from run.stop_signals import StopSignals
 from search_space.cost import MemoryNeed
 from storage.directory import RunDirectory
 from tests.test_worker_manager import Record, StopAfter, job
-from worker_manager import StopRequested, StopSignals, WorkersBroken
+from worker_manager import WorkersBroken
 from workers import ray_cluster as ray_workers
 from workers.ray_cluster import Node, RayWorkers, Request, nodes_in_words, refuse_odd, refuse_small
 from workers.ray_node import NodeFacts, gpu_index

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from records import Individual
-from records.words import quantity
+from records.objectives import quantity
 from reporting.analysis.lineage import original
 from reporting.pages.sections.section import NetworkDrawing, Section, drawing
 from reporting.run_view import RunView
-from search_space.encoding import value_in_words
+from search_space.genes import value_in_words
 
 
 def section(view: RunView) -> Section | None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from records.words import counted
+from records.words import counted, duration
 from reporting.analysis.devices import timeline
 from reporting.analysis.energy import energy_used
-from reporting.console import duration
 from reporting.figures.registry import section_figures
 from reporting.pages.sections.section import Section
 from reporting.run_view import RunView

@@ -7,7 +7,7 @@ from reporting.analysis.gene_effects import GeneEffect, GeneEffects
 from reporting.figures.registry import section_figures
 from reporting.pages.sections.section import Section
 from reporting.run_view import RunView
-from search_space.encoding import value_in_words
+from search_space.genes import value_in_words
 
 
 def section(view: RunView) -> Section:

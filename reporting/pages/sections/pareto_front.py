@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from records.words import counted, quantity
+from records.objectives import quantity
+from records.words import counted
 from reporting.figures.pareto_front import letters
 from reporting.figures.registry import section_figures
 from reporting.pages.sections.section import NetworkDrawing, Section, drawing

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from records import TrainingResult
-from records.trainings import Energy
+from records.costs import Energy
 from reporting.analysis.energy import covered, energy_used
 from tests.reporting.examples import result
 

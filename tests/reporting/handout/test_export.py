@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 import evaluate
-from model_generator import build_model, load_model
+from model_generator import build_model, load_model, weights_bytes
 from records import InputError, RunFault
 from records.texts import Chromosome
 from reporting.handout import export
@@ -27,7 +27,6 @@ from search_space.architecture import architecture_of
 from search_space.encoding import Encoding
 from search_space.genes import EXTENDED, STANDARD, GeneTable
 from tests.program import ROOT, program_files
-from train_model import weights_bytes
 from training.metrics import predict
 
 PLAIN_TRAINING = "0" * 10
