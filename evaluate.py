@@ -28,9 +28,10 @@ from reporting.evaluation.errors import Misclassified, most_confident_errors
 from reporting.evaluation.subject import Subject, load_subject
 from reporting.evaluation.summary import summary
 from reporting.figures.theme import save_figure
-from reporting.handout.export import FILES as EXPORTS
-from reporting.handout.export import Network, export_model, require_packages
+from reporting.handout.export import export_model, require_packages
+from reporting.handout.formats import FORMATS
 from reporting.handout.model_card import knows, model_card
+from reporting.handout.trained_network import TrainedNetwork
 from reporting.pages.evaluation_page import evaluation_page
 from reporting.terminal import PlainTerminal, standard_output
 from run.latency import forward_seconds
@@ -45,6 +46,14 @@ from workers.devices import gpu_indices
 if TYPE_CHECKING:
     from rich.console import Console as Terminal
 
+EXAMPLES = (
+    "examples:\n"
+    "  python evaluate.py --model_path best_model/best_model.pt --info_path best_model/info.json\n"
+    "  python evaluate.py --model_path results/gen3/ind2/best_model.pt --chromosome 0110010110110011010 "
+    "--dataset cifar10\n"
+    "  python evaluate.py --model_path best_model/best_model.pt --info_path best_model/info.json "
+    "--export onnx code"
+)
 LATENCY_WARM_UPS, LATENCY_REPEATS = 5, 30
 
 
@@ -52,12 +61,7 @@ def build_parser() -> Parser:
     parser = Parser(
         prog="evaluate.py",
         description="Evaluates a trained network on the test images of its data set.",
-        epilog="examples:\n"
-        "  python evaluate.py --model_path best_model/best_model.pt --info_path best_model/info.json\n"
-        "  python evaluate.py --model_path results/gen3/ind2/best_model.pt --chromosome 0110010110110011010 "
-        "--dataset cifar10\n"
-        "  python evaluate.py --model_path best_model/best_model.pt --info_path best_model/info.json "
-        "--export onnx code",
+        epilog=EXAMPLES,
     )
     parser.add_argument("--model_path", required=True, metavar="FILE", help="the weights, a state_dict")
     parser.add_argument("--info_path", metavar="FILE", help="the info.json that belongs to the weights")
@@ -84,11 +88,10 @@ def build_parser() -> Parser:
         nargs="+",
         action=Several,
         default=(),
-        choices=tuple(EXPORTS),
+        choices=tuple(FORMATS),
         metavar="FORMAT",
-        help="also write the network in other formats, and check each file against the network: onnx (model.onnx), "
-        "torch (model.pt2, by torch.export), code (model.py, a stand-alone program that only needs torch), "
-        "safetensors (model.safetensors)",
+        help="also write the network in other formats, and check each file against the network: "
+        + "; ".join(f"{name} ({each.words})" for name, each in FORMATS.items()),
     )
     add_settings(parser, "data (default: as in the info.json)", DataConfig, DATA_HELP)
     return parser
@@ -135,7 +138,9 @@ def _export(
     """Exports the network, prints how closely each file reproduces it, and returns their paths."""
     model = load_model(Path(options.model_path), subject.architecture)
     data = subject.data
-    network = Network(model, subject.architecture, subject.description, data.class_names, Path(options.model_path))
+    network = TrainedNetwork(
+        model, subject.architecture, subject.description, data.class_names, Path(options.model_path)
+    )
     images = image_tensor(data.test_images, torch.device("cpu"))
     report["exports"] = []
     exported = export_model(network, images, folder, tuple(dict.fromkeys(options.export)))

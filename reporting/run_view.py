@@ -29,8 +29,8 @@ class RunView:
     state: RunState
     space: NetworkSpace
     individuals: tuple[Individual, ...]
-    best: Individual | None  # the one handed over, or the best so far
-    info: ModelInfo | None  # what was handed over
+    best: Individual | None  # the one in best_model/, or the best so far
+    info: ModelInfo | None  # of best_model/
     results: dict[JobKey, TrainingResult]  # by key, including those that belong to no complete generation
     ablation: Ablation | None
     notes: tuple[str, ...]
@@ -59,9 +59,9 @@ def read_run_view(run: RunDirectory, state: RunState) -> RunView:
     best = best_measured(individuals)
     if info is not None:
         best = next((each for each in individuals if each.name == info.individual.name), best)
-    _say_how_far(run, state, len(results) - len(state.results), notes)
-    _say_failures(individuals, [each for key, each in results.items() if key not in state.results], notes)
-    _say_what_is_missing(run, state, notes)
+    _note_progress(run, state, len(results) - len(state.results), notes)
+    _note_failures(individuals, [each for key, each in results.items() if key not in state.results], notes)
+    _note_missing(run, state, notes)
     return RunView(
         run=run,
         state=state,
@@ -76,11 +76,11 @@ def read_run_view(run: RunDirectory, state: RunState) -> RunView:
 
 
 def _ablation(run: RunDirectory, best: Individual | None, notes: list[str]) -> Ablation | None:
-    """The ablation of the best, if there is one that can be read."""
+    """The ablation of the best network, if it can be read."""
     try:
         found = read_ablation(run)
     except DamagedFile as damage:
-        notes.append(f"{damage}; the ablation is left out. Resuming the run with --ablation makes it again.")
+        notes.append(f"{damage}; the ablation is left out. Resuming the run with --ablation repeats it.")
         return None
     if found is not None and (best is None or found.chromosome != best.chromosome):
         notes.append(f"The ablation on disk is of another network, {found.individual}, and is left out.")
@@ -103,7 +103,7 @@ def _results_on_disk(run: RunDirectory, notes: list[str]) -> dict[JobKey, Traini
     if damaged:
         notes.append(
             f"{counted(len(damaged), 'result')} on disk cannot be read ({_few(damaged)}); what the checkpoint "
-            "holds of them is shown. Resuming the run sets them aside and trains what is needed again."
+            "holds of them is shown. Resuming the run sets them aside and repeats the trainings that it needs."
         )
     if set_aside:
         notes.append(f"{counted(len(set_aside), 'damaged result')} set aside earlier ({_few(set_aside)}).")
@@ -111,26 +111,26 @@ def _results_on_disk(run: RunDirectory, notes: list[str]) -> dict[JobKey, Traini
 
 
 def _handed_over(run: RunDirectory, individuals: list[Individual], notes: list[str]) -> ModelInfo | None:
-    """What `best_model/` holds, if the state knows all of it."""
+    """What `best_model/` holds, if it belongs to this state."""
     if not run.best_info.exists():
         return None
     try:
         info = read_info(run.best_info)
     except InputError as error:
-        notes.append(f"{str(error).partition(';')[0]}; the best network is that of the checkpoint, without its test.")
+        notes.append(f"{str(error).partition(';')[0]}; the best network is that of the checkpoint, without a test.")
         return None
     known = {each.name: each.chromosome for each in individuals}
     named = [(info.individual.name, info.individual.chromosome)]
     named += [(each.individual, each.chromosome) for each in info.finalists]
     if any(known.get(name) != chromosome for name, chromosome in named):
-        notes.append(f"{run.best_info} is of another run or of a later generation, and is left out.")
+        notes.append(f"{run.best_info} belongs to another run or to a later generation, and is left out.")
         return None
     if not run.best_model.exists():
         notes.append(f"The weights {run.best_model} are missing. Resuming the run writes them again.")
     return info
 
 
-def _say_how_far(run: RunDirectory, state: RunState, further: int, notes: list[str]) -> None:
+def _note_progress(run: RunDirectory, state: RunState, further: int, notes: list[str]) -> None:
     for number, path in run.states():
         if number > state.generation:
             name = run.relative(path)
@@ -144,34 +144,36 @@ def _say_how_far(run: RunDirectory, state: RunState, further: int, notes: list[s
         ended = f" Since then {counted(further, 'further training')} ended." if further else ""
         notes.append(
             f"The run is under way or was stopped: generation {state.generation}{of} is complete, and no best network "
-            f"has been tested and handed over yet.{ended}"
+            f"has been tested and written to best_model/ yet.{ended}"
         )
 
 
-def _say_failures(individuals: list[Individual], others: list[TrainingResult], notes: list[str]) -> None:
-    """`others` are results that no generation holds (yet)."""
+def _note_failures(individuals: list[Individual], others: list[TrainingResult], notes: list[str]) -> None:
+    """Adds a note on failed trainings; `others` are results that belong to no complete generation."""
     reasons = Counter(each.failure for each in individuals if each.failure is not None)
     if reasons:
         failed = sum(reasons.values())
         who = "All individuals" if failed == len(individuals) else counted(failed, "individual")
-        notes.append(f"{who} failed to train: {_commonest(reasons)}.")
+        notes.append(f"{who} failed to train: {_most_common(reasons)}.")
     later = Counter(f"{each.status}: {each.reason}" for each in others if each.status != "done")
     if later:
-        notes.append(f"Of the trainings since then, {sum(later.values())} failed: {_commonest(later)}.")
+        notes.append(f"Of the trainings since then, {sum(later.values())} failed: {_most_common(later)}.")
 
 
-def _commonest(reasons: Counter[str]) -> str:
+def _most_common(reasons: Counter[str]) -> str:
     return "; ".join(f"{count} × {reason}" for reason, count in reasons.most_common(3))
 
 
-def _say_what_is_missing(run: RunDirectory, state: RunState, notes: list[str]) -> None:
+def _note_missing(run: RunDirectory, state: RunState, notes: list[str]) -> None:
     gone = sum(not run.job(key).exists() for key in state.results)
     if gone:
-        notes.append(f"{counted(gone, 'result')} of results/jobs/ missing; the checkpoint holds what is shown of them.")
+        notes.append(
+            f"{counted(gone, 'result')} missing from results/jobs/; what the checkpoint holds of them is shown."
+        )
     try:
         pruned = read_pruned(run)
     except (DamagedFile, OSError) as damage:
-        notes.append(f"{damage}; which weights were removed on purpose is not known.")
+        notes.append(f"{damage}; which weights were removed on purpose is unknown.")
         return
     missing = [
         result.weights
@@ -179,8 +181,8 @@ def _say_what_is_missing(run: RunDirectory, state: RunState, notes: list[str]) -
         if result.weights is not None and result.key not in pruned and not Path(run.root / result.weights).exists()
     ]
     if missing:
-        removed = "not removed by --keep_models" if run.pruned.exists() else "by --keep_models or otherwise"
-        notes.append(f"{counted(len(missing), 'file')} of weights missing, {removed} ({_few(missing)}).")
+        reason = "not removed by --keep_models" if run.pruned.exists() else "removed by --keep_models or otherwise"
+        notes.append(f"{counted(len(missing), 'weights file')} missing, {reason} ({_few(missing)}).")
 
 
 def _few(names: list[str]) -> str:

@@ -16,7 +16,8 @@ from records import DataConfig, TrainingConfig, TrainingJob
 from records.texts import Chromosome
 from reporting.drawings.network_figure import draw_network
 from reporting.figures.theme import save_figure
-from reporting.handout.export import Network, export_model
+from reporting.handout.export import export_model
+from reporting.handout.trained_network import TrainedNetwork
 from search_space.architecture import network_text
 from search_space.encoding import Encoding, decode
 from tests.pictures import (
@@ -48,7 +49,7 @@ def test_a_network_for_images_of_any_size_trains_and_can_be_drawn_and_exported(
     check_files(save_figure(draw_network(network), tmp_path, "network"), tmp_path, "network")
     (tmp_path / "weights.pt").write_bytes(weights_bytes(model))
     assert isinstance(model, torch.nn.Sequential)
-    subject = Network(model, network, "small", data.class_names, tmp_path / "weights.pt")
+    subject = TrainedNetwork(model, network, "small", data.class_names, tmp_path / "weights.pt")
     (code,) = export_model(subject, image_tensor(data.test_images, torch.device("cpu")), tmp_path, ["code"])
     assert code.same_class == 2
 

@@ -198,12 +198,12 @@ def test_a_damaged_result_among_sound_ones_is_named(folder: Path) -> None:
 
 
 def test_missing_weights_are_counted_and_those_removed_on_purpose_are_not(folder: Path) -> None:
-    assert "of weights missing" not in page_of(folder).text
+    assert "weights file" not in page_of(folder).text
     state = state_in(folder)
     there = [result.weights for result in state.results.values() if result.weights]
     for name in there[:2]:
         (folder / name).unlink()
-    assert "2 files of weights missing" in page_of(folder).text
+    assert "2 weights files missing" in page_of(folder).text
 
 
 def test_without_results_on_disk_the_checkpoint_is_enough(folder: Path) -> None:
@@ -211,8 +211,8 @@ def test_without_results_on_disk_the_checkpoint_is_enough(folder: Path) -> None:
     shutil.rmtree(folder / "results")
     after = page_of(folder)
     assert after.rows == before.rows
-    assert "files of weights missing, by --keep_models or otherwise" in after.text
-    assert f"{len(state_in(folder).results)} results of results/jobs/ missing" in after.text
+    assert "weights files missing, removed by --keep_models or otherwise" in after.text
+    assert f"{len(state_in(folder).results)} results missing from results/jobs/" in after.text
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(folder: Path) -> None:
@@ -275,7 +275,7 @@ def test_a_model_that_later_generations_led_to_is_left_out_of_an_older_report(fo
     last = state_in(folder).generations[3].individuals[-1]
     hand_over(folder, finalist(state_in(folder).generations[0].individuals[0], 0.8), finalist(last, 0.7))
     text = write_report(*load_state(RunDirectory(folder).state(2))).read_text()
-    assert "of another run or of a later generation, and is left out" in Page(text).text
+    assert "belongs to another run or to a later generation, and is left out" in Page(text).text
 
 
 def test_trainings_that_failed_before_the_first_generation_was_complete_are_told(tmp_path: Path) -> None:
