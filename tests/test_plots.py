@@ -103,7 +103,7 @@ def test_a_network_is_explained_and_drawn_with_the_words_of_its_training(
         (["--out", "svg"], r"--out svg must end in"),
         (["--resume", "."], r"--resume draws a run and --chromosome one network"),
         (["--dataset", "digits", "--input_shape", "1", "8", "8"], r"leave out --input_shape"),
-        (["--dataset", "digits", "--classes", "3"], r"--classes goes with --input_shape"),
+        (["--dataset", "digits", "--classes", "3"], r"--classes needs --input_shape"),
         (["--input_shape", "3", "4", "4"], r"at least 8×8 pixels"),
         (["--encoding", "extended"], r"a chromosome has 33 bits, but .* has 19"),
         (["--dataset", "nowhere"], r"no data set 'nowhere'"),
@@ -121,12 +121,12 @@ def test_what_cannot_be_drawn_is_one_clear_line(
 
 @pytest.mark.parametrize("arguments", [["--explain"], ["--out", "x.svg"], ["--dataset", "digits", "--resume", "."]])
 def test_flags_of_one_network_need_its_chromosome(arguments: list[str]) -> None:
-    with pytest.raises(InputError, match=f"{arguments[0]} goes with --chromosome"):
+    with pytest.raises(InputError, match=f"{arguments[0]} needs --chromosome"):
         plots.main(arguments)
 
 
 def test_neither_a_run_nor_a_network_is_refused() -> None:
-    with pytest.raises(InputError, match="expected --resume with a run's folder, or --chromosome"):
+    with pytest.raises(InputError, match="give --resume with the folder of a run, or --chromosome"):
         plots.main([])
 
 
