@@ -21,6 +21,7 @@ from records.errors import StopRequested
 from records.flags import Parser, add_settings
 from reporting.closing_lines import closing_lines
 from reporting.console import Console
+from run.algorithms import algorithms_in_words
 from run.opening import folder_of
 from run.request import Request
 
@@ -90,7 +91,7 @@ def build_parser() -> Parser:
         description="Evolves convolutional neural networks for image classification.",
         epilog=EXAMPLES,
     )
-    add_settings(parser, "search", EvolutionConfig)
+    add_settings(parser, "search", EvolutionConfig, {"algorithm": algorithms_in_words()})
     add_settings(parser, "training of each network (the protocol)", TrainingConfig)
     add_settings(parser, "data", DataConfig, DATA_HELP)
     add_device_flags(parser.add_argument_group("devices and jobs"))

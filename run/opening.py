@@ -11,7 +11,7 @@ from pathlib import Path
 
 from image_data.catalogue import NAMED_SETS
 from records import DataConfig, EvolutionConfig, InputError, RunState, TrainingConfig
-from records.command_line import require_package
+from run.algorithms import check_algorithm
 from run.request import SETTINGS, Request
 from search.early_stopping import rungs_of
 from search_space.tables import gene_table, gene_table_text, refuse_coded
@@ -32,7 +32,7 @@ def open_folder(request: Request) -> tuple[RunDirectory, RunState | None]:
         run, state = _open_new(request), None
     else:
         run, state = _open_resumed(request, request.resume)
-    _check_algorithm(state.search if state else request.new(EvolutionConfig))
+    check_algorithm(state.search if state else request.new(EvolutionConfig))
     return run, state
 
 
@@ -81,16 +81,6 @@ def _with_changes(request: Request, state: RunState) -> RunState:
     if search.generations < state.generation:
         raise InputError(f"--generations is {search.generations}, but {state.generation} are done already")
     return replace(state, search=search, data=replace(state.data, **request.named(DataConfig)))
-
-
-def _check_algorithm(search: EvolutionConfig) -> None:
-    """Raises `InputError` for a sampler of Optuna that is missing or cannot propose networks."""
-    if search.sampler is not None:
-        require_package("optuna", f"--algorithm {search.algorithm}")
-        # Imported late, like everything that needs Optuna.
-        from search.optuna_search import check_sampler
-
-        check_sampler(search)
 
 
 def earlier_runs(folders: Sequence[Path], state: RunState) -> list[RunDirectory]:

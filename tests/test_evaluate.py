@@ -33,6 +33,7 @@ from search_space.genes import EXTENDED
 from search_space.tables import gene_table_text
 from storage.directory import RunDirectory
 from storage.results import read_info, save_info
+from tests.builders import chromosome
 from tests.faults.small_run import InlineWorkers, NoSignals, go_on
 
 CHROMOSOME = Chromosome("0000000000001111111")  # the smallest network
@@ -223,7 +224,7 @@ def test_names_of_classes_are_printed_as_they_are(report: tuple[dict[str, Any], 
 # Other encodings
 
 
-EXTENDED_CHROMOSOME = CHROMOSOME + "11" + "11" + "0" * 10
+EXTENDED_CHROMOSOME = chromosome(EXTENDED, kernel=1, residual=True, squeeze_excitation=True, dropout=0.2)
 
 
 def test_a_network_of_another_encoding_is_named_by_chromosome_or_by_info_file(
@@ -232,18 +233,16 @@ def test_a_network_of_another_encoding_is_named_by_chromosome_or_by_info_file(
     """The info file is enough by itself: a table of one's own need not be there any more."""
     encoding = Encoding(digits.input_shape, digits.classes, EXTENDED)
     weights, table = tmp_path / "weights.pt", tmp_path / "genes.json"
-    weights.write_bytes(
-        weights_bytes(build_model(decode(encoding, Chromosome(EXTENDED_CHROMOSOME)), *digits.statistics()))
-    )
+    weights.write_bytes(weights_bytes(build_model(decode(encoding, EXTENDED_CHROMOSOME), *digits.statistics())))
     named = ["--chromosome", EXTENDED_CHROMOSOME, "--dataset", "digits", "--encoding"]
     by_name = evaluation(weights, tmp_path / "1", *named, "extended")
     table.write_text(gene_table_text(EXTENDED))
     by_file = evaluation(weights, tmp_path / "2", *named, str(table))
     info = replace(
         info_of(digits),
-        individual=Individual(generation=1, index=1, chromosome=Chromosome(EXTENDED_CHROMOSOME), origin="random"),
-        description=encoding.describe(Chromosome(EXTENDED_CHROMOSOME)),
-        phenotype=encoding.network(Chromosome(EXTENDED_CHROMOSOME)),
+        individual=Individual(generation=1, index=1, chromosome=EXTENDED_CHROMOSOME, origin="random"),
+        description=encoding.describe(EXTENDED_CHROMOSOME),
+        phenotype=encoding.network(EXTENDED_CHROMOSOME),
     )
     by_info = evaluation(weights, tmp_path / "3", "--info_path", str(write_info(tmp_path, info)))
     reports = [{name: value for name, value in each.items() if name != "speed"} for each in (by_name, by_file, by_info)]
@@ -376,7 +375,7 @@ def test_data_of_another_shape_are_refused(weights: Path, digits: ImageData, tmp
     ("arguments", "said"),
     [
         (["--chromosome", "0110"], "19 bits"),
-        (["--encoding", "extended"], "33 bits"),
+        (["--encoding", "extended"], f"{EXTENDED.length} bits"),
         (["--encoding", "nowhere.json"], "no gene table 'nowhere.json'"),
         (["--batch_size", "0"], "--batch_size must be at least 1"),
         (["--gpus", "99"], "--gpus 99 is not there"),

@@ -34,6 +34,8 @@ from search_space.architecture import Architecture, Layer
 from search_space.cost import model_cost
 from search_space.encoding import Encoding, decode
 from search_space.genes import EXTENDED, NETWORK_TRAITS
+from tests.builders import chromosome as chromosome_with
+from tests.builders import chromosomes as any_chromosome
 from training.small_maps import Convolution
 
 SHAPES = [(1, 8, 8), (3, 32, 32), (3, 200, 120), (1, 9, 31), (1, 67, 133)]
@@ -41,7 +43,7 @@ SMALL = Chromosome(
     "0000100000001111111"
 )  # 16 filters, kernels of 3, ReLU, early maximum pooling, one convolution a block
 
-chromosomes = st.text("01", min_size=19, max_size=19).map(Chromosome)
+chromosomes = any_chromosome()
 shapes = st.sampled_from(SHAPES)
 relaxed = settings(deadline=None, max_examples=25)
 
@@ -510,19 +512,19 @@ def extended(chromosome: Chromosome, shape: tuple[int, int, int] = (1, 8, 8), cl
 
 
 def with_tail(tail: str, chromosome: Chromosome = SMALL) -> Chromosome:
-    """A chromosome of the extended table: bits 19 to 22 are residual, squeeze-and-excitation and dropout."""
-    return Chromosome(chromosome + tail.ljust(14, "0"))
+    """A chromosome of the extended table; the tail begins with residual, squeeze-and-excitation and dropout."""
+    return chromosome_with(EXTENDED, chromosome + tail)
 
 
 @pytest.mark.parametrize("shape", EXTENDED_SHAPES)
 def test_parameters_of_a_hundred_extended_networks_are_those_of_the_modules(shape: tuple[int, int, int]) -> None:
-    for bits in np.random.default_rng(sum(shape)).integers(0, 2, (100, 33)):
+    for bits in np.random.default_rng(sum(shape)).integers(0, 2, (100, EXTENDED.length)):
         network = extended(Chromosome("".join(map(str, bits))), shape)
         assert model_cost(network).parameters == sum(each.numel() for each in on_meta(network).parameters())
 
 
 @pytest.mark.parametrize("shape", EXTENDED_SHAPES)
-@given(st.text("01", min_size=33, max_size=33).map(Chromosome))
+@given(any_chromosome(EXTENDED))
 @settings(relaxed, max_examples=5)
 def test_flops_of_extended_networks_are_those_that_torch_counts(
     shape: tuple[int, int, int], chromosome: Chromosome

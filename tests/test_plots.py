@@ -20,7 +20,7 @@ from records.trainings import Epoch
 from reporting.figures.progress import draw_progress
 from reporting.figures.theme import save_figure
 from search_space.cost import model_cost
-from search_space.genes import STANDARD
+from search_space.genes import EXTENDED, STANDARD
 from search_space.tables import gene_table_text
 from storage.checkpoint import save_state
 from storage.directory import RunDirectory
@@ -105,7 +105,7 @@ def test_a_network_is_explained_and_drawn_with_the_words_of_its_training(
         (["--dataset", "digits", "--input_shape", "1", "8", "8"], r"leave out --input_shape"),
         (["--dataset", "digits", "--classes", "3"], r"--classes needs --input_shape"),
         (["--input_shape", "3", "4", "4"], r"at least 8×8 pixels"),
-        (["--encoding", "extended"], r"a chromosome has 33 bits, but .* has 19"),
+        (["--encoding", "extended"], rf"a chromosome has {EXTENDED.length} bits, but .* has 19"),
         (["--dataset", "nowhere"], r"no data set 'nowhere'"),
         (["--chromosome", "01"], r"a chromosome has 19 bits, but '01' has 2"),
     ],

@@ -10,7 +10,7 @@ import pytest
 from records import RunState
 from storage.checkpoint import load_state
 from tests.faults.small_run import birth
-from tests.run.test_loop import evolve
+from tests.small_runs import evolve
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -24,14 +22,7 @@ from storage.directory import RunDirectory
 from storage.files import DamagedFile
 from storage.results import find_result, read_ablation, read_pruned
 from tests.faults.small_run import birth
-from tests.run.test_loop import Run, evolve
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_waiting_for_the_disk() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda descriptor: None)
-        yield
+from tests.small_runs import Run, evolve
 
 
 def ablated(run: Run) -> Ablation:

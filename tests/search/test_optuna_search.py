@@ -26,8 +26,8 @@ from search_space.space import NetworkSpace
 from storage.checkpoint import load_state, save_state
 from storage.directory import RunDirectory
 from tests.faults.small_run import InlineWorkers, NoSignals, Told, birth, evolved
-from tests.run.test_loop import ALL
 from tests.search.test_baselines import NETWORKS, SPACES, rugged, step
+from tests.small_runs import ALL
 from tests.test_evolution import SMALL, finish, outcome, start
 
 optuna = pytest.importorskip("optuna", reason="needs optuna (pip install -r requirements-extras.txt)")

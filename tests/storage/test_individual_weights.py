@@ -15,7 +15,7 @@ from storage.directory import RunDirectory
 from storage.files import file_sha256, link_file, write_whole
 from storage.results import kept_weights
 from tests.faults.small_run import birth
-from tests.run.test_loop import Run, evolve
+from tests.small_runs import Run, evolve
 
 FEW = Limits(min_free_disk=0.0, keep_models="1")
 

@@ -28,7 +28,7 @@ from reporting.run_view import read_run_view
 from tests.faults import small_run
 from tests.faults.small_run import birth
 from tests.reporting.pages.test_report_page import page_of
-from tests.run.test_loop import Run, evolve
+from tests.small_runs import Run, evolve
 from tests.test_train_model import CPU, job
 from training import device
 from training.device import energy_counter

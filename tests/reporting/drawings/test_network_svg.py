@@ -15,11 +15,12 @@ from reporting.drawings.network_svg import legend_svg, network_svg
 from search_space.architecture import Architecture
 from search_space.encoding import Encoding, decode
 from search_space.genes import EXTENDED
+from tests.builders import chromosomes
 from tests.reporting.drawings.networks import COLOURED, NETWORKS
 
 
 @given(
-    chromosome=st.text("01", min_size=33, max_size=33).map(Chromosome),
+    chromosome=chromosomes(EXTENDED),
     shape=st.tuples(st.sampled_from([1, 3]), st.integers(8, 300), st.integers(8, 300)),
     classes=st.integers(2, 1000),
 )

@@ -29,17 +29,26 @@ from reporting.handout.trained_network import TrainedNetwork
 from search_space.architecture import architecture_of
 from search_space.encoding import Encoding
 from search_space.genes import EXTENDED, STANDARD, GeneTable
+from tests.builders import chromosome
 from tests.program import ROOT, program_files
 from training.metrics import predict
 
-PLAIN_TRAINING = "0" * 10
 # ReLU and max; GELU, average, late pooling, 5×5, residual, weighed and with dropout; LeakyReLU and weighed alone.
+WEIGHED = {"squeeze_excitation": True}
 CASES: dict[str, tuple[tuple[int, int, int], GeneTable, str]] = {
     "standard 8×8 grey": ((1, 8, 8), STANDARD, "0000000000001111111"),
     "standard 32×32": ((3, 32, 32), STANDARD, "0000100110111110111"),
-    "extended 8×8 grey": ((1, 8, 8), EXTENDED, "0001001001110111111" + "1111" + PLAIN_TRAINING),
-    "extended 32×32": ((3, 32, 32), EXTENDED, "0001000100001101111" + "0101" + PLAIN_TRAINING),
-    "extended 96×80 with a stem": ((3, 96, 80), EXTENDED, "0000100100001111110" + "1111" + PLAIN_TRAINING),
+    "extended 8×8 grey": (
+        (1, 8, 8),
+        EXTENDED,
+        chromosome(EXTENDED, "0001001001110111111", **WEIGHED, residual=True, dropout=0.2),
+    ),
+    "extended 32×32": ((3, 32, 32), EXTENDED, chromosome(EXTENDED, "0001000100001101111", **WEIGHED, dropout=0.1)),
+    "extended 96×80 with a stem": (
+        (3, 96, 80),
+        EXTENDED,
+        chromosome(EXTENDED, "0000100100001111110", **WEIGHED, residual=True, dropout=0.2),
+    ),
     "standard 96×96 with a stem": ((3, 96, 96), STANDARD, "0000101000001111111"),
 }
 FAST = ("standard 8×8 grey", "extended 32×32")
@@ -48,10 +57,10 @@ NAMES = ("plain", 'with "quotes"', "'''", "back\\slash", '"""; import os', "{bra
 
 def network_of(case: str, folder: Path) -> TrainedNetwork:
     """A network whose running statistics, like all else that a file must carry, are not those at the start."""
-    input_shape, table, chromosome = CASES[case]
+    input_shape, table, bits = CASES[case]
     torch.manual_seed(1)
     encoding = Encoding(input_shape, len(NAMES), table)
-    architecture = architecture_of(encoding.network(Chromosome(chromosome)))
+    architecture = architecture_of(encoding.network(Chromosome(bits)))
     model = build_model(architecture, [100.0, 120.0, 140.0][: input_shape[0]], [50.0, 60.0, 70.0][: input_shape[0]])
     with torch.no_grad():
         for _ in range(3):
@@ -61,7 +70,7 @@ def network_of(case: str, folder: Path) -> TrainedNetwork:
     weights = folder / "best_model.pt"
     weights.write_bytes(weights_bytes(model))
     return TrainedNetwork(
-        load_model(weights, architecture), architecture, encoding.describe(Chromosome(chromosome)), NAMES, weights
+        load_model(weights, architecture), architecture, encoding.describe(Chromosome(bits)), NAMES, weights
     )
 
 
@@ -233,11 +242,11 @@ def test_evaluate_exports_beside_the_weights_and_says_how_near_they_come(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setattr(evaluate, "LATENCY_REPEATS", 3)
-    chromosome = CASES["extended 8×8 grey"][2]
-    architecture = architecture_of(Encoding((1, 8, 8), 10, EXTENDED).network(Chromosome(chromosome)))
+    bits = CASES["extended 8×8 grey"][2]
+    architecture = architecture_of(Encoding((1, 8, 8), 10, EXTENDED).network(Chromosome(bits)))
     weights = tmp_path / "weights.pt"
     weights.write_bytes(weights_bytes(build_model(architecture, [80.0], [96.0])))
-    line = ["--model_path", str(weights), "--chromosome", chromosome, "--encoding", "extended", "--dataset", "digits"]
+    line = ["--model_path", str(weights), "--chromosome", bits, "--encoding", "extended", "--dataset", "digits"]
     assert evaluate.main([*line, "--export", *FORMATS, "code", "--precision", "bfloat16"]) == 0
     printed = capfd.readouterr()
     assert {each.file for each in FORMATS.values()} < {path.name for path in tmp_path.iterdir()}

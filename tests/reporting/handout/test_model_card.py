@@ -14,17 +14,28 @@ import evaluate
 from records import DataConfig, Fitness, Individual
 from records import runs as records
 from records.runs import DataFacts, Finalist, ModelInfo
-from records.texts import Chromosome
 from reporting.handout.model_card import knows, model_card
 from search_space.encoding import Encoding
 from search_space.genes import EXTENDED
 from storage.checkpoint import load_state
 from storage.files import sealed
 from storage.results import read_info
+from tests.builders import chromosome
 from tests.test_evolution import SMALL, finish, start
 from training.statistics import wilson_interval
 
-CHROMOSOME = Chromosome("0" * 12 + "1" * 7 + "1" * 14)
+CHROMOSOME = chromosome(
+    EXTENDED,
+    kernel=1,
+    residual=True,
+    squeeze_excitation=True,
+    dropout=0.2,
+    learning_rate=0.3,
+    weight_decay=5e-4,
+    optimizer="adamw",
+    label_smoothing=0.1,
+    augmentation="cutout",
+)
 
 
 def info_of(**changes: object) -> ModelInfo:

@@ -29,7 +29,7 @@ from search_space.tables import gene_table_text
 from storage.checkpoint import load_state, save_state
 from storage.directory import RunDirectory
 from tests.faults.small_run import FACTS, InlineWorkers, NoSignals, Told, birth, evolved
-from tests.run.test_loop import ALL
+from tests.small_runs import ALL
 from tests.test_evolution import finish, start
 
 optuna = pytest.importorskip("optuna", reason="needs optuna (pip install -r requirements-extras.txt)")

@@ -24,7 +24,7 @@ from search_space.space import NetworkSpace
 from storage.checkpoint import load_state, save_state
 from storage.directory import RunDirectory
 from tests.faults.small_run import InlineWorkers, NoSignals, Told, birth, evolved
-from tests.run.test_loop import ALL
+from tests.small_runs import ALL
 
 pytest.importorskip("tensorboard", reason="needs tensorboard (pip install -r requirements-extras.txt)")
 
