@@ -11,7 +11,7 @@ from search_space.genes import GeneTable
 
 
 @dataclass(frozen=True, slots=True)
-class Descent:
+class LineageStep:
     """A step from parent to child: the coding bits and genes that changed, and the gain in accuracy."""
 
     parent: Individual
@@ -22,11 +22,11 @@ class Descent:
     epochs: int  # of that training; 0 if there is none
 
 
-def descent(parent: Individual, child: Individual, table: GeneTable) -> Descent:
+def step_between(parent: Individual, child: Individual, table: GeneTable) -> LineageStep:
     before, after = accuracies_by_epochs(parent), accuracies_by_epochs(child)
     epochs = max(before.keys() & after.keys(), default=0)
     values = [(gene.name, gene.value(parent.chromosome), gene.value(child.chromosome)) for gene in table.genes]
-    return Descent(
+    return LineageStep(
         parent=parent,
         child=child,
         loci=tuple(locus for locus in table.coding_loci if parent.chromosome[locus] != child.chromosome[locus]),
@@ -36,17 +36,17 @@ def descent(parent: Individual, child: Individual, table: GeneTable) -> Descent:
     )
 
 
-def lineage(individuals: Sequence[Individual], name: str, table: GeneTable) -> list[Descent]:
+def lineage(individuals: Sequence[Individual], name: str, table: GeneTable) -> list[LineageStep]:
     """All steps that led to an individual, the earliest first. Elites are replaced by the individuals they copy."""
     by_name = {individual.name: individual for individual in individuals}
-    steps: list[Descent] = []
+    steps: list[LineageStep] = []
     open_names, seen = [original(by_name, name).name], set[str]()
     while open_names:
         child = by_name[open_names.pop()]
         if child.name not in seen:
             seen.add(child.name)
             parents = {original(by_name, parent).name for parent in child.parents}
-            steps += [descent(by_name[parent], child, table) for parent in sorted(parents)]
+            steps += [step_between(by_name[parent], child, table) for parent in sorted(parents)]
             open_names += parents
     return sorted(steps, key=lambda step: (step.child.generation, step.child.index, step.parent.rank))
 
@@ -59,12 +59,12 @@ def original(by_name: Mapping[str, Individual], name: str) -> Individual:
     return individual
 
 
-def main_line(steps: Sequence[Descent], name: str) -> list[Descent]:
+def main_line(steps: Sequence[LineageStep], name: str) -> list[LineageStep]:
     """The steps to an individual through the closer parent of each child: fewer bits changed, then fitter."""
-    by_child: dict[str, list[Descent]] = {}
+    by_child: dict[str, list[LineageStep]] = {}
     for step in steps:
         by_child.setdefault(step.child.name, []).append(step)
-    line: list[Descent] = []
+    line: list[LineageStep] = []
     while name in by_child:
         nearest = min(by_child[name], key=lambda step: (len(step.loci), step.parent.rank))
         line.append(nearest)
@@ -77,8 +77,8 @@ class Ancestry:
     """Where an individual came from: all steps that led to it, and its main line."""
 
     individual: Individual  # not an elite, but the individual that it is a copy of
-    steps: tuple[Descent, ...]
-    line: tuple[Descent, ...]
+    steps: tuple[LineageStep, ...]
+    line: tuple[LineageStep, ...]
 
 
 def ancestry(individuals: Sequence[Individual], name: str, table: GeneTable) -> Ancestry:

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from records.words import counted
 from reporting.analysis.accuracies import comparable
-from reporting.analysis.lineage import Descent, ancestry
+from reporting.analysis.lineage import LineageStep, ancestry
 from reporting.figures.report_figure import ReportFigure
 from reporting.figures.theme import BLUE, GREY, ORANGE, empty_figure, new_figure, theme
 from reporting.run_view import RunView
@@ -29,7 +29,10 @@ def figures(view: RunView) -> Iterator[ReportFigure]:
 
 
 def draw_lineage(
-    steps: Sequence[Descent], line: Sequence[Descent], values: Mapping[str, float], metric_name: str = "accuracy"
+    steps: Sequence[LineageStep],
+    line: Sequence[LineageStep],
+    values: Mapping[str, float],
+    metric_name: str = "accuracy",
 ) -> Figure:
     """The ancestors of the best by generation and accuracy; its main line in bold, with the number of bits changed.
 
@@ -56,7 +59,7 @@ def draw_lineage(
     return figure
 
 
-def _draw_step(axes: Axes, step: Descent, values: Mapping[str, float], is_main: bool) -> None:
+def _draw_step(axes: Axes, step: LineageStep, values: Mapping[str, float], is_main: bool) -> None:
     x = [step.parent.generation, step.child.generation]
     y = [values[step.parent.name], values[step.child.name]]
     if not is_main:

@@ -1,4 +1,4 @@
-"""The figures of the report, by the section that shows them. A new figure is a module of its own and an entry here."""
+"""The figures of the report, by the section that shows them. A new figure is a new module and an entry here."""
 
 from __future__ import annotations
 

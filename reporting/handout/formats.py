@@ -1,4 +1,4 @@
-"""The formats of `--export`. A new format is a module of its own and an entry here."""
+"""The formats of `--export`. A new format is a new module and an entry here."""
 
 from __future__ import annotations
 

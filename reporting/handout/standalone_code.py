@@ -20,7 +20,7 @@ from training.small_maps import Convolution
 
 CODE = '''"""A convolutional network for image classification, in plain PyTorch: `load` it, then `predict`.
 
-It takes uint8 images (N, C, H, W) as they are, with pixel values from 0 to 255, and normalises them itself.
+It takes uint8 images (N, C, H, W) with pixel values from 0 to 255; normalisation is part of the network.
 
     import torch, model
     network = model.load()
@@ -46,7 +46,7 @@ WEIGHTS = Path(__file__).parent / {weights}
 
 
 def build() -> nn.Sequential:
-    """The network with random weights. What each layer gives is said at the end of its line."""
+    """The network with random weights. The output shape of each layer is at the end of its line."""
     return {network}
 
 
@@ -64,7 +64,7 @@ def predict(images: Tensor, network: nn.Module | None = None) -> Tensor:
     return network(images).softmax(1)
 '''
 NORMALIZE = '''class Normalize(nn.Module):
-    """uint8 pixels → floats of zero mean and unit variance per channel, by statistics that the weights file holds."""
+    """uint8 pixels → floats of zero mean and unit variance per channel, by statistics from the weights file."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from records.words import counted, percentage_points
-from reporting.analysis.lineage import Ancestry, Descent, ancestry
+from reporting.analysis.lineage import Ancestry, LineageStep, ancestry
 from reporting.figures.registry import section_figures
 from reporting.pages.sections.best_networks import changed_genes
 from reporting.pages.sections.section import Section, Table
@@ -39,7 +39,7 @@ def lead(found: Ancestry) -> str:
     return f"{text}."
 
 
-def row(step: Descent) -> tuple[str, ...]:
+def row(step: LineageStep) -> tuple[str, ...]:
     return (
         f"{step.parent.name} → {step.child.name}",
         changed_genes(step.changes),

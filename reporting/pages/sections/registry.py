@@ -1,4 +1,4 @@
-"""All sections of the report, in their order. A new section is a module of its own and an entry here."""
+"""All sections of the report, in their order. A new section is a new module and an entry here."""
 
 from __future__ import annotations
 

@@ -9,13 +9,13 @@ import pytest
 from records import Individual, RunState
 from records.individuals import all_individuals
 from records.texts import Chromosome
-from reporting.analysis.lineage import descent, lineage, main_line, original
+from reporting.analysis.lineage import lineage, main_line, original, step_between
 from search_space.genes import STANDARD
 from search_space.space import NetworkSpace
 from tests.reporting.examples import individual
 
 
-# Descent
+# LineageStep
 def family() -> list[Individual]:
     first = individual(1, 1, [0.5], Chromosome("0" * 19))
     second = individual(1, 2, [0.6], Chromosome("1" * 19))
@@ -46,10 +46,10 @@ def test_the_main_line_goes_through_the_nearer_parent() -> None:
 
 def test_a_gain_compares_equal_trainings() -> None:
     parent, child = individual(1, 1, [0.5, 0.8]), individual(2, 1, [0.6, 0.7, 0.99])
-    step = descent(parent, child, STANDARD)
+    step = step_between(parent, child, STANDARD)
     assert step.epochs == 2
     assert step.gain == pytest.approx(-0.1)
-    assert descent(parent, individual(2, 2), STANDARD).gain is None
+    assert step_between(parent, individual(2, 2), STANDARD).gain is None
 
 
 def test_an_elite_stands_for_its_original() -> None:
