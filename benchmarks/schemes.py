@@ -29,7 +29,7 @@ from records import DataConfig, EvolutionConfig, Limits, RunState, TrainingConfi
 from records.canonical import VERSION, from_json, to_json
 from records.costs import Cost
 from records.trainings import Epoch
-from reporting.analysis.run_analysis import timeline
+from reporting.analysis.devices import timeline
 from reporting.watcher import Watcher
 from run.algorithms import new_search
 from run.scheme import loop_of

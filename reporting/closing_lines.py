@@ -10,7 +10,9 @@ from records.objectives import quantity
 from records.runs import Ablation, ModelInfo, TestScore
 from records.settings import DataConfig
 from records.words import counted, duration, mean_with_error, percentage_points
-from reporting.analysis.run_analysis import by_effect, energy_used, timeline
+from reporting.analysis.ablation import by_effect
+from reporting.analysis.devices import timeline
+from reporting.analysis.energy import energy_used
 from reporting.run_view import RunView
 from search.early_stopping import epochs_spent
 from search.ranking import pareto_front
@@ -51,7 +53,7 @@ def best_lines(view: RunView, info: ModelInfo, value: float) -> list[str]:
     return [
         f"best network         {info.individual.chromosome} ({info.individual.name}{final})",
         f"                     {info.description}",
-        f"{f'validation {view.measure}':<20} {value:.4f} ({view.state.facts.val_images:,} images{before})",
+        f"{f'validation {view.metric_name}':<20} {value:.4f} ({view.state.facts.val_images:,} images{before})",
     ]
 
 

@@ -95,12 +95,14 @@ class OpenedRun:
 
     def figure(self, name: str) -> Figure:
         """A figure of the report by its name, such as "progress". Raises `InputError` that lists those there are."""
-        from reporting.pages.report_sections import sections
+        from reporting.figures.registry import all_figures
 
-        there = {picture.name: picture.figure for section in sections(self.view) for picture in section.figures}
-        if name not in there:
-            raise InputError(f"there is no figure {name!r} of this run; there are {', '.join(there)}")
-        return there[name]
+        there = []
+        for each in all_figures(self.view):
+            if each.name == name:
+                return each.figure
+            there.append(each.name)
+        raise InputError(f"there is no figure {name!r} of this run; there are {', '.join(there)}")
 
 
 def _value(column: str, text: str) -> object:

@@ -15,7 +15,8 @@ from typing import Any
 from job_queue import Attempt
 from records import Individual, RunState, TrainingResult
 from records.individuals import all_individuals
-from reporting.analysis.run_analysis import best_so_far, common_epochs, levels, spending
+from reporting.analysis.accuracies import best_so_far, common_epochs
+from reporting.analysis.progress import levels, spending
 from reporting.watcher import Watcher
 from search.early_stopping import rungs_of, training_name
 from search_space.genes import GeneTable

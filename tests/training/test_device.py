@@ -20,7 +20,7 @@ from records import TrainingResult, runs
 from records.canonical import from_json, to_json
 from records.costs import Cost, Energy
 from records.texts import JobKey
-from reporting.analysis.run_analysis import energy_used
+from reporting.analysis.energy import energy_used
 from reporting.closing_lines import closing_lines
 from reporting.handout.model_card import model_card
 from reporting.run_view import read_run_view
@@ -206,8 +206,8 @@ def test_a_run_says_what_it_used_where_it_is_known(tmp_path: Path, monkeypatch: 
     assert list(found.joules) == ["gpu 0", "gpu 1"]
     lines, report, card = shown(run)
     assert f"\nenergy               {found.words}\n" in lines
-    assert f"While they trained they used {found.words}." in report
-    assert f"The GPUs used {found.words} while they trained for it." in card
+    assert f"The GPUs used {found.words} while they trained." in report
+    assert f"The GPUs used {found.words} while they trained." in card
     assert "energy" in json.loads(run.work.run.job(run.started[0].key).read_text())["content"]["cost"]
 
 
