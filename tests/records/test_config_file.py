@@ -16,7 +16,7 @@ from records import DataConfig, EvolutionConfig, InputError, TrainingConfig
 from records.config_file import config_text, read_config, with_config
 from records.flags import given as given_settings
 from storage.directory import RunDirectory
-from tests.records.test_runs import DATA, SEARCHES, TRAININGS
+from tests.records.strategies import DATA, SEARCHES, TRAININGS
 
 RECORDS = (EvolutionConfig, TrainingConfig, DataConfig)
 
