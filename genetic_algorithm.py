@@ -30,6 +30,7 @@ from search.operators import (
     tournament_selection,
 )
 from search.ranking import objective_points, pareto_order, rank
+from search.registry import algorithm
 
 OFFSPRING = 40  # bred for each that is trained, where a model screens them
 CLIMBERS = 10  # the most promising offspring, whose neighbours are looked at as well
@@ -42,6 +43,7 @@ def _youngest_of_equals(individual: Individual) -> tuple[object, ...]:
     return (fitness is None, *(fitness.rank if fitness is not None else ()), -individual.index)
 
 
+@algorithm("genetic", "the genetic algorithm", uses_model=True)
 class GeneticAlgorithm(SearchAlgorithm):
     """Tournament selection, crossover, mutation, elitism; with a predictor, offspring are screened before training.
 

@@ -1,4 +1,4 @@
-"""Figures from finished files. Also a command: draws a run's figure again, or one network from its chromosome."""
+"""Command: draws the progress of a run again from its files, or one network from its chromosome."""
 
 from __future__ import annotations
 
@@ -10,31 +10,30 @@ from image_data.catalogue import NAMED_SETS, read_source
 from records import DataConfig, InputError
 from records.command_line import DONE, run_command
 from records.flags import Parser
-from records.texts import Chromosome
-from reporting.figures.network_drawing import draw_network
+from reporting.drawings.explanation import explanation
+from reporting.drawings.network_figure import draw_network
 from reporting.figures.run_figure import draw_run
 from reporting.figures.theme import figure_bytes
-from search_space.cost import model_cost
-from search_space.encoding import Encoding, decode, describe_hyperparameters, explain
+from search_space.encoding import Encoding, decode, describe_hyperparameters
 from search_space.tables import gene_table
 from storage.checkpoint import load_state
 from storage.files import check_writable, write_durably
 
-KINDS = ("svg", "png", "pdf")  # of files
-CLASSES = 10  # where nobody said
+KINDS = ("svg", "png", "pdf")
+CLASSES = 10  # if --classes is not given
 
 
 def main(arguments: Sequence[str]) -> int:
     options = _parser().parse(arguments)
     if options.chromosome is not None:
         if options.resume is not None:
-            raise InputError("--resume draws a run and --chromosome one network; give one of them")
+            raise InputError("--resume draws a run and --chromosome draws a network; give only one of them")
         return _show_network(options)
     for name, value in vars(options).items():
         if name != "resume" and value:
-            raise InputError(f"--{name} goes with --chromosome, which is not given")
+            raise InputError(f"--{name} needs --chromosome, which is not given")
     if options.resume is None:
-        raise InputError("expected --resume with a run's folder, or --chromosome with the bits of a network")
+        raise InputError("give --resume with the folder of a run, or --chromosome with the bits of a network")
     run, state = load_state(Path(options.resume))
     for path in draw_run(run, state.generations, state.training.measure):
         print(path)
@@ -44,10 +43,10 @@ def main(arguments: Sequence[str]) -> int:
 def _parser() -> Parser:
     parser = Parser(
         prog="plots.py",
-        description="Draws the figures of a run again, from its files, or one network from its chromosome.",
+        description="Draws the progress of a run again from its files, or one network from its chromosome.",
         epilog="example: python plots.py --chromosome 0110010110110011010 --out network.svg --explain",
     )
-    parser.add_argument("--resume", metavar="PATH", help="a run's folder, or a state file of it")
+    parser.add_argument("--resume", metavar="PATH", help="the folder of a run, or a state file in it")
     group = parser.add_argument_group("one network")
     group.add_argument("--chromosome", metavar="BITS", help="the network, a string of 0 and 1")
     group.add_argument(
@@ -56,7 +55,7 @@ def _parser() -> Parser:
     group.add_argument(
         "--dataset",
         metavar="NAME",
-        help="whose images it reads: a known name, of which none are loaded, a folder or an .npz file "
+        help="the data set whose images it reads: a known name (nothing is loaded), a folder or an .npz file "
         "(default: cifar10)",
     )
     group.add_argument(
@@ -64,20 +63,20 @@ def _parser() -> Parser:
         nargs=3,
         type=int,
         metavar=("C", "H", "W"),
-        help="channels, height and width of the images, in place of --dataset",
+        help="channels, height and width of the images, instead of --dataset",
     )
     group.add_argument("--classes", type=int, metavar="N", help=f"classes of these images (default: {CLASSES})")
     group.add_argument(
         "--out",
         metavar="FILE",
-        help="the drawing: an svg, png or pdf, by its ending (default: network.svg, or none with --explain)",
+        help="the file to write, .svg, .png or .pdf (default: network.svg, or none with --explain)",
     )
-    group.add_argument("--explain", action="store_true", help="print each bit, its gene and its value")
+    group.add_argument("--explain", action="store_true", help="print each bit with its gene and its value")
     return parser
 
 
 def _show_network(options: argparse.Namespace) -> int:
-    """Draws the network of a chromosome, or explains it in words, or both."""
+    """Draws the network of a chromosome, explains it in words, or both."""
     encoding = Encoding(*_images(options), gene_table(options.encoding or "standard"))
     architecture = decode(encoding, options.chromosome)
     path = Path("network.svg" if options.out is None else options.out)
@@ -86,7 +85,7 @@ def _show_network(options: argparse.Namespace) -> int:
         raise InputError(f"--out {path} must end in {', '.join(f'.{each}' for each in KINDS[:-1])} or .{KINDS[-1]}")
     check_writable(path.parent)
     if options.explain:
-        print(_explanation(encoding, options.chromosome))
+        print(explanation(encoding, options.chromosome))
         if options.out is None:
             return DONE
     title = f"{options.chromosome}\n{describe_hyperparameters(encoding.hyperparameters(options.chromosome))}"
@@ -96,46 +95,19 @@ def _show_network(options: argparse.Namespace) -> int:
 
 
 def _images(options: argparse.Namespace) -> tuple[tuple[int, int, int], int]:
-    """Channels, height and width of the images, and their classes. Reads images only of data without a known name."""
+    """Channels, height and width of the images, and the number of classes. Only unknown data sets are read."""
     if options.input_shape:
         if options.dataset is not None:
-            raise InputError("--dataset says what shape images have; leave out --input_shape, or --dataset")
+            raise InputError("--dataset determines the shape of the images; leave out --input_shape or --dataset")
         return tuple(options.input_shape), CLASSES if options.classes is None else options.classes
     if options.classes is not None:
-        raise InputError("--classes goes with --input_shape; a data set has classes of its own")
+        raise InputError("--classes needs --input_shape; a data set determines its own classes")
     config = DataConfig() if options.dataset is None else DataConfig(dataset=options.dataset)
     if (known := NAMED_SETS.get(config.dataset)) is not None:
         return known.shape, known.classes
     source = read_source(config)
     height, width, channels = source.train.shape
     return (channels, height, width), len(source.class_names)
-
-
-def _explanation(encoding: Encoding, chromosome: Chromosome) -> str:
-    """A table of the bits of a chromosome, and what they make in words; a gene's value stands at its first bit."""
-    rows = [("locus", "bit", "gene", "code", "value")]
-    seen: set[str] = set()
-    for meaning in explain(encoding, chromosome):
-        name = meaning.gene or ""
-        words = "" if name in seen else meaning.words
-        rows.append((str(meaning.locus), meaning.bit, name, "" if name in seen else meaning.code, words))
-        seen |= {name} - {""}
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    architecture = decode(encoding, chromosome)
-    cost = model_cost(architecture)
-    channels, height, width = encoding.input_shape
-    kernels = [f"{kernel}×{kernel}" for kernel in dict.fromkeys(layer.kernel for layer in architecture.layers)]
-    return "\n".join(
-        [
-            *lines,
-            "",
-            encoding.describe(chromosome),
-            *([f"kernels, from the first layer to the last: {', '.join(kernels)}"] if len(kernels) > 1 else []),
-            f"{cost.parameters:,} parameters, {cost.flops / 1e6:,.1f} MFLOPs an image of {channels}×{height}×{width}, "
-            f"{encoding.classes} classes",
-        ]
-    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The report of a run: one page that stands alone, made from finished files only. Also a command."""
+"""Command: writes the report of a run, a self-contained page made from the files of the run alone."""
 
 from __future__ import annotations
 
@@ -8,28 +8,29 @@ from pathlib import Path
 from records.command_line import DONE, run_command
 from records.flags import Parser
 from reporting.figures.theme import save_figure
-from reporting.pages.report_page import _write
+from reporting.pages.report_page import write_sections
+from reporting.run_view import read_run_view
 from storage.checkpoint import load_state
 
 
 def main(arguments: Sequence[str]) -> int:
     parser = Parser(
         prog="report.py",
-        description="Makes the report of a run, from its files: of one that is over, was stopped, or is under way.",
+        description="Writes the report of a run from its files, whether the run is complete, stopped or under way.",
         epilog="example: python report.py --resume .",
     )
-    parser.add_argument("--resume", required=True, metavar="PATH", help="a run's folder, or a state file of it")
+    parser.add_argument("--resume", required=True, metavar="PATH", help="the folder of a run, or a state file in it")
     parser.add_argument(
-        "--figures", action="store_true", help="write each figure also as SVG and PNG, to results/figures/"
+        "--figures", action="store_true", help="also write each figure as SVG and PNG to results/figures/"
     )
     options = parser.parse(arguments)
     run, state = load_state(Path(options.resume))
-    shown = _write(run, state)
+    shown = write_sections(read_run_view(run, state))
     print(run.report)
     if options.figures:
         for section in shown:
-            for picture in section.figures:
-                for path in save_figure(picture.figure, run.figures, picture.name):
+            for each in section.figures:
+                for path in save_figure(each.figure, run.figures, each.name):
                     print(path)
     return DONE
 

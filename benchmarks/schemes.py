@@ -20,8 +20,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from records.texts import NetworkText
-
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
@@ -31,11 +29,14 @@ from records import DataConfig, EvolutionConfig, Limits, RunState, TrainingConfi
 from records.canonical import VERSION, from_json, to_json
 from records.costs import Cost
 from records.trainings import Epoch
-from reporting.analysis.run_analysis import timeline
-from reporting.console import Console
+from reporting.analysis.devices import timeline
+from reporting.watcher import Watcher
 from run.algorithms import new_search
+from run.scheme import loop_of
 from run.stop_signals import StopSignals
 from run.training_time import Effort, TrainingTime
+from run.trainings import Means
+from run.work import Work
 from search.operators import random_bits
 from search_space.architecture import architecture_of
 from search_space.encoding import Encoding
@@ -51,7 +52,7 @@ SPACE = NetworkSpace(Encoding(FACTS.input_shape, len(FACTS.class_names)))
 WAYS = (("generations", "halving"), ("generations", "none"), ("steady_state", "none"))
 
 
-def expected_seconds(network: NetworkText, epochs: int) -> float:
+def expected_seconds(network: str, epochs: int) -> float:
     return TrainingTime().seconds(Effort(architecture_of(network), IMAGES * epochs, BATCH))
 
 
@@ -97,9 +98,6 @@ def birth(scheme: str, early_stopping: str, population: int, budget: int, seed: 
 
 def run(state: RunState, devices: int, scale: float) -> tuple[float, float, int]:
     """A whole run: the share of the devices' time in which they trained, its seconds, and its networks."""
-    from run.loop import Search
-    from run.steady_loop import SteadySearch
-
     slots = [Slot(name=f"cpu {number}") for number in range(devices)]
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -108,13 +106,13 @@ def run(state: RunState, devices: int, scale: float) -> tuple[float, float, int]
     ):
         directory = RunDirectory(Path(folder))
         save_state(directory, state)
-        kind = SteadySearch if state.search.scheme == "steady_state" else Search
-        search = kind(directory, state, workers, Console(quiet=True), stop, Limits(min_free_disk=0.0))
-        search.evolve()
-        costs = [result.cost for result in search.results.values()]
+        work = Work(directory, state, Means(workers=workers, stop=stop, limits=Limits(min_free_disk=0.0)), Watcher())
+        loop_of(work).evolve()
+        results = work.trainings.results.values()
+        costs = [result.cost for result in results]
     span = max(cost.started + cost.seconds for cost in costs) - min(cost.started for cost in costs)
-    networks = len({each.jobs[0] for each in search.individuals()})
-    return timeline(search.results.values()).utilisation, span, networks
+    networks = len({each.jobs[0] for each in work.individuals()})
+    return timeline(results).utilisation, span, networks
 
 
 def main() -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from records.fields import require, require_choices, setting
 from records.objectives import ACCURACY, OBJECTIVES
 
-ALGORITHMS = ("genetic", "aging", "random", "local_search")
 OPTUNA = "optuna:"  # and the name of a sampler
 AUTO_FINALISTS = 3
 
@@ -24,7 +23,7 @@ class EvolutionConfig:
     population: int = setting(10, "individuals in each generation")
     algorithm: str = setting(
         "genetic",
-        f"how networks are proposed: {', '.join(ALGORITHMS)}, or a sampler of Optuna, such as {OPTUNA}TPESampler",
+        "the search algorithm by its name in `search.registry`, or a sampler of Optuna",
     )
     scheme: str = setting(
         "generations",
@@ -91,12 +90,7 @@ class EvolutionConfig:
         self._check_lengths()
 
     def _check_search(self) -> None:
-        require(
-            self.algorithm in ALGORITHMS or (self.sampler or "").isidentifier(),
-            "algorithm",
-            f"one of {', '.join(ALGORITHMS)}, or {OPTUNA}NAME with a sampler of Optuna, such as {OPTUNA}TPESampler",
-            repr(self.algorithm),
-        )
+        require(bool(self.algorithm), "algorithm", "the name of an algorithm", "empty")
         require(bool(self.encoding), "encoding", "standard, extended or a JSON file", "empty")
         require(self.generations >= 1, "generations", "at least 1", self.generations)
         require(self.population >= 2, "population", "at least 2", self.population)

@@ -25,3 +25,12 @@ def mean_with_error(mean: float, error: float | None, digits: int = 4) -> str:
 
 def _with_sign(error: float | None, digits: int, scale: float = 1) -> str:
     return "" if error is None else f" ± {scale * error:.{digits}f}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: 8.2 s, 3:05 min, 2:07:30 h."""
+    if round(seconds, 1) < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02} h" if hours else f"{minutes}:{rest:02} min"

@@ -1,9 +1,10 @@
-"""All that a report needs to know of a run, read from its files; what is missing or damaged is named, not fatal."""
+"""Everything that a report shows of a run, read from its files; missing or damaged files are named, not fatal."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from records import Individual, InputError, RunState, TrainingResult
@@ -11,6 +12,7 @@ from records.individuals import all_individuals, best_measured
 from records.runs import Ablation, ModelInfo
 from records.texts import JobKey
 from records.words import counted
+from reporting.analysis.gene_effects import GeneEffects, gene_effects
 from search_space.genes import GeneTable
 from search_space.space import NetworkSpace
 from storage.checkpoint import read_state
@@ -19,17 +21,17 @@ from storage.files import DamagedFile
 from storage.results import find_result, read_ablation, read_info, read_pruned
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RunView:
-    """A run as its files tell of it. `notes` say in words what is missing."""
+    """A run according to its files. `notes` say what is missing."""
 
     run: RunDirectory
     state: RunState
     space: NetworkSpace
     individuals: tuple[Individual, ...]
-    best: Individual | None  # the one handed over, or the best so far
-    info: ModelInfo | None  # what was handed over
-    results: dict[JobKey, TrainingResult]  # by key, also those that no generation holds (yet)
+    best: Individual | None  # the one in best_model/, or the best so far
+    info: ModelInfo | None  # of best_model/
+    results: dict[JobKey, TrainingResult]  # by key, including those that belong to no complete generation
     ablation: Ablation | None
     notes: tuple[str, ...]
 
@@ -38,17 +40,17 @@ class RunView:
         return self.space.encoding.table
 
     @property
-    def measure(self) -> str:
+    def metric_name(self) -> str:
         """What fitness is, in words."""
         return self.state.training.measure
 
-    @property
-    def is_over(self) -> bool:
-        return self.info is not None and self.info.test is not None
+    @cached_property
+    def gene_effects(self) -> GeneEffects:
+        return gene_effects(self.space, self.individuals)
 
 
 def read_run_view(run: RunDirectory, state: RunState) -> RunView:
-    """What the files of a run say, beside the state that was found."""
+    """The view of a run as of a state, with all that its other files hold."""
     notes: list[str] = []
     individuals = all_individuals(state.generations)
     on_disk = _results_on_disk(run, notes)
@@ -57,9 +59,9 @@ def read_run_view(run: RunDirectory, state: RunState) -> RunView:
     best = best_measured(individuals)
     if info is not None:
         best = next((each for each in individuals if each.name == info.individual.name), best)
-    _say_how_far(run, state, len(results) - len(state.results), notes)
-    _say_failures(individuals, [each for key, each in results.items() if key not in state.results], notes)
-    _say_what_is_missing(run, state, on_disk, notes)
+    _note_progress(run, state, len(results) - len(state.results), notes)
+    _note_failures(individuals, [each for key, each in results.items() if key not in state.results], notes)
+    _note_missing(run, state, notes)
     return RunView(
         run=run,
         state=state,
@@ -74,11 +76,11 @@ def read_run_view(run: RunDirectory, state: RunState) -> RunView:
 
 
 def _ablation(run: RunDirectory, best: Individual | None, notes: list[str]) -> Ablation | None:
-    """The ablation of the best, if there is one that can be read."""
+    """The ablation of the best network, if it can be read."""
     try:
         found = read_ablation(run)
     except DamagedFile as damage:
-        notes.append(f"{damage}; the ablation is left out. Resuming the run with --ablation makes it again.")
+        notes.append(f"{damage}; the ablation is left out. Resuming the run with --ablation repeats it.")
         return None
     if found is not None and (best is None or found.chromosome != best.chromosome):
         notes.append(f"The ablation on disk is of another network, {found.individual}, and is left out.")
@@ -101,7 +103,7 @@ def _results_on_disk(run: RunDirectory, notes: list[str]) -> dict[JobKey, Traini
     if damaged:
         notes.append(
             f"{counted(len(damaged), 'result')} on disk cannot be read ({_few(damaged)}); what the checkpoint "
-            "holds of them is shown. Resuming the run sets them aside and trains what is needed again."
+            "holds of them is shown. Resuming the run sets them aside and repeats the trainings that it needs."
         )
     if set_aside:
         notes.append(f"{counted(len(set_aside), 'damaged result')} set aside earlier ({_few(set_aside)}).")
@@ -109,26 +111,26 @@ def _results_on_disk(run: RunDirectory, notes: list[str]) -> dict[JobKey, Traini
 
 
 def _handed_over(run: RunDirectory, individuals: list[Individual], notes: list[str]) -> ModelInfo | None:
-    """What `best_model/` holds, if the state knows all of it."""
+    """What `best_model/` holds, if it belongs to this state."""
     if not run.best_info.exists():
         return None
     try:
         info = read_info(run.best_info)
     except InputError as error:
-        notes.append(f"{str(error).partition(';')[0]}; the best network is that of the checkpoint, without its test.")
+        notes.append(f"{str(error).partition(';')[0]}; the best network is that of the checkpoint, without a test.")
         return None
     known = {each.name: each.chromosome for each in individuals}
     named = [(info.individual.name, info.individual.chromosome)]
     named += [(each.individual, each.chromosome) for each in info.finalists]
     if any(known.get(name) != chromosome for name, chromosome in named):
-        notes.append(f"{run.best_info} is of another run or of a later generation, and is left out.")
+        notes.append(f"{run.best_info} belongs to another run or to a later generation, and is left out.")
         return None
     if not run.best_model.exists():
         notes.append(f"The weights {run.best_model} are missing. Resuming the run writes them again.")
     return info
 
 
-def _say_how_far(run: RunDirectory, state: RunState, further: int, notes: list[str]) -> None:
+def _note_progress(run: RunDirectory, state: RunState, further: int, notes: list[str]) -> None:
     for number, path in run.states():
         if number > state.generation:
             name = run.relative(path)
@@ -142,36 +144,36 @@ def _say_how_far(run: RunDirectory, state: RunState, further: int, notes: list[s
         ended = f" Since then {counted(further, 'further training')} ended." if further else ""
         notes.append(
             f"The run is under way or was stopped: generation {state.generation}{of} is complete, and no best network "
-            f"has been tested and handed over yet.{ended}"
+            f"has been tested and written to best_model/ yet.{ended}"
         )
 
 
-def _say_failures(individuals: list[Individual], others: list[TrainingResult], notes: list[str]) -> None:
-    """`others` are results that no generation holds (yet)."""
+def _note_failures(individuals: list[Individual], others: list[TrainingResult], notes: list[str]) -> None:
+    """Adds a note on failed trainings; `others` are results that belong to no complete generation."""
     reasons = Counter(each.failure for each in individuals if each.failure is not None)
     if reasons:
         failed = sum(reasons.values())
         who = "All individuals" if failed == len(individuals) else counted(failed, "individual")
-        notes.append(f"{who} failed to train: {_commonest(reasons)}.")
+        notes.append(f"{who} failed to train: {_most_common(reasons)}.")
     later = Counter(f"{each.status}: {each.reason}" for each in others if each.status != "done")
     if later:
-        notes.append(f"Of the trainings since then, {sum(later.values())} failed: {_commonest(later)}.")
+        notes.append(f"Of the trainings since then, {sum(later.values())} failed: {_most_common(later)}.")
 
 
-def _commonest(reasons: Counter[str]) -> str:
+def _most_common(reasons: Counter[str]) -> str:
     return "; ".join(f"{count} × {reason}" for reason, count in reasons.most_common(3))
 
 
-def _say_what_is_missing(
-    run: RunDirectory, state: RunState, on_disk: dict[JobKey, TrainingResult], notes: list[str]
-) -> None:
+def _note_missing(run: RunDirectory, state: RunState, notes: list[str]) -> None:
     gone = sum(not run.job(key).exists() for key in state.results)
     if gone:
-        notes.append(f"{counted(gone, 'result')} of results/jobs/ missing; the checkpoint holds what is shown of them.")
+        notes.append(
+            f"{counted(gone, 'result')} missing from results/jobs/; what the checkpoint holds of them is shown."
+        )
     try:
         pruned = read_pruned(run)
     except (DamagedFile, OSError) as damage:
-        notes.append(f"{damage}; which weights were removed on purpose is not known.")
+        notes.append(f"{damage}; which weights were removed on purpose is unknown.")
         return
     missing = [
         result.weights
@@ -179,8 +181,8 @@ def _say_what_is_missing(
         if result.weights is not None and result.key not in pruned and not Path(run.root / result.weights).exists()
     ]
     if missing:
-        removed = "not removed by --keep_models" if run.pruned.exists() else "by --keep_models or otherwise"
-        notes.append(f"{counted(len(missing), 'file')} of weights missing, {removed} ({_few(missing)}).")
+        reason = "not removed by --keep_models" if run.pruned.exists() else "removed by --keep_models or otherwise"
+        notes.append(f"{counted(len(missing), 'weights file')} missing, {reason} ({_few(missing)}).")
 
 
 def _few(names: list[str]) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -13,8 +14,8 @@ from model_generator import load_model
 from records import Individual, InputError, RunFault, TrainingJob
 from records.canonical import to_json
 from records.runs import Finalist, ModelInfo, TestScore
-from run.loop import Search
 from run.time_estimate import trainings_after
+from run.work import Work
 from search_space.architecture import architecture_of
 from storage.directory import RunDirectory
 from storage.files import file_sha256, sealed, write_durably
@@ -24,19 +25,39 @@ from training.metrics import accuracy_and_loss, balanced_accuracy, predict
 FINAL = "final"  # the name under which the trainings after the last generation keep their files
 
 
-def hand_over(search: Search, data: ImageData, device: torch.device) -> ModelInfo:
+@dataclass(frozen=True)
+class Choice:
+    """The individual that a run hands over, the finalists that it was chosen from, and the training of its weights.
+
+    `name` is that under which the training keeps its weights.
+    """
+
+    individual: Individual
+    finalists: tuple[Finalist, ...]
+    job: TrainingJob
+    name: str
+
+
+def hand_over(work: Work, data: ImageData, device: torch.device) -> ModelInfo:
     """Writes `best_model/` and returns what it holds. Weights come first, then what describes them.
 
     A model that was handed over before, by a run that was resumed after its end, is not tested again.
     """
-    run = search.run
-    best, finalists, job, name = choose(search)
-    if (final_epochs := search.state.search.final_epochs) is not None:
+    run = work.run
+    choice = choose(work)
+    job, name = choice.job, choice.name
+    if (final_epochs := work.state.search.final_epochs) is not None:
         protocol = replace(job.protocol, epochs=final_epochs)
         job, name = replace(job, protocol=protocol, split="all", replicate=0, stop_below=()), FINAL
-    result = search.trained(job, name)
-    info = replace(search.info(best), split=job.split, result=result, weights=result.weights, finalists=finalists)
-    _write_front(search)
+    result = work.trainings.trained(job, name)
+    info = replace(
+        work.info(choice.individual),
+        split=job.split,
+        result=result,
+        weights=result.weights,
+        finalists=choice.finalists,
+    )
+    _write_front(work)
     if (before := _handed_over_before(run, info)) is not None:
         return before
     for stale in run.best_model.parent.glob("*"):
@@ -44,41 +65,43 @@ def hand_over(search: Search, data: ImageData, device: torch.device) -> ModelInf
             stale.unlink()  # of the model that is about to be replaced
     write_durably(run.best_model, (run.root / str(result.weights)).read_bytes())
     model = load_model(run.best_model, architecture_of(info.phenotype))
-    is_balanced = search.state.training.metric == "balanced_accuracy"
+    is_balanced = work.state.training.metric == "balanced_accuracy"
     info = replace(info, test=test_score(model, data, device, info.precision, is_balanced))
     write_durably(run.best_info, sealed(INFO, to_json(info)))
     return info
 
 
-def choose(search: Search) -> tuple[Individual, tuple[Finalist, ...], TrainingJob, str]:
-    """The best network, the finalists that it was chosen from, and the training to hand over with its name.
+def choose(work: Work) -> Choice:
+    """The best network, as measured in the search or by the mean of fresh trainings where there are finalists.
 
-    Finalists are trained with fresh seeds, so that luck in the search does not count, and sorted by
-    the mean that they reach; of the winner's trainings the one with the best accuracy is handed over.
     Raises `RunFault` if no training has succeeded.
     """
-    settings = search.state.search
-    best = search.engine.best
+    best = work.engine.best
     if best is None:
         raise RunFault("no training has succeeded, so there is no best network")
-    if settings.finalists_trained == 0:
-        return best, (), search.job_of(best), best.name
-    candidates = search.engine.finalists(settings.finalists_trained)
-    count, seeds = len(candidates), settings.final_seeds
-    search.console.say(
-        f"the best {count} train again, each with {seeds} fresh seeds"
-        if count > 1
-        else f"the best trains again with {seeds} fresh seeds"
-    )
+    if work.state.search.finalists_trained == 0:
+        return Choice(best, (), work.last_job(best), best.name)
+    return _best_finalist(work, work.engine.finalists(work.state.search.finalists_trained))
+
+
+def _best_finalist(work: Work, candidates: Sequence[Individual]) -> Choice:
+    """Trains the finalists with fresh seeds, so that luck in the search does not count, and compares their means.
+
+    Of the winner's trainings the one with the best accuracy is handed over.
+    """
+    seeds = work.state.search.final_seeds
+    count, fresh = len(candidates), f"{seeds} fresh seeds"
+    who = f"the best {count} train again, each" if count > 1 else "the best trains again"
+    work.watcher.said(f"{who} with {fresh}")
     trainings = [
-        [replace(search.job_of(each), replicate=seed, stop_below=()) for seed in range(1, seeds + 1)]
+        [replace(work.last_job(each), replicate=seed, stop_below=()) for seed in range(1, seeds + 1)]
         for each in candidates
     ]
     names = {job.key: f"{FINAL}/{job.key[:16]}" for jobs in trainings for job in jobs}
-    networks = [search.space.network(each.chromosome) for each in candidates]
-    following = trainings_after(search.state) - settings.final_trainings
-    search.estimate.expect_after(networks, following, search.rungs[-1])
-    results = search.run_jobs({names[job.key]: job for jobs in trainings for job in jobs}, "the finalists")
+    networks = [work.space.network(each.chromosome) for each in candidates]
+    following = trainings_after(work.state) - work.state.search.final_trainings
+    work.trainings.estimate.expect_after(networks, following, work.jobs.rungs[-1])
+    results = work.trainings.run_all({names[job.key]: job for jobs in trainings for job in jobs}, "the finalists")
     ranked = []
     for each, jobs in zip(candidates, trainings, strict=True):
         reached = [(fitness.value, job) for job in jobs if (fitness := results[names[job.key]].fitness) is not None]
@@ -90,17 +113,17 @@ def choose(search: Search) -> tuple[Individual, tuple[Finalist, ...], TrainingJo
         raise RunFault(f"no training of the finalist {candidates[0].name} succeeded")
     ranked.sort(key=lambda entry: -entry[0].mean)
     _, best, job = ranked[0]
-    return best, tuple(finalist for finalist, _, _ in ranked), job, names[job.key]
+    return Choice(best, tuple(finalist for finalist, _, _ in ranked), job, names[job.key])
 
 
-def _write_front(search: Search) -> None:
+def _write_front(work: Work) -> None:
     """`pareto.json`: the networks that no other beats in all objectives, where there are several."""
-    objectives = search.state.search.objectives
+    objectives = work.state.search.objectives
     if len(objectives) == 1:
         return
     front = []
-    for each in search.front():
-        info = search.info(each)
+    for each in work.front():
+        info = work.info(each)
         front.append(
             {
                 "individual": each.name,
@@ -110,7 +133,7 @@ def _write_front(search: Search) -> None:
                 "weights": info.weights,
             }
         )
-    write_durably(search.run.pareto, sealed(PARETO, {"objectives": list(objectives), "front": front}))
+    write_durably(work.run.pareto, sealed(PARETO, {"objectives": list(objectives), "front": front}))
 
 
 def _handed_over_before(run: RunDirectory, info: ModelInfo) -> ModelInfo | None:

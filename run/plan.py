@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import heapq
 import statistics
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
-from image_data import ImageData
-from records import RunState, TrainingJob
+from image_data import ImageData, load_image_data
+from records import DataConfig, RunState, TrainingConfig, TrainingJob
 from records.texts import NetworkText
-from reporting.console import duration
-from run.loop import Search
+from records.words import duration
+from reporting.watcher import Watcher
+from run.request import Request
+from run.session import new_state, open_workers
+from run.stop_signals import StopSignals
 from run.time_estimate import TimeEstimate, generation_sizes, trainings_after
 from run.training_time import TrainingTime
+from run.trainings import Means, Trainings
 from search.base import LISTABLE_BITS
 from search.operators import random_bits
 from search_space.cost import ModelCost
 from search_space.encoding import every_chromosome
 from search_space.space import NetworkSpace, cost_of
+from storage.directory import RunDirectory
 
 SAMPLE = 500  # networks drawn at random, that stand for those of a run
 IMAGES = 2048  # training images of a measurement
@@ -36,6 +43,14 @@ class Sampled:
 
     network: NetworkText
     cost: ModelCost
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What measured trainings tell of the time that others take, and the images per second of each."""
+
+    time: TrainingTime
+    rates: tuple[tuple[Sampled, float], ...]
 
 
 def sample(space: NetworkSpace, seed: int) -> list[Sampled]:
@@ -65,35 +80,32 @@ def brief(state: RunState, data: ImageData) -> RunState:
     return replace(state, facts=facts, training=replace(state.training, epochs=1))
 
 
-def measure(search: Search, networks: Sequence[Sampled]) -> tuple[TrainingTime, list[tuple[Sampled, float]]]:
-    """Trains a few networks of a sample, side by side, as the run would.
-
-    Returns what it tells of all others, and the images per second of each.
-    """
-    slots, chosen = len(search.workers.slots), [networks[int(share * (len(networks) - 1))] for share in MEASURED]
+def measure(trainings: Trainings, state: RunState, networks: Sequence[Sampled]) -> Measurement:
+    """Trains a few networks of a sample, side by side, as the run would."""
+    slots = len(trainings.means.workers.slots)
+    chosen = [networks[int(share * (len(networks) - 1))] for share in MEASURED]
 
     def jobs(those: Sequence[Sampled], replicate: int) -> dict[str, TrainingJob]:
-        protocol, data = search.state.training, search.state.facts.fingerprint
-        trainings = [
+        protocol, data = state.training, state.facts.fingerprint
+        made = [
             TrainingJob(phenotype=each.network, protocol=protocol, data_fingerprint=data, replicate=replicate + number)
             for number, each in enumerate(those)
         ]
-        return {job.key[:16]: job for job in trainings}
+        return {job.key[:16]: job for job in made}
 
     # The first training of a worker is slower than all others.
-    search.run_jobs(jobs([networks[0]] * slots, 0), "the first measurement")
-    search.estimate.measured.clear()
-    results = search.run_jobs(jobs(chosen, slots), "the measurement")
-    search.estimate.new_queue()
+    trainings.run_all(jobs([networks[0]] * slots, 0), "the first measurement")
+    trainings.estimate.forget()
+    results = trainings.run_all(jobs(chosen, slots), "the measurement")
+    trainings.estimate.new_queue()
     rates = [result.cost.images_per_second for result in results.values()]
-    return search.estimate.time, list(zip(chosen, rates, strict=True))
+    return Measurement(trainings.estimate.time, tuple(zip(chosen, rates, strict=True)))
 
 
 def run_seconds(state: RunState, networks: Sequence[Sampled], time: TrainingTime, devices: int) -> float:
     """The expected seconds of a whole run, by drawing its networks at random and handing them to devices."""
     rng = np.random.default_rng(state.search.seed)
-    estimate = TimeEstimate(state)
-    estimate.time = time
+    estimate = TimeEstimate(state, time)
 
     def seconds(those: Sequence[NetworkText], length: int, longest_first: bool = True) -> float:
         return makespan([estimate.seconds(network, length) for network in those], devices, longest_first)
@@ -166,12 +178,7 @@ def count_networks(space: NetworkSpace, networks: Sequence[Sampled]) -> str:
 
 
 def plan_lines(
-    state: RunState,
-    networks: Sequence[Sampled],
-    time: TrainingTime,
-    rates: Sequence[tuple[Sampled, float]],
-    devices: Sequence[str],
-    kept: int | None,
+    state: RunState, networks: Sequence[Sampled], measured: Measurement, devices: Sequence[str], kept: int | None
 ) -> list[str]:
     """The plan in words."""
     space, sizes = NetworkSpace.of(state), all_sizes(state)
@@ -181,8 +188,9 @@ def plan_lines(
     trainings = sum(count for generation in sizes for count, _ in generation)
     epochs = sum(count * length for generation in sizes for count, length in generation)
     after = trainings_after(state)
-    speeds = ", ".join(f"{rate:,.0f} ({each.cost.flops / 1e6:,.1f} MFLOPs)" for each, rate in rates)
+    speeds = ", ".join(f"{rate:,.0f} ({each.cost.flops / 1e6:,.1f} MFLOPs)" for each, rate in measured.rates)
     last = f", and {after} after them" if after else ""
+    whole = duration(run_seconds(state, networks, measured.time, len(devices)))
     return [
         f"space            {count_networks(space, networks)}",
         f"parameters       {spread([each.cost.parameters for each in networks])}",
@@ -190,7 +198,7 @@ def plan_lines(
         f"memory in MB     {spread(memory)}, beside the process",
         f"trainings        up to {trainings:,} in {len(sizes)} generations, {epochs:,} epochs{last}",
         f"images/s         {speeds}",
-        f"time             about {duration(run_seconds(state, networks, time, len(devices)))} on {', '.join(devices)}",
+        f"time             about {whole} on {', '.join(devices)}",
         f"disk             about {disk_bytes(state, networks, kept) / 1e6:,.0f} MB",
     ]
 
@@ -199,3 +207,20 @@ def spread(values: Sequence[float], digits: int = 0) -> str:
     """The least, the median and the most of some values."""
     low, middle, high = min(values), statistics.median(values), max(values)
     return f"{low:,.{digits}f} to {high:,.{digits}f}, median {middle:,.{digits}f} ({len(values)} networks at random)"
+
+
+def plan_run(request: Request, stop: StopSignals) -> list[str]:
+    """Measures a few networks on the devices of a request, in a folder that is removed again; the plan in words."""
+    threads = request.new(TrainingConfig).threads
+    with tempfile.TemporaryDirectory(prefix="plan_") as folder:
+        run = RunDirectory(Path(folder))
+        with open_workers(request, run, threads) as workers:
+            data = load_image_data(request.new(DataConfig))
+            state = new_state(request, data, workers)
+            workers.hold(fewer_images(data), state.training)
+            networks = sample(NetworkSpace.of(state), state.search.seed)
+            brief_state = brief(state, data)
+            means = Means(workers=workers, stop=stop, limits=request.limits)
+            measured = measure(Trainings(run, brief_state, means, Watcher()), brief_state, networks)
+            names = [slot.name for slot in workers.slots]
+    return plan_lines(state, networks, measured, names, request.limits.models_kept)

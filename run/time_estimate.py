@@ -24,14 +24,17 @@ class Measured:
 
 
 class TimeEstimate:
-    """Expects the seconds of trainings, of those in a queue and of those that will follow them."""
+    """Expects the seconds of trainings, of those in a queue and of those that will follow them.
 
-    def __init__(self, state: RunState) -> None:
+    `time` is what earlier measurements tell of the seconds of any training.
+    """
+
+    def __init__(self, state: RunState, time: TrainingTime | None = None) -> None:
         self.images, self.batch = state.facts.train_images, state.training.batch_size
         self.measured: dict[str, Measured] = {}  # by key, of the trainings that succeeded
         self.queued: dict[str, float] = {}  # expected seconds, by key, of the queue at work, those ended included
         self.later = 0.0  # expected seconds of all that follows it
-        self.time = TrainingTime()
+        self.time = time or TrainingTime()
 
     def effort(self, network: NetworkText, epochs: int) -> Effort:
         return Effort(architecture_of(network), self.images * epochs, self.batch)
@@ -49,6 +52,10 @@ class TimeEstimate:
         if result.status == "done":
             effort, cost = self.effort(network, len(result.epochs)), result.cost
             self.measured[result.key] = Measured(effort, cost.seconds, cost.hardware, cost.started)
+
+    def forget(self) -> None:
+        """Forgets all measurements so far."""
+        self.measured.clear()
 
     def new_queue(self) -> None:
         """Begins with a queue of jobs, and learns from all that has been measured so far."""

@@ -9,18 +9,13 @@ from records.individuals import all_individuals
 from search.base import SearchAlgorithm
 from search.operators import Offspring, random_bits, to_bits, to_chromosome, tournament_selection
 from search.ranking import rank
+from search.registry import algorithm
 
 LIFETIME = 5  # generations that an individual of aging evolution lives
 SAMPLE = 4  # one in so many of those alive is drawn to find a parent; Real et al. draw 25 of 100
 
 
-class RandomSearch(SearchAlgorithm):
-    """Every individual drawn at random (Li & Talwalkar 2019: hard to beat at small budgets)."""
-
-    def _breed(self, rng: np.random.Generator, taken: set[str]) -> Offspring:
-        return random_bits(rng, self.space.length)
-
-
+@algorithm("aging", "aging evolution: the oldest die")
 class AgingEvolution(SearchAlgorithm):
     """The oldest die, not the worst; offspring are one bit from the best of a sample (Real et al. 2019, algorithm 1).
 
@@ -39,6 +34,15 @@ class AgingEvolution(SearchAlgorithm):
         return Offspring(to_chromosome(bits), "mutation", (parent.name,))
 
 
+@algorithm("random", "each network drawn at random")
+class RandomSearch(SearchAlgorithm):
+    """Every individual drawn at random (Li & Talwalkar 2019: hard to beat at small budgets)."""
+
+    def _breed(self, rng: np.random.Generator, taken: set[str]) -> Offspring:
+        return random_bits(rng, self.space.length)
+
+
+@algorithm("local_search", "from the best to a better neighbour, one bit away")
 class LocalSearch(SearchAlgorithm):
     """From the best so far to a better neighbour, one coding bit away; anew from random where there is none.
 

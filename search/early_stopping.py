@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 from itertools import zip_longest
 
-from records import RunState
+from records import Individual, RunState
 
 RUNGS = 3
 
@@ -25,6 +25,16 @@ def rungs_of(state: RunState) -> tuple[int, ...]:
     """The epochs for which the networks of a run train, one rung after the other; without halving there is one."""
     search, epochs = state.search, state.training.epochs
     return rungs(epochs, search.reduction_factor) if search.early_stopping == "halving" else (epochs,)
+
+
+def training_name(individual: Individual, epochs: int, rungs: Sequence[int]) -> str:
+    """The name under which a training keeps its weights: the individual's, with the epochs of a lower rung."""
+    return individual.name if epochs == rungs[-1] else f"{individual.name}/epochs_{epochs}"
+
+
+def epochs_spent(state: RunState) -> int:
+    """Epochs of all trainings so far, whoever paid for them; a failed one counts as a whole."""
+    return sum(len(result.epochs) or state.training.epochs for result in state.results.values())
 
 
 def promoted(count: int, factor: int) -> int:

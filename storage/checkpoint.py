@@ -108,24 +108,31 @@ def read_progress(run: RunDirectory, state: RunState) -> Progress:
     return progress
 
 
+def run_of(path: Path) -> RunDirectory:
+    """The run that a path belongs to: the path of its folder, or of one of its state files."""
+    if path.is_dir():
+        return RunDirectory(path)
+    root = path.parent
+    is_inside = root.name.startswith("generation_") and root.parent.name == "checkpoints"
+    return RunDirectory(root.parent.parent if is_inside else root)
+
+
 def load_state(path: Path) -> tuple[RunDirectory, RunState]:
     """The run and state to go on from: those of a state file, or the newest sound state of a folder.
 
     Raises an `InputError` that says what to do if there is none.
     """
+    run = run_of(path)
     if path.is_dir():
-        return _newest_sound(RunDirectory(path))
+        return _newest_sound(run)
     if not path.is_file():
         raise InputError(
             f"no state file or folder {path}; name a run's folder or its checkpoints/generation_N/ga_state.json"
         )
-    root = path.parent
-    if root.name.startswith("generation_") and root.parent.name == "checkpoints":
-        root = root.parent.parent
     try:
-        return RunDirectory(root), read_state(path)
+        return run, read_state(path)
     except DamagedFile as error:
-        raise InputError(f"{error}; name the run's folder {root} to go on from its newest sound state") from error
+        raise InputError(f"{error}; name the run's folder {run.root} to go on from its newest sound state") from error
 
 
 def _newest_sound(run: RunDirectory) -> tuple[RunDirectory, RunState]:

@@ -18,6 +18,7 @@ import pytest
 import evolution
 from records import InputError
 from records.errors import StopRequested
+from search_space.genes import EXTENDED
 from storage.checkpoint import load_state, read_progress, read_state
 from tests.processes import alive_after, children_of
 
@@ -389,7 +390,7 @@ def test_the_extended_encoding_runs_resumes_and_is_evaluated(tmp_path: Path) -> 
     finish(start("--resume", str(halved), "--generations", "2", "--cpu_workers", "1"))
     assert outcome(halved) == outcome(whole)
     state = read_state(whole / "checkpoints/generation_2/ga_state.json")
-    assert all(len(individual.chromosome) == 33 for individual in state.population)
+    assert all(len(individual.chromosome) == EXTENDED.length for individual in state.population)
     with open(whole / "results/history.csv", newline="") as file:
         networks = [row["network"] for row in csv.DictReader(file)]
     assert all("learning rate" in network and "augmentation" in network for network in networks)

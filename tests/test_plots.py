@@ -1,4 +1,4 @@
-"""Figures: files that can be read, that are equal where the data are equal, and that show all there is."""
+"""The command plots.py: a run's figure again, and networks drawn and explained."""
 
 from __future__ import annotations
 
@@ -8,99 +8,149 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import plots
-from records import (
-    DataConfig,
-    EvolutionConfig,
-    Fitness,
-    Generation,
-    Individual,
-    InputError,
-    RunState,
-    TrainingConfig,
-    TrainingResult,
-)
+from image_data.catalogue import NAMED_SETS, read_source
+from records import DataConfig, EvolutionConfig, InputError, RunState, TrainingConfig, TrainingResult
 from records.canonical import content_hash
+from records.errors import SaveError
 from records.runs import DataFacts
-from records.texts import Chromosome, JobKey
+from records.texts import JobKey
 from records.trainings import Epoch
-from reporting.figures.run_plots import draw_progress
+from reporting.figures.progress import draw_progress
 from reporting.figures.theme import save_figure
-from search_space.genes import STANDARD
+from search_space.cost import model_cost
+from search_space.genes import EXTENDED, STANDARD
 from search_space.tables import gene_table_text
 from storage.checkpoint import save_state
 from storage.directory import RunDirectory
 from tests.pictures import check_files
+from tests.reporting.drawings.networks import ALL_GENES, NETWORKS, PLAIN
+from tests.reporting.examples import generation, generation_rows
 
 
-def generation(number: int, values: Sequence[float | None]) -> Generation:
-    """One individual for each fitness; None is a failed training."""
-    return Generation(
-        number=number,
-        individuals=tuple(
-            Individual(
-                generation=number,
-                index=index,
-                chromosome=Chromosome("0" * 19),
-                origin="random",
-                fitness=None if value is None else Fitness(value=value, epochs=1),
-            )
-            for index, value in enumerate(values, 1)
-        ),
-    )
+# The command
+def run(*arguments: str) -> int:
+    return plots.main(["--chromosome", PLAIN, *arguments])
 
 
-def generation_rows(values: Sequence[Sequence[float | None]]) -> list[Generation]:
-    return [generation(number, row) for number, row in enumerate(values, 1)]
+@pytest.mark.parametrize(
+    ("kind", "start"), [("svg", b"<?xml"), ("png", b"\x89PNG"), ("pdf", b"%PDF"), ("SVG", b"<?xml")]
+)
+def test_the_command_draws_a_network_and_says_where(
+    kind: str, start: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "new" / f"network.{kind}"
+    assert run("--out", str(path)) == 0
+    assert capsys.readouterr().out == f"{path}\n"
+    assert path.read_bytes().startswith(start)
 
 
-RUNS: dict[str, list[Generation]] = {
-    "no generation": [],
-    "one individual": [generation(1, [0.5])],
-    "one generation": [generation(1, [0.1, 0.5, 0.9])],
-    "failures only": [generation(1, [None, None]), generation(2, [None])],
-    "some failures": [generation(1, [None, 0.2]), generation(2, [None, None]), generation(3, [0.1, 0.3])],
-    "many generations": [generation(number, [0.2, 0.2 + number / 200]) for number in range(1, 101)],
-    "extremes": [generation(1, [0.0, 1.0]), generation(2, [1.0, 1.0])],
-}
+def test_the_drawing_has_a_name_where_nobody_gave_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run() == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["network.svg"]
 
 
-@pytest.mark.parametrize("name", RUNS)
-def test_the_fitness_of_any_run_can_be_drawn(name: str, tmp_path: Path) -> None:
-    check_files(save_figure(draw_progress(RUNS[name]), tmp_path, "fitness"), tmp_path, "fitness")
-    assert {path.name for path in tmp_path.iterdir()} == {"fitness.svg", "fitness.png"}
+def test_explaining_prints_every_bit_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("--explain", "--dataset", "digits") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines[1:20]] == [[str(locus), bit] for locus, bit in enumerate(PLAIN)]
+    assert lines[1].split(maxsplit=2)[2] == "filter_multiplier  01    32, 64, 128, 256 filters"
+    assert lines[3].split(maxsplit=2)[2] == "codes for nothing"
+    assert lines[21] == "7 blocks, 11 convolutions 1×1, 32→256 filters, LeakyReLU, late max pooling"
+    cost = model_cost(NETWORKS["digits"])
+    size = f"{cost.parameters:,} parameters, {cost.flops / 1e6:,.1f} MFLOPs"
+    assert lines[22] == f"{size} an image of 1×8×8, 10 classes"
+    assert not list(tmp_path.iterdir())
 
 
-@given(values=st.lists(st.lists(st.none() | st.floats(0, 1), min_size=1, max_size=6), min_size=1, max_size=8))
-@settings(max_examples=15, deadline=None)
-def test_every_fitness_is_a_dot_and_the_best_so_far_never_falls(values: list[list[float | None]]) -> None:
-    figure = draw_progress(generation_rows(values))
-    (axes,) = figure.axes
-    lines = {str(line.get_label()): line for line in axes.lines}
-    dots = [
-        (float(x), float(y))
-        for label, line in lines.items()
-        if label == "after 1 epoch"
-        for x, y in np.asarray(line.get_xydata(), dtype=float)
+def test_explaining_names_the_kernels_that_small_maps_narrow(capsys: pytest.CaptureFixture[str]) -> None:
+    assert plots.main(["--chromosome", "0001100000001111111", "--explain", "--dataset", "digits"]) == 0
+    assert "kernels, from the first layer to the last: 7×7, 3×3, 1×1" in capsys.readouterr().out
+
+
+def test_a_network_is_explained_and_drawn_with_the_words_of_its_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "network.svg"
+    arguments = [
+        "--chromosome",
+        ALL_GENES,
+        "--encoding",
+        "extended",
+        "--input_shape",
+        "1",
+        "48",
+        "96",
+        "--classes",
+        "7",
     ]
-    found = [(float(number), value) for number, row in enumerate(values, 1) for value in row if value is not None]
-    assert sorted(dots) == sorted(found)
-    if not found:
-        assert [text.get_text() for text in axes.texts] == ["no training has succeeded yet"]
-        return
-    for number, best in np.asarray(lines["best so far"].get_xydata(), dtype=float):
-        assert best == max(value for other, value in found if other <= number)
+    assert plots.main([*arguments, "--explain", "--out", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "SGD, learning rate 0.03" in out
+    assert "an image of 1×48×96, 7 classes" in out
+    assert out.endswith(f"{path}\n")
 
 
-def test_equal_data_are_equal_pictures(tmp_path: Path) -> None:
-    one, two, other = (
-        save_figure(draw_progress(RUNS[name]), tmp_path / folder, "fitness")[1].read_bytes()
-        for folder, name in (("a", "some failures"), ("b", "some failures"), ("c", "one generation"))
-    )
-    assert one == two != other
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--out", "x.gif"], r"--out x.gif must end in .svg, .png or .pdf"),
+        (["--out", "svg"], r"--out svg must end in"),
+        (["--resume", "."], r"--resume draws a run and --chromosome one network"),
+        (["--dataset", "digits", "--input_shape", "1", "8", "8"], r"leave out --input_shape"),
+        (["--dataset", "digits", "--classes", "3"], r"--classes needs --input_shape"),
+        (["--input_shape", "3", "4", "4"], r"at least 8×8 pixels"),
+        (["--encoding", "extended"], rf"a chromosome has {EXTENDED.length} bits, but .* has 19"),
+        (["--dataset", "nowhere"], r"no data set 'nowhere'"),
+        (["--chromosome", "01"], r"a chromosome has 19 bits, but '01' has 2"),
+    ],
+)
+def test_what_cannot_be_drawn_is_one_clear_line(
+    arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=message):
+        run(*arguments)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("arguments", [["--explain"], ["--out", "x.svg"], ["--dataset", "digits", "--resume", "."]])
+def test_flags_of_one_network_need_its_chromosome(arguments: list[str]) -> None:
+    with pytest.raises(InputError, match=f"{arguments[0]} needs --chromosome"):
+        plots.main(arguments)
+
+
+def test_neither_a_run_nor_a_network_is_refused() -> None:
+    with pytest.raises(InputError, match="give --resume with the folder of a run, or --chromosome"):
+        plots.main([])
+
+
+def test_a_drawing_that_cannot_be_saved_is_a_fault(tmp_path: Path) -> None:
+    (tmp_path / "taken.svg").mkdir()
+    with pytest.raises(SaveError, match=r"taken\.svg"):
+        run("--out", str(tmp_path / "taken.svg"))
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot write to"):
+        run("--out", str(tmp_path / "file" / "network.svg"))
+
+
+def test_data_of_ones_own_give_their_shape(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images, labels = np.zeros((6, 20, 24, 3), np.uint8), np.arange(6) % 3
+    np.savez(tmp_path / "own.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    assert run("--explain", "--dataset", str(tmp_path / "own.npz")) == 0
+    assert "an image of 3×20×24, 3 classes" in capsys.readouterr().out
+
+
+def test_the_known_shapes_are_those_of_the_data() -> None:
+    source = read_source(DataConfig(dataset="digits"))
+    height, width, channels = source.train.shape
+    known = NAMED_SETS["digits"]
+    assert (known.shape, known.classes) == ((channels, height, width), len(source.class_names))
 
 
 def state_of(values: Sequence[Sequence[float | None]]) -> RunState:
@@ -153,11 +203,3 @@ def test_the_command_draws_the_figures_of_a_run_again(tmp_path: Path, capsys: py
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no run"):
         plots.main(["--resume", str(tmp_path)])
-
-
-def test_equal_generations_are_equal_files(tmp_path: Path) -> None:
-    one, two = (save_figure(draw_progress(RUNS["some failures"]), tmp_path / name, "fitness") for name in "ab")
-    assert [path.read_bytes() for path in one] == [path.read_bytes() for path in two]
-    other = save_figure(draw_progress(RUNS["one generation"]), tmp_path / "c", "fitness")
-    assert other[0].read_bytes() != one[0].read_bytes()
-    assert other[1].read_bytes() != one[1].read_bytes()

@@ -14,9 +14,10 @@ from image_data.tensors import image_tensor, to_device
 from model_generator import weights_bytes
 from records import DataConfig, TrainingConfig, TrainingJob
 from records.texts import Chromosome
-from reporting.figures.network_drawing import draw_network
+from reporting.drawings.network_figure import draw_network
 from reporting.figures.theme import save_figure
-from reporting.handout.export import Network, export_model
+from reporting.handout.export import export_model
+from reporting.handout.trained_network import TrainedNetwork
 from search_space.architecture import network_text
 from search_space.encoding import Encoding, decode
 from tests.pictures import Y, check_files, counts, load, write_npz
@@ -42,7 +43,7 @@ def test_a_network_for_images_of_any_size_trains_and_can_be_drawn_and_exported(
     check_files(save_figure(draw_network(network), tmp_path, "network"), tmp_path, "network")
     (tmp_path / "weights.pt").write_bytes(weights_bytes(model))
     assert isinstance(model, torch.nn.Sequential)
-    subject = Network(model, network, "small", data.class_names, tmp_path / "weights.pt")
+    subject = TrainedNetwork(model, network, "small", data.class_names, tmp_path / "weights.pt")
     (code,) = export_model(subject, image_tensor(data.test_images, torch.device("cpu")), tmp_path, ["code"])
     assert code.same_class == 2
 

@@ -1,1 +1,1 @@
-"""What a run's records say: pure functions from records to numbers."""
+"""Analysis of a run: pure functions from its records to numbers."""

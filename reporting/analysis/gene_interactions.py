@@ -1,4 +1,4 @@
-"""Which genes depend on each other: pairs whose values together do more, or less, than each does alone."""
+"""Which genes interact: pairs whose joint effect differs from the sum of their separate effects."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from scipy.linalg import qr
 Array = NDArray[np.float64]
 
 CONFIDENCE = 0.95
-SAME = 1e-9  # what differs by less is equal
+SAME = 1e-9  # smaller differences count as none
 SEED = 0
 PERMUTATIONS, BATCH = 499, 50
-MOST_CLEAR = 10  # interactions that are looked for
-EMPTY = 1.0  # networks without any interaction that are added to each cell
+MOST_CLEAR = 10  # clear interactions that are looked for
+EMPTY = 1.0  # pseudo-networks without interaction that are added to each cell, to shrink it
 
 
 def interactions(columns: Sequence[Array], accuracies: Array) -> tuple[Array, Array]:
-    """(genes, genes) twice: the strength of each pair, and how often chance would look as clear.
+    """(genes, genes) twice: the strength of each pair, and how often chance alone would look as clear.
 
-    One clear interaction makes others look so, of pairs that the search sampled together with it.
-    So pairs are found one after the other, the clearest first, and each is judged beside those before.
+    A clear interaction makes pairs that the search sampled together with it look clear, too. Pairs are
+    therefore found one after another, the clearest first, and each is tested given those found before it.
     """
     genes, spread = len(columns), float(accuracies.std()) if len(accuracies) else 0.0
     strengths, chances = np.zeros((genes, genes)), np.ones((genes, genes))
@@ -45,13 +45,13 @@ def interactions(columns: Sequence[Array], accuracies: Array) -> tuple[Array, Ar
 
 
 def _tested(columns: Sequence[Array], known: Array, targets: Array) -> tuple[Array, Array, Array] | None:
-    """(genes, genes) each: clearness, strength and chance of the pairs beside what is known; None if nothing is left.
+    """(genes, genes) each: clearness, strength and chance of the pairs given what is known; None if nothing is left.
 
-    What is `known` (n, k) is projected out of the targets, whatever its effects are. What is left has
-    n − rank coordinates that no order tells apart if there is no interaction: they are permuted (Huh
-    & Jhun 2001). A pair is as clear as it stands above its permutations, on the cube-root scale where
-    mean squares are about normal (Wilson & Hilferty 1931), and is held against the clearest pair of
-    each permutation (Westfall & Young 1993, sec. 2.6).
+    The columns of `known` (n, k) are projected out of the targets, whatever their effects are. The remaining
+    n − rank coordinates are exchangeable if there is no interaction, so they are permuted (Huh & Jhun 2001).
+    The clearness of a pair is its distance from its permutations, on the cube-root scale on which mean squares
+    are about normal (Wilson & Hilferty 1931); it is compared with the clearest pair of each permutation
+    (Westfall & Young 1993, sec. 2.6).
     """
     basis, triangle, _ = qr(known, pivoting=True)
     left = basis[:, int(np.count_nonzero(np.abs(np.diag(triangle)) > SAME)) :]  # (n, n - rank)
@@ -71,9 +71,9 @@ def _tested(columns: Sequence[Array], known: Array, targets: Array) -> tuple[Arr
 
 
 def _mean_squares(columns: Sequence[Array], residuals: Array) -> Array:
-    """(m, genes, genes): mean square over the cells of each pair of what is left of accuracies, (m, n).
+    """(m, genes, genes): the mean square of residual accuracies (m, n) over the cells of each pair.
 
-    Cells of few networks are shrunk, those of none count as without interaction.
+    Cells with few networks are shrunk; those without any count as free of interaction.
     """
     hot = np.hstack(columns)  # (n, p)
     gene = np.repeat(np.arange(len(columns)), [each.shape[1] for each in columns])

@@ -1,1 +1,1 @@
-"""Figures, each drawn from what the analysis found."""
+"""The figures of the report, one module each."""

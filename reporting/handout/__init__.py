@@ -1,1 +1,1 @@
-"""What a trained network is handed out as: exports and a model card."""
+"""What accompanies a trained network: exports to other formats, and a model card."""

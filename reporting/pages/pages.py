@@ -1,4 +1,4 @@
-"""HTML pages that stand alone: one file with its style, figures and script, which asks no network for anything."""
+"""Self-contained HTML pages: one file with its style, figures and script, which loads nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -17,10 +17,7 @@ TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 
 def render_page(template: str, **values: Any) -> bytes:
-    """The page that a template of `templates/` makes of the values; all text in them is escaped.
-
-    What is HTML already must be `markupsafe.Markup`.
-    """
+    """A page from a template in `templates/` and its values. All text is escaped, except `markupsafe.Markup`."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -28,20 +25,21 @@ def render_page(template: str, **values: Any) -> bytes:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["figure_markup"] = figure_markup
     return environment.get_template(template).render(colours=COLOURS, version=VERSION, **values).encode()
 
 
-def figure_markup(figure: Figure, name: str, words: str) -> Markup:
-    """A figure for a page, `words` for those who do not see it. `name` must be unique on the page."""
-    svg = inline_svg(figure, name).replace('role="img"', Markup('role="img" aria-label="{}"').format(words), 1)
+def figure_markup(figure: Figure, name: str, description: str) -> Markup:
+    """A figure for a page, with a description for those who cannot see it. `name` must be unique on the page."""
+    svg = inline_svg(figure, name).replace('role="img"', Markup('role="img" aria-label="{}"').format(description), 1)
     return Markup('<div class="wide">{}</div>').format(Markup(svg))  # noqa: S704 our own drawing
 
 
 def png_uri(content: bytes) -> str:
-    """A PNG as the address of a picture inside the page."""
+    """A PNG as a data URI for an image on the page."""
     return f"data:image/png;base64,{base64.b64encode(content).decode()}"
 
 
-def brief(name: str, most: int = 40) -> str:
-    """A name from data within a sentence."""
+def shortened(name: str, most: int = 40) -> str:
+    """A name from data, short enough for a sentence."""
     return name if len(name) <= most else f"{name[: most - 1]}…"

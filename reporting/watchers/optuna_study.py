@@ -19,7 +19,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from records import Individual, InputError, RunState, TrainingResult
 from records.canonical import canonical_json
 from records.errors import SaveError
+from records.individuals import all_individuals
 from records.texts import JobKey
+from reporting.watcher import Watcher
 from search.optuna_search import categories, constraints_of, directions_of, quietly, values_of
 from search_space.genes import GeneTable
 from search_space.tables import encoding_of
@@ -29,7 +31,7 @@ JOURNAL_START = b'{"op_code"'  # of every line that Optuna writes
 PATIENCE = 5  # seconds for which a lock may stand still before it is that of a process that was killed
 
 
-class OptunaStudy:
+class OptunaStudy(Watcher):
     """A study in a journal file, which holds each trained individual of a run once.
 
     The file is made where it is missing. Raises `InputError` for a file that is no such study, that
@@ -47,6 +49,15 @@ class OptunaStudy:
             self.study = self._open(marks_of(state))
         except OSError as error:
             raise InputError(f"--optuna_study: cannot use {path}: {error.strerror}") from error
+
+    def run_began(self, state: RunState, slots: Sequence[str]) -> None:
+        self._catch_up(state)
+
+    def generation_ended(self, state: RunState, seconds: float, busy: float | None) -> None:
+        self._catch_up(state)
+
+    def _catch_up(self, state: RunState) -> None:
+        self.add(all_individuals(state.generations), state.results)
 
     def add(self, individuals: Sequence[Individual], results: Mapping[JobKey, TrainingResult]) -> None:
         """Adds the individuals whose last training has no trial yet. Raises `SaveError`."""

@@ -7,13 +7,18 @@ The package `tensorboard` is needed for `--tensorboard` alone.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from job_queue import Attempt
 from records import Individual, RunState, TrainingResult
-from reporting.analysis.run_analysis import best_so_far, common_epochs, levels, spending
+from records.individuals import all_individuals
+from reporting.analysis.accuracies import best_so_far, common_epochs
+from reporting.analysis.progress import levels, spending
+from reporting.watcher import Watcher
+from search.early_stopping import rungs_of, training_name
 from search_space.genes import GeneTable
 from storage.directory import RunDirectory
 from storage.files import write_whole
@@ -22,7 +27,7 @@ METRICS = ("loss", "parameters", "flops")  # beside what the run calls its fitne
 Step = tuple[float, int, Mapping[str, float]]  # wall time in seconds since 1970, step, scalars by tag
 
 
-class TensorBoardLog:
+class TensorBoardLog(Watcher):
     """Writes the events of a run below `results/tensorboard/`. Its methods raise `SaveError`.
 
     `measure` is what the run's fitness is, in words.
@@ -31,6 +36,26 @@ class TensorBoardLog:
     def __init__(self, run: RunDirectory, table: GeneTable, measure: str = "accuracy") -> None:
         self.run, self.table, self.measure = run, table, measure
         self._write_config()
+
+    def run_began(self, state: RunState, slots: Sequence[str]) -> None:
+        self._catch_up(state)
+
+    def training_ended(self, slot: str, attempt: Attempt, result: TrainingResult) -> None:
+        self.training(attempt.name, result)
+
+    def generation_ended(self, state: RunState, seconds: float, busy: float | None) -> None:
+        self._catch_up(state)
+
+    def _catch_up(self, state: RunState) -> None:
+        """Everything of which there is no file yet; of individuals with the same network the first."""
+        rungs, seen = rungs_of(state), set[str]()
+        for each in all_individuals(state.generations):
+            if each.jobs[-1] not in seen:
+                for epochs, key in zip(rungs, each.jobs, strict=False):
+                    self.training(training_name(each, epochs, rungs), state.results[key])
+                self.individual(each, state.results[each.jobs[-1]])
+            seen.add(each.jobs[-1])
+        self.progress(state)
 
     def training(self, name: str, result: TrainingResult) -> None:
         """The curve of a training that ended, under the name by which it keeps its weights. Failures have none."""

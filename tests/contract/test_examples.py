@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from evolution import build_parser, check_options, open_run
+from evolution import build_parser, request_of
 from records import RunState
 from records.config_file import with_config
+from run.opening import open_folder
 from storage.directory import RunDirectory
 from tests.test_evolution import ROOT, finish, start
 
@@ -20,8 +21,7 @@ def accepted(example: Path, *arguments: str) -> tuple[RunDirectory, RunState | N
     """The run that an example asks for, as far as that can be said without reading images."""
     parser = build_parser()
     options = parser.parse(with_config(parser, ["--config", str(example), *arguments]))
-    check_options(options)
-    return open_run(options)
+    return open_folder(request_of(options))
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)

@@ -48,6 +48,7 @@ DECIDES = (
     "records.words",
 )
 ACTS = {"time", "datetime", "random", "secrets", "os", "shutil", "tempfile", "subprocess", "socket"}
+SHOWS = ("run.session", "run.opened", "run.interface")  # they put watchers together, and hand out figures
 READS_A_FILE = ("search_space.tables",)  # a person's gene table
 
 
@@ -119,6 +120,13 @@ def test_a_module_imports_no_package_below_its_own_and_no_command(module: str) -
 @pytest.mark.parametrize("package", sorted({top(module) for module in SOURCES}))
 def test_no_circle_exists_inside_a_package(package: str) -> None:
     graphlib.TopologicalSorter(graph({name: SOURCES[name] for name in inside([package])})).prepare()
+
+
+@pytest.mark.parametrize("module", [module for module in inside(["run"]) if module not in SHOWS])
+def test_a_run_at_work_knows_watchers_only_and_nothing_of_what_they_show(module: str) -> None:
+    """The console, figures, TensorBoard and Optuna are watchers like any other."""
+    shown = {name for _, name in imports(SOURCES[module]) if top(name) == "reporting"}
+    assert shown <= {"reporting.watcher.Watcher", "reporting.watcher.Watchers"}
 
 
 @pytest.mark.parametrize("module", inside(WITHOUT_TORCH))

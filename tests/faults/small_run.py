@@ -43,10 +43,12 @@ from records.errors import StopRequested
 from records.runs import DataFacts
 from records.trainings import Epoch
 from reporting.console import Console
+from reporting.watcher import Watcher
 from run.algorithms import new_search
-from run.loop import Search
-from run.steady_loop import SteadySearch
+from run.scheme import loop_of
 from run.stop_signals import StopSignals
+from run.trainings import Means
+from run.work import Work
 from search_space.encoding import Encoding
 from search_space.genes import STANDARD
 from search_space.space import NetworkSpace
@@ -218,17 +220,6 @@ def _through_json(value: object) -> Any:
     return json.loads(canonical_json(value))
 
 
-class SearchWithoutFigures(Search):
-    """Drawing takes longer than all the rest of a small run."""
-
-    def draw_figures(self) -> None:
-        pass
-
-
-class SteadySearchWithoutFigures(SearchWithoutFigures, SteadySearch):
-    """The same without generations to wait for."""
-
-
 class Told(Console):
     """A console that hands every line that a person would see to a function."""
 
@@ -238,6 +229,13 @@ class Told(Console):
 
     def say(self, message: str, always: bool = False, wrap: bool = True) -> None:
         self.told(message)
+
+
+def evolved(run: RunDirectory, state: RunState, means: Means, watcher: Watcher) -> Work:
+    """A run after its last generation. No figures are drawn: that takes longer than all the rest of a small run."""
+    work = Work(run, state, means, watcher)
+    loop_of(work).evolve()
+    return work
 
 
 def go_on(
@@ -260,15 +258,13 @@ def go_on(
     audit(run, state.results, warn)
     run.drop_states_after(state.generation)
     save_state(run, state)
-    kind = SteadySearchWithoutFigures if state.search.scheme == "steady_state" else SearchWithoutFigures
-    search = kind(run, state, workers, console, stop, limits, reused)
-    search.evolve()
-    best = search.engine.best
+    work = evolved(run, state, Means(workers=workers, stop=stop, limits=limits, reused=reused), console)
+    best = work.engine.best
     if best is None:
         raise RunFault("there is no best network")
-    result = search.trained(search.job_of(best), best.name)
+    result = work.trainings.trained(work.last_job(best), best.name)
     write_durably(run.best_model, (run.root / str(result.weights)).read_bytes())
-    return search.state
+    return work.state
 
 
 def inline(

@@ -23,6 +23,11 @@ from records.canonical import to_json
 from records.flags import Parser
 from records.runs import ModelInfo
 from records.texts import Chromosome, JobKey
+from run.opening import open_folder
+from run.scheme import loop_of
+from run.steady_loop import SteadyLoop
+from run.trainings import Means
+from run.work import Work
 from storage.checkpoint import load_state, read_progress, read_state
 from storage.directory import RunDirectory
 from storage.files import DamagedFile, sealed, write_durably
@@ -30,8 +35,6 @@ from storage.results import JOB, PROGRESS, STATE, find_result, read_info
 from tests.faults.small_run import (
     InlineWorkers,
     NoSignals,
-    SearchWithoutFigures,
-    SteadySearchWithoutFigures,
     Told,
     inline,
 )
@@ -123,12 +126,16 @@ def check_a_changed_state(data: st.DataObject, finished: RunDirectory, tmp_path:
     assert json.loads(json.dumps(to_json(state))) == content
     # What was accepted can be gone on with.
     run = RunDirectory(tmp_path / "run")
-    kind = SteadySearchWithoutFigures if state.search.scheme == "steady_state" else SearchWithoutFigures
-    search = kind(run, state, InlineWorkers(run), Told(print), NoSignals(), Limits())
-    if isinstance(search, SteadySearchWithoutFigures):
-        search.go_on()
-    search.write_derived_files(search.individuals())
-    search.engine.ask()
+    work = Work(run, state, means(run), Told(print))
+    loop = loop_of(work)
+    if isinstance(loop, SteadyLoop):
+        loop.go_on()
+    work.history.write(work.individuals(), work.individuals())
+    work.engine.ask()
+
+
+def means(run: RunDirectory) -> Means:
+    return Means(workers=InlineWorkers(run), stop=NoSignals(), limits=Limits())
 
 
 @pytest.fixture(scope="module")
@@ -159,11 +166,10 @@ def test_a_changed_progress_is_accepted_and_gone_on_with_or_refused(data: st.Dat
     except DamagedFile as refusal:
         assert str(path) in str(refusal)
     else:
-        workers = InlineWorkers(steady)
-        search = SteadySearchWithoutFigures(steady, state, workers, Told(print), NoSignals(), Limits())
-        search.go_on()
-        assert len(search.engine.taken) >= len(state.order)
-        assert all(each.jobs[-1] in search.results for each in search.engine.taken)
+        loop = SteadyLoop(Work(steady, state, means(steady), Told(print)))
+        loop.go_on()
+        assert len(loop.engine.taken) >= len(state.order)
+        assert all(each.jobs[-1] in loop.trainings.results for each in loop.engine.taken)
     finally:
         path.write_bytes(whole)
 
@@ -242,9 +248,7 @@ def test_any_command_line_is_understood_or_refused_in_one_line(
 ) -> None:
     parser: Parser = evolution.build_parser()
     try:
-        options = parser.parse(arguments)
-        evolution.check_options(options)
-        evolution.open_run(options)
+        open_folder(evolution.request_of(parser.parse(arguments)))
     except InputError as refusal:
         assert str(refusal)
         assert "Traceback" not in str(refusal)

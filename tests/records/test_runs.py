@@ -752,7 +752,6 @@ def test_a_state_counts_its_evaluated_generations(state: RunState) -> None:
         (TrainingConfig, {"optimizer": "adam"}),
         (TrainingConfig, {"augmentation": "weak"}),
         (EvolutionConfig, {"crossover": "three_point"}),
-        (EvolutionConfig, {"algorithm": "annealing"}),
         (EvolutionConfig, {"surrogate": "on"}),
         (EvolutionConfig, {"early_stopping": "patience"}),
     ],

@@ -17,12 +17,15 @@ from hypothesis import strategies as st
 from rich.console import Console as Terminal
 
 from job_queue import Attempt
-from records import Generation, Individual, TrainingConfig, TrainingJob, TrainingResult
+from records import Generation, Individual, RunState, TrainingConfig, TrainingJob, TrainingResult
 from records.costs import Cost
 from records.texts import Chromosome, JobKey, NetworkText
 from records.trainings import Epoch
+from records.words import duration
 from reporting import console as module
-from reporting.console import Console, duration
+from reporting.console import Console
+from reporting.terminal import PlainTerminal
+from tests.faults.small_run import birth
 
 DEVICES = [f"gpu {index}" for index in range(8)]
 
@@ -52,32 +55,41 @@ def ended(status: str = "done", accuracy: float | None = 0.5, reason: str = "") 
     )
 
 
-def generation(*values: float | None) -> Generation:
-    return Generation(
+def state(generations: int | None = 20, metric: str = "accuracy") -> RunState:
+    """The state of a run of so many generations, or of one that a budget ends."""
+    found = birth(0)
+    search = replace(found.search, generations=generations or 20, budget=100 if generations is None else None)
+    return replace(found, search=search, training=replace(found.training, metric=metric))
+
+
+def state_after(*values: float | None) -> RunState:
+    """The state after a third generation with these fitnesses."""
+    third = Generation(
         number=3,
         individuals=tuple(
             Individual(generation=3, index=index, chromosome=Chromosome(str(index)), origin="random").evaluated(value)
             for index, value in enumerate(values, 1)
         ),
     )
+    return replace(state(), generations=(third,))
 
 
 def tell_everything(console: Console) -> None:
     """A generation of three trainings as the workers and the search report it."""
-    console.open(DEVICES[:2], generations=20)
-    console.generation_started(3, [0.25], to_train=3)
-    console.expect(3)
-    console.job_started("gpu 0", attempt("gen3/ind1"))
-    console.job_progress("gpu 0", attempt("gen3/ind1"), {"epoch": 1, "accuracy": 0.4, "images_per_second": 10.0})
-    console.job_started("gpu 1", attempt("gen3/ind2"))
-    console.job_ended("gpu 0", attempt("gen3/ind1"), ended(accuracy=0.5))
-    console.job_retried("gpu 1", attempt("gen3/ind2"), "crashed", "signal SIGKILL")
-    console.job_started("gpu 1", attempt("gen3/ind2", number=2))
-    console.job_ended("gpu 1", attempt("gen3/ind2", number=2), ended(accuracy=0.75))
-    console.job_started("gpu 0", attempt("gen3/ind3"))
-    console.job_ended("gpu 0", attempt("gen3/ind3", number=3), ended("timed_out", reason="no result after 9 s"))
-    console.generation_ended(generation(0.5, 0.75, None, 0.25), seconds=185, busy=0.938)
-    console.close()
+    console.run_began(state(generations=20), DEVICES[:2])
+    console.generation_began(3, [0.25], to_train=3)
+    console.queue_began(3)
+    console.training_began("gpu 0", attempt("gen3/ind1"))
+    console.training_progressed("gpu 0", attempt("gen3/ind1"), {"epoch": 1, "accuracy": 0.4, "images_per_second": 10.0})
+    console.training_began("gpu 1", attempt("gen3/ind2"))
+    console.training_ended("gpu 0", attempt("gen3/ind1"), ended(accuracy=0.5))
+    console.training_retried("gpu 1", attempt("gen3/ind2"), "crashed", "signal SIGKILL")
+    console.training_began("gpu 1", attempt("gen3/ind2", number=2))
+    console.training_ended("gpu 1", attempt("gen3/ind2", number=2), ended(accuracy=0.75))
+    console.training_began("gpu 0", attempt("gen3/ind3"))
+    console.training_ended("gpu 0", attempt("gen3/ind3", number=3), ended("timed_out", reason="no result after 9 s"))
+    console.generation_ended(state_after(0.5, 0.75, None, 0.25), seconds=185, busy=0.938)
+    console.run_ended()
 
 
 def test_each_event_is_one_plain_line_where_there_is_no_terminal() -> None:
@@ -113,16 +125,16 @@ def test_brackets_are_shown_as_they_are(message: str) -> None:
     terminal = screen(force_terminal=True)
     console = Console(terminal=terminal)
     console.say(message)
-    console.job_retried("gpu 0", attempt(), "error", message)
+    console.training_retried("gpu 0", attempt(), "error", message)
     assert text_of(terminal) == f"{message}\ngen3/ind2: error ({message}); try 2 follows\n"
 
 
 def test_a_training_without_accuracy_is_only_said_to_be_trained() -> None:
     terminal = screen()
     console = Console(terminal=terminal)
-    console.generation_started(1, [], to_train=1)
-    console.expect(1)
-    console.job_ended("gpu 0", attempt("final"), ended(accuracy=None))
+    console.generation_began(1, [], to_train=1)
+    console.queue_began(1)
+    console.training_ended("gpu 0", attempt("final"), ended(accuracy=None))
     assert "final: trained, 1:15 min" in text_of(terminal)
 
 
@@ -131,7 +143,7 @@ def test_what_a_person_should_know_of_a_training_is_said_once() -> None:
     console = Console(terminal=terminal)
     result = replace(ended(accuracy=0.5), cost=Cost(note="no CUDA graph: out of luck"))
     for _ in range(3):
-        console.job_ended("gpu 0", attempt(), result)
+        console.training_ended("gpu 0", attempt(), result)
     assert text_of(terminal).count("note: no CUDA graph: out of luck") == 1
 
 
@@ -148,13 +160,15 @@ def picture(console: Console, width: int) -> list[str]:
 
 def working_console() -> Console:
     console = Console(terminal=screen())
-    console.open(DEVICES, generations=20)
-    console.generation_started(3, [0.25], to_train=10)
-    console.expect(10)
+    console.run_began(state(generations=20), DEVICES)
+    console.generation_began(3, [0.25], to_train=10)
+    console.queue_began(10)
     for index, device in enumerate(DEVICES[:-1], 1):
-        console.job_started(device, attempt(f"gen3/ind{index}"))
-    console.job_progress("gpu 0", attempt("gen3/ind1"), {"epoch": 2, "accuracy": 0.8125, "images_per_second": 123456.0})
-    console.job_progress("gpu 0", attempt("gen3/ind1"), {"epoch": 2.5, "images_per_second": 123000.0})
+        console.training_began(device, attempt(f"gen3/ind{index}"))
+    console.training_progressed(
+        "gpu 0", attempt("gen3/ind1"), {"epoch": 2, "accuracy": 0.8125, "images_per_second": 123456.0}
+    )
+    console.training_progressed("gpu 0", attempt("gen3/ind1"), {"epoch": 2.5, "images_per_second": 123000.0})
     return console
 
 
@@ -180,7 +194,7 @@ def test_a_row_keeps_the_last_accuracy_within_an_epoch(width: int) -> None:
 
 def test_a_device_that_has_ended_its_job_is_shown_idle() -> None:
     console = working_console()
-    console.job_ended("gpu 0", attempt("gen3/ind1"), ended(accuracy=0.9))
+    console.training_ended("gpu 0", attempt("gen3/ind1"), ended(accuracy=0.9))
     header, _, row, *_ = picture(console, 100)
     assert "1/10 trained" in header
     assert "best 0.9000" in header
@@ -190,7 +204,7 @@ def test_a_device_that_has_ended_its_job_is_shown_idle() -> None:
 
 def test_the_header_fits_a_narrow_terminal() -> None:
     console = working_console()
-    console.job_ended("gpu 0", attempt("gen3/ind1"), ended(accuracy=0.9))
+    console.training_ended("gpu 0", attempt("gen3/ind1"), ended(accuracy=0.9))
     assert "ETA" in picture(console, 80)[0]
     assert "…" not in picture(console, 80)[0]
 
@@ -199,26 +213,26 @@ def test_the_time_that_is_left_runs_down_between_two_forecasts(monkeypatch: pyte
     now = [1000.0]
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
     console = Console(terminal=screen())
-    console.open(["cpu 1"], generations=2)
+    console.run_began(state(generations=2), ["cpu 1"])
     assert console.remaining() is None
-    console.foresee(100.0)
+    console.time_left(100.0)
     now[0] += 20
     assert console.remaining() == pytest.approx(80)
     assert "ETA 1:20 min" in picture(console, 100)[0]
     now[0] += 90
     assert console.remaining() == 0.0  # late, never less than nothing
-    console.foresee(None)
+    console.time_left(None)
     assert "ETA –" in picture(console, 100)[0]
 
 
 def test_each_rung_is_counted_anew() -> None:
     terminal = screen()
     console = Console(terminal=terminal)
-    console.generation_started(1, [], to_train=3)
+    console.generation_began(1, [], to_train=3)
     for count in (3, 1):
-        console.expect(count)
+        console.queue_began(count)
         for number in range(1, count + 1):
-            console.job_ended("gpu 0", attempt(f"gen1/ind{number}"), ended())
+            console.training_ended("gpu 0", attempt(f"gen1/ind{number}"), ended())
     counts = [line.rpartition("(")[2] for line in text_of(terminal).splitlines()[1:]]
     assert counts == ["1/3)", "2/3)", "3/3)", "1/1)"]
 
@@ -226,8 +240,8 @@ def test_each_rung_is_counted_anew() -> None:
 def test_a_run_that_a_budget_ends_counts_its_generations_without_a_last_one() -> None:
     terminal = screen()
     console = Console(terminal=terminal)
-    console.open(DEVICES, generations=None)
-    console.generation_started(3, [], to_train=2)
+    console.run_began(state(generations=None), DEVICES)
+    console.generation_began(3, [], to_train=2)
     assert text_of(terminal) == "generation 3: 2 to train\n"
     assert "generation 3 ·" in picture(console, 100)[0]
 
@@ -235,13 +249,13 @@ def test_a_run_that_a_budget_ends_counts_its_generations_without_a_last_one() ->
 def test_a_terminal_gets_a_live_table_and_is_given_back() -> None:
     terminal = screen(force_terminal=True)
     console = Console(terminal=terminal)
-    console.open(DEVICES, generations=20)
-    console.generation_started(3, [], to_train=2)
-    console.expect(2)
-    console.job_ended("gpu 0", attempt("gen3/ind1"), ended())
-    console.job_ended("gpu 1", attempt("gen3/ind2"), ended("diverged", reason="loss is nan"))
-    console.close()
-    console.close()
+    console.run_began(state(generations=20), DEVICES)
+    console.generation_began(3, [], to_train=2)
+    console.queue_began(2)
+    console.training_ended("gpu 0", attempt("gen3/ind1"), ended())
+    console.training_ended("gpu 1", attempt("gen3/ind2"), ended("diverged", reason="loss is nan"))
+    console.run_ended()
+    console.run_ended()
     text = text_of(terminal)
     assert all(device in text for device in DEVICES)
     assert "gen3/ind2: failed, diverged after 1 try (loss is nan)" in text
@@ -254,8 +268,8 @@ def test_a_terminal_gets_a_live_table_and_is_given_back() -> None:
 def test_no_table_is_drawn_where_there_is_no_terminal() -> None:
     terminal = screen()
     console = Console(terminal=terminal)
-    console.open(DEVICES, generations=20)
-    console.close()
+    console.run_began(state(generations=20), DEVICES)
+    console.run_ended()
     assert text_of(terminal) == ""
 
 
@@ -317,14 +331,14 @@ def crowd(devices: int, working: int, name: str = "gen12/ind{}/epochs_3") -> Con
     """A console with so many devices, of which so many train."""
     console = Console(terminal=screen())
     slots = [f"gpu {index}" for index in range(devices)]
-    console.open(slots, generations=200)
-    console.generation_started(123, [0.25], to_train=1000)
-    console.expect(1000)
-    console.foresee(123456.0)
+    console.run_began(state(generations=200), slots)
+    console.generation_began(123, [0.25], to_train=1000)
+    console.queue_began(1000)
+    console.time_left(123456.0)
     for index, slot in enumerate(slots[:working], 1):
         tried = attempt(name.format(index))
-        console.job_started(slot, tried)
-        console.job_progress(slot, tried, {"epoch": 2, "accuracy": 0.8125, "images_per_second": 123456.0})
+        console.training_began(slot, tried)
+        console.training_progressed(slot, tried, {"epoch": 2, "accuracy": 0.8125, "images_per_second": 123456.0})
     return console
 
 
@@ -364,8 +378,8 @@ def test_devices_that_do_not_fit_are_counted() -> None:
 def test_columns_stay_where_they_are_when_names_get_shorter() -> None:
     console = crowd(2, working=2)
     before = shown(console, 100, 24)[1]
-    console.job_started("gpu 0", attempt("gen13/ind1"))
-    console.job_started("gpu 1", attempt("gen13/ind2"))
+    console.training_began("gpu 0", attempt("gen13/ind1"))
+    console.training_began("gpu 1", attempt("gen13/ind2"))
     assert shown(console, 100, 24)[1] == before
 
 
@@ -401,32 +415,32 @@ def test_a_command_to_copy_is_left_in_one_piece() -> None:
 def test_a_reason_without_end_is_cut() -> None:
     terminal = screen()
     console = Console(terminal=terminal)
-    console.job_retried("gpu 0", attempt(), "error", "x" * 2000)
-    console.job_ended("gpu 0", attempt(), ended("error", reason="y" * 2000))
+    console.training_retried("gpu 0", attempt(), "error", "x" * 2000)
+    console.training_ended("gpu 0", attempt(), ended("error", reason="y" * 2000))
     assert all(len(line) < 260 and "…" in line for line in text_of(terminal).splitlines())
 
 
 def test_the_mean_counts_each_individual_once_by_its_longest_training() -> None:
     console = Console(terminal=screen())
-    console.open(DEVICES, generations=20)
-    console.generation_started(1, [0.5], to_train=2)
+    console.run_began(state(generations=20), DEVICES)
+    console.generation_began(1, [0.5], to_train=2)
     told = (("gen1/ind1/epochs_1", 0.1), ("gen1/ind2/epochs_1", 0.3), ("gen1/ind2", 0.9), ("final/420c", 1.0))
     for name, accuracy in told:
-        console.job_ended("gpu 0", attempt(name), ended(accuracy=accuracy))
+        console.training_ended("gpu 0", attempt(name), ended(accuracy=accuracy))
     assert "mean 0.5000" in shown(console, 100, 24)[0]  # of 0.5, 0.1 and 0.9
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(0.0, "ETA soon"), (0.2, "ETA 1 s"), (59.5, "ETA 1:00 min")])
 def test_an_expected_time_is_no_better_than_a_second(seconds: float, said: str) -> None:
-    assert module.time_left(seconds) == said
+    assert module.eta(seconds) == said
 
 
 def test_failures_are_counted_in_the_header_until_the_next_generation() -> None:
     console = crowd(2, working=2)
     assert "failed" not in shown(console, 80, 24)[0]
-    console.job_ended("gpu 0", attempt("gen12/ind1"), ended("diverged", reason="loss is nan"))
+    console.training_ended("gpu 0", attempt("gen12/ind1"), ended("diverged", reason="loss is nan"))
     assert "1/1000 trained, 1 failed" in shown(console, 80, 24)[0]
-    console.generation_started(124, [], to_train=2)
+    console.generation_began(124, [], to_train=2)
     assert "failed" not in shown(console, 80, 24)[0]
 
 
@@ -438,7 +452,7 @@ def without_rich(monkeypatch: pytest.MonkeyPatch, is_terminal: bool) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "rich"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "rich", None)  # an import of it fails
-    monkeypatch.setattr(module.PlainTerminal, "is_terminal", property(lambda self: is_terminal))
+    monkeypatch.setattr(PlainTerminal, "is_terminal", property(lambda self: is_terminal))
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])

@@ -1,24 +1,19 @@
-"""The ablation of the best network: what trains, what is kept, what it says; and the mathematics of its intervals."""
+"""The ablation of the best network: what trains, what is kept, what it says."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
-from scipy.stats import ttest_ind
 
 import tests.faults.small_run as small_run
 from records import EvolutionConfig, TrainingJob, TrainingResult
 from records.canonical import from_json
 from records.runs import Ablation
 from records.texts import Chromosome
-from reporting.analysis.run_analysis import by_effect, difference
+from reporting.analysis.ablation import by_effect
 from run.ablation import ablate
 from run.time_estimate import trainings_after
 from search.operators import flip
@@ -27,20 +22,13 @@ from storage.directory import RunDirectory
 from storage.files import DamagedFile
 from storage.results import find_result, read_ablation, read_pruned
 from tests.faults.small_run import birth
-from tests.run.test_loop import Run, evolve
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_waiting_for_the_disk() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda descriptor: None)
-        yield
+from tests.small_runs import Run, evolve
 
 
 def ablated(run: Run) -> Ablation:
-    best = run.search.engine.best
+    best = run.work.engine.best
     assert best is not None
-    found = ablate(run.search, run.search.info(best))
+    found = ablate(run.work, best.name)
     assert found is not None
     return found
 
@@ -55,14 +43,14 @@ def test_every_coding_bit_is_flipped_and_trains_with_fresh_seeds(run: Run) -> No
     found = ablated(run)
     jobs = run.started[before:]
     assert [each.locus for each in found.neighbours] == list(STANDARD.coding_loci)
-    best = run.search.engine.best
+    best = run.work.engine.best
     assert best is not None
     assert found.chromosome == best.chromosome
     for each in found.neighbours:
         assert [locus for locus in range(19) if each.chromosome[locus] != best.chromosome[locus]] == [each.locus]
         assert each.best_value != each.value
-    networks = {run.search.space.phenotype(each.chromosome) for each in found.neighbours}
-    networks.add(run.search.space.phenotype(best.chromosome))
+    networks = {run.work.space.phenotype(each.chromosome) for each in found.neighbours}
+    networks.add(run.work.space.phenotype(best.chromosome))
     assert len(jobs) == 2 * len(networks)
     assert {job.replicate for job in jobs} == {3, 4}  # the finalists' seeds are 1 and 2
     assert len(found.accuracies) == 2
@@ -74,18 +62,18 @@ def test_its_accuracies_are_those_of_the_sealed_results(run: Run) -> None:
     found = ablated(run)
     by_network: dict[str, list[float]] = {}
     for job in run.started[before:]:
-        result = find_result(run.search.run, job.key)
+        result = find_result(run.work.run, job.key)
         assert result is not None
         assert result.fitness is not None
         by_network.setdefault(job.phenotype, []).append(result.fitness.value)
-    assert sorted(found.accuracies) == sorted(by_network[run.search.space.network(found.chromosome)])
+    assert sorted(found.accuracies) == sorted(by_network[run.work.space.network(found.chromosome)])
     for each in found.neighbours:
-        assert sorted(each.accuracies) == sorted(by_network[run.search.space.network(each.chromosome)])
+        assert sorted(each.accuracies) == sorted(by_network[run.work.space.network(each.chromosome)])
 
 
 def test_a_bit_that_changes_nothing_is_no_training_and_no_effect(run: Run) -> None:
     found = ablated(run)
-    space = run.search.space
+    space = run.work.space
     for each in found.neighbours:
         assert each.is_same_network == (space.phenotype(each.chromosome) == space.phenotype(found.chromosome))
     assert all(not each.is_same_network for each, _ in by_effect(found))
@@ -93,14 +81,14 @@ def test_a_bit_that_changes_nothing_is_no_training_and_no_effect(run: Run) -> No
 
 def test_it_is_written_down_and_read_again(run: Run) -> None:
     found = ablated(run)
-    assert read_ablation(run.search.run) == found
+    assert read_ablation(run.work.run) == found
 
 
 def test_no_weights_are_kept_and_their_removal_is_on_record(run: Run) -> None:
     ablated(run)
     assert not list((run.folder / "results" / "final").glob("*"))
     keys = {job.key for job in run.started if job.replicate}
-    assert keys <= read_pruned(run.search.run)
+    assert keys <= read_pruned(run.work.run)
 
 
 def test_a_second_time_nothing_trains_and_the_same_comes_out(run: Run) -> None:
@@ -114,8 +102,8 @@ def test_after_a_crash_only_what_is_missing_trains(run: Run) -> None:
     found = ablated(run)
     keys = [job.key for job in run.started if job.replicate]
     for key in keys[::3]:
-        run.search.run.job(key).unlink()
-    run.search.run.ablation.unlink()
+        run.work.run.job(key).unlink()
+    run.work.run.ablation.unlink()
     again = evolve(run.folder)
     assert ablated(again) == found
     assert sorted(job.key for job in again.started) == sorted(keys[::3])
@@ -139,10 +127,10 @@ def test_failed_trainings_leave_the_others(run: Run, monkeypatch: pytest.MonkeyP
 
 def test_without_the_flag_there_is_none(tmp_path: Path) -> None:
     run = evolve(tmp_path, birth(0, "plain"))
-    best = run.search.engine.best
+    best = run.work.engine.best
     assert best is not None
-    assert ablate(run.search, run.search.info(best)) is None
-    assert read_ablation(run.search.run) is None
+    assert ablate(run.work, best.name) is None
+    assert read_ablation(run.work.run) is None
 
 
 def test_a_damaged_ablation_is_told_from_none(tmp_path: Path) -> None:
@@ -163,30 +151,6 @@ def test_its_trainings_are_foreseen() -> None:
 @pytest.mark.parametrize(("chromosome", "locus", "flipped"), [("00", 0, "10"), ("011", 2, "010")])
 def test_a_flip_changes_one_bit(chromosome: Chromosome, locus: int, flipped: str) -> None:
     assert flip(chromosome, locus) == flipped
-
-
-accuracies = st.lists(st.floats(0, 1), min_size=2, max_size=8)
-
-
-@given(accuracies, accuracies)
-@example([0.0, 0.0], [0.0, 7e-124])
-@settings(max_examples=200, deadline=None)
-def test_the_interval_is_that_of_welch(values: list[float], reference: list[float]) -> None:
-    found = difference(values, reference)
-    assert found is not None
-    assert found.half is not None
-    if max(values) - min(values) > 1e-6 and max(reference) - min(reference) > 1e-6:
-        expected = ttest_ind(values, reference, equal_var=False).confidence_interval(0.95)
-        assert found.mean - found.half == pytest.approx(expected.low, abs=1e-9)
-        assert found.mean + found.half == pytest.approx(expected.high, abs=1e-9)
-
-
-def test_a_difference_of_single_values_has_no_interval_and_of_none_there_is_none() -> None:
-    found = difference([0.9], [0.8, 0.7])
-    assert found is not None
-    assert found.mean == pytest.approx(0.15)
-    assert found.half is None
-    assert difference([], [0.5]) is None
 
 
 def test_the_largest_loss_comes_first(run: Run) -> None:

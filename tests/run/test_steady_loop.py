@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,30 +13,23 @@ import pytest
 import tests.faults.small_run as small_run
 from records import InputError, Limits, RunFault, RunState, TrainingJob, TrainingResult
 from records.runs import Progress
-from run import steady_loop as steady_search
+from run import steady_loop, work
 from run.steady_loop import AHEAD
+from run.trainings import Means
 from storage.checkpoint import load_state, read_progress, save_progress, save_state
 from storage.directory import RunDirectory
 from tests.faults.small_run import (
     NoSignals,
     OrderedWorkers,
-    SteadySearchWithoutFigures,
     Told,
     birth,
+    evolved,
     fingerprint,
     go_on,
 )
 
 DEVICES = 3
 LIMITS = Limits(min_free_disk=0.0)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_waiting_for_the_disk() -> Iterator[None]:
-    """What a loss of power leaves is tested elsewhere."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda descriptor: None)
-        yield
 
 
 class Killed(BaseException):
@@ -74,8 +66,9 @@ def evolve(
 
 
 def die(monkeypatch: pytest.MonkeyPatch, function: str, at: int, after: bool = False) -> None:
-    """Has the process die at a call of a function that `steady_search` knows, before or after it is done."""
-    original, calls = getattr(steady_search, function), iter(range(1, 10**6))
+    """Has the process die at a call of a function that saves, before or after it is done."""
+    module = work if function == "save_state" else steady_loop
+    original, calls = getattr(module, function), iter(range(1, 10**6))
 
     def killed(*arguments: Any) -> Any:
         number = next(calls)
@@ -86,7 +79,7 @@ def die(monkeypatch: pytest.MonkeyPatch, function: str, at: int, after: bool = F
             raise Killed
         return outcome
 
-    monkeypatch.setattr(steady_search, function, killed)
+    monkeypatch.setattr(module, function, killed)
 
 
 def recorded(folder: Path) -> list[str]:
@@ -183,7 +176,7 @@ def test_the_progress_holds_what_came_since_the_last_state_alone(
         sizes.append(len(progress.taken))
         original(run, generation, progress)
 
-    monkeypatch.setattr(steady_search, "save_progress", measured)
+    monkeypatch.setattr(steady_loop, "save_progress", measured)
     evolve(tmp_path, in_order([]), steady(generations=8))
     assert len(sizes) >= 8 * 4
     assert max(sizes) <= 4 + DEVICES + AHEAD
@@ -344,24 +337,17 @@ def test_the_predictor_and_several_objectives_take_part(tmp_path: Path) -> None:
 def test_weights_that_are_not_kept_go_when_their_generation_is_complete(tmp_path: Path) -> None:
     run, state = RunDirectory(tmp_path), steady()
     save_state(run, state)
-    search = SteadySearchWithoutFigures(
-        run,
-        state,
-        OrderedWorkers(run, any_order(0), DEVICES),
-        Told(print),
-        NoSignals(),
-        Limits(min_free_disk=0.0, keep_models="1"),
-    )
-    search.evolve()
-    assert search.engine.best is not None
-    kept = {min(one.individuals, key=lambda each: each.rank).name for one in search.state.generations}
+    workers, limits = OrderedWorkers(run, any_order(0), DEVICES), Limits(min_free_disk=0.0, keep_models="1")
+    ended = evolved(run, state, Means(workers=workers, stop=NoSignals(), limits=limits), Told(print))
+    assert ended.engine.best is not None
+    kept = {min(one.individuals, key=lambda each: each.rank).name for one in ended.state.generations}
     assert {str(path.parent.relative_to(run.results)) for path in run.results.glob("gen*/ind*/*.pt")} == kept
 
 
 def test_what_is_said_names_generations_without_a_share_of_busy_devices(tmp_path: Path) -> None:
     lines: list[str] = []
     evolve(tmp_path, any_order(0), say=lines.append)
-    assert "generation 1: 4 to train" in lines[0]
+    assert "generation 1/3: 4 to train" in lines[0]
     ended = [line for line in lines if " in " in line and "best" in line]
-    assert [line.split(" in ")[0] for line in ended] == [f"generation {n}" for n in (1, 2, 3)]
+    assert [line.split(" in ")[0] for line in ended] == [f"generation {n}/3" for n in (1, 2, 3)]
     assert not any("busy" in line for line in ended)

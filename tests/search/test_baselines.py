@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genetic_algorithm import GeneticAlgorithm
-from records import EvolutionConfig, Fitness, Individual, search_settings
-from run.algorithms import ALGORITHMS, new_search
+from records import EvolutionConfig, Fitness, Individual
+from run.algorithms import new_search
 from search.base import BitStrings, SearchAlgorithm, SearchSpace
 from search.baselines import LIFETIME, SAMPLE, AgingEvolution, LocalSearch, RandomSearch
+from search.registry import ALGORITHMS
 from search_space.encoding import Encoding
 from search_space.space import NetworkSpace
 
@@ -150,7 +151,7 @@ def test_names_stand_for_algorithms() -> None:
         "random": RandomSearch,
         "local_search": LocalSearch,
     }
-    assert set(expected) == set(search_settings.ALGORITHMS)
+    assert set(expected) == set(ALGORITHMS)
     for name, kind in expected.items():
         assert type(new_search(EvolutionConfig(algorithm=name), BitStrings(5))) is kind
 

@@ -17,6 +17,7 @@ from records import EvolutionConfig, Fitness, Individual, InputError, RunState
 from records.canonical import to_json
 from records.texts import Chromosome
 from run.algorithms import new_search
+from run.trainings import Means
 from search.base import BitStrings, SearchAlgorithm, SearchSpace
 from search.ranking import pareto_front
 from search_space.encoding import Encoding
@@ -24,9 +25,9 @@ from search_space.genes import EXTENDED
 from search_space.space import NetworkSpace
 from storage.checkpoint import load_state, save_state
 from storage.directory import RunDirectory
-from tests.faults.small_run import InlineWorkers, NoSignals, SearchWithoutFigures, Told, birth
-from tests.run.test_loop import ALL
+from tests.faults.small_run import InlineWorkers, NoSignals, Told, birth, evolved
 from tests.search.test_baselines import NETWORKS, SPACES, rugged, step
+from tests.small_runs import ALL
 from tests.test_evolution import SMALL, finish, outcome, start
 
 optuna = pytest.importorskip("optuna", reason="needs optuna (pip install -r requirements-extras.txt)")
@@ -358,9 +359,8 @@ def run(folder: Path, state: RunState) -> RunState:
     directory = RunDirectory(folder)
     save_state(directory, state)
     workers, signals = InlineWorkers(directory), NoSignals()
-    search = SearchWithoutFigures(directory, state, workers, Told(lambda line: None), signals, ALL)
-    search.evolve()
-    return search.state
+    means = Means(workers=workers, stop=signals, limits=ALL)
+    return evolved(directory, state, means, Told(lambda line: None)).state
 
 
 @pytest.mark.parametrize("name", ["TPESampler", "NSGAIISampler", "QMCSampler"])

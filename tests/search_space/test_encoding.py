@@ -24,6 +24,8 @@ from search_space.encoding import (
     explain,
 )
 from search_space.genes import EXTENDED, STANDARD, STANDARD_GENES, TRAINING_TRAITS, TRAITS, Gene, GeneTable, gray
+from tests.builders import chromosome as chromosome_with
+from tests.builders import chromosomes
 
 CIFAR = Encoding((3, 32, 32), 10)
 DIGITS = Encoding((1, 8, 8), 10)
@@ -39,7 +41,7 @@ POOLINGS = {
     "11": ("average", [2, 4, 6]),
 }
 
-chromosomes = st.text("01", min_size=19, max_size=19).map(Chromosome)
+standard_chromosomes = chromosomes(STANDARD)
 sides = st.integers(8, 64)
 any_sides = st.integers(8, 400)
 channels = st.sampled_from([1, 3])
@@ -109,7 +111,7 @@ def test_bits_12_to_18_set_one_or_two_convolutions_for_each_block(block: int) ->
     assert len(two.layers) == len(one.layers) + 1
 
 
-@given(chromosomes, sides, sides, channels)
+@given(standard_chromosomes, sides, sides, channels)
 @settings(deadline=None)
 def test_every_chromosome_builds_what_the_table_says(
     chromosome: Chromosome, height: int, width: int, depth: int
@@ -134,7 +136,7 @@ def test_every_bit_codes_for_something_but_bits_2_5_8_and_11() -> None:
     assert CIFAR.coding_loci == tuple(locus for locus in range(19) if locus not in CODE_FOR_NOTHING)
 
 
-@given(chromosomes, st.sampled_from(CODE_FOR_NOTHING))
+@given(standard_chromosomes, st.sampled_from(CODE_FOR_NOTHING))
 @settings(deadline=None)
 def test_bits_that_code_for_nothing_never_make_another_network(chromosome: Chromosome, locus: int) -> None:
     twin = other_bit(chromosome, locus)
@@ -142,7 +144,7 @@ def test_bits_that_code_for_nothing_never_make_another_network(chromosome: Chrom
     assert decode(CIFAR, chromosome).describe() == decode(CIFAR, twin).describe()
 
 
-@given(chromosomes)
+@given(standard_chromosomes)
 @settings(deadline=None)
 def test_a_pooling_ends_its_block_and_starts_the_next_wider_stage(chromosome: Chromosome) -> None:
     architecture = decode(CIFAR, chromosome)
@@ -215,7 +217,7 @@ def test_the_shape_of_the_images_and_the_classes_are_part_of_the_phenotype() -> 
     assert len({encoding.phenotype(bits()) for encoding in shapes}) == len(shapes)
 
 
-@given(chromosomes, any_sides, any_sides, channels, st.integers(2, 1000))
+@given(standard_chromosomes, any_sides, any_sides, channels, st.integers(2, 1000))
 @settings(deadline=None)
 def test_a_phenotype_gives_back_its_architecture(
     chromosome: Chromosome, height: int, width: int, depth: int, classes: int
@@ -259,7 +261,7 @@ def test_a_kernel_of_7_shrinks_on_the_maps_of_an_image_of_8_pixels(pooling: str,
     assert [layer.kernel for layer in architecture.layers] == kernels
 
 
-@given(chromosomes, any_sides, any_sides)
+@given(standard_chromosomes, any_sides, any_sides)
 @settings(deadline=None)
 def test_a_kernel_on_a_map_of_s_pixels_is_at_most_2s_minus_1_wide(
     chromosome: Chromosome, height: int, width: int
@@ -270,7 +272,7 @@ def test_a_kernel_on_a_map_of_s_pixels_is_at_most_2s_minus_1_wide(
             assert layer.kernel == min(KERNELS[chromosome[3:5]], 2 * max(rows, columns) - 1)
 
 
-@given(chromosomes, any_sides, any_sides, channels)
+@given(standard_chromosomes, any_sides, any_sides, channels)
 @settings(deadline=None)
 def test_every_chromosome_is_valid_for_every_image_of_8_pixels_or_more(
     chromosome: Chromosome, height: int, width: int, depth: int
@@ -318,7 +320,7 @@ def test_a_narrow_image_is_halved_only_while_its_short_side_keeps_8_pixels() -> 
     assert sum(layer.stride == 2 for layer in decode(Encoding((1, 32, 500), 2), bits()).layers) == 2
 
 
-@given(chromosomes, any_sides, any_sides)
+@given(standard_chromosomes, any_sides, any_sides)
 @settings(deadline=None)
 def test_behind_the_stem_all_fits_that_can(chromosome: Chromosome, height: int, width: int) -> None:
     architecture = decode(Encoding((3, height, width), 10), chromosome)
@@ -448,8 +450,7 @@ def test_an_architecture_can_be_written_down_by_hand() -> None:
 # The extended table
 
 EXTENDED_CIFAR = Encoding((3, 32, 32), 10, EXTENDED)
-extended_chromosomes = st.text("01", min_size=33, max_size=33).map(Chromosome)
-PLAIN = "0" * 14  # no shortcuts, no squeeze-and-excitation, no dropout, and the first value of all settings
+extended_chromosomes = chromosomes(EXTENDED)
 EXTENDED_VALUES: dict[str, tuple[int, dict[str, Any]]] = {
     "residual": (19, {"0": False, "1": True}),
     "squeeze_excitation": (20, {"0": False, "1": True}),
@@ -469,20 +470,20 @@ def with_code(chromosome: Chromosome, start: int, code: str) -> Chromosome:
     return Chromosome(chromosome[:start] + code + chromosome[start + len(code) :])
 
 
-@given(chromosomes, st.sampled_from([(1, 8, 8), (3, 32, 32), (3, 224, 224)]))
+@given(standard_chromosomes, st.sampled_from([(1, 8, 8), (3, 32, 32), (3, 224, 224)]))
 @settings(deadline=None)
 def test_the_first_19_bits_of_the_extended_table_are_those_of_the_standard_one(
     chromosome: Chromosome, shape: tuple[int, int, int]
 ) -> None:
     plain = Encoding(shape, 10).phenotype(chromosome)
-    assert Encoding(shape, 10, EXTENDED).network(Chromosome(chromosome + PLAIN)) == plain
+    assert Encoding(shape, 10, EXTENDED).network(chromosome_with(EXTENDED, chromosome)) == plain
 
 
 @pytest.mark.parametrize("name", EXTENDED_VALUES)
 def test_each_further_gene_has_its_values_by_code(name: str) -> None:
     start, values = EXTENDED_VALUES[name]
     for code, value in values.items():
-        chromosome = with_code(Chromosome(bits() + PLAIN), start, code)
+        chromosome = with_code(chromosome_with(EXTENDED, bits()), start, code)
         settings = EXTENDED_CIFAR.hyperparameters(chromosome)
         found = settings[name] if name in settings else getattr(decode(EXTENDED_CIFAR, chromosome), name)
         assert found == value
@@ -491,7 +492,7 @@ def test_each_further_gene_has_its_values_by_code(name: str) -> None:
 
 def test_the_further_genes_leave_no_bit_and_no_hyperparameter_out() -> None:
     loci = [start + place for start, values in EXTENDED_VALUES.values() for place in range(len(next(iter(values))))]
-    assert loci == list(range(19, EXTENDED.length))
+    assert loci == list(range(19, 33))
     assert EXTENDED.hyperparameters == tuple(TRAINING_TRAITS)
     assert STANDARD.hyperparameters == ()
 
@@ -520,21 +521,24 @@ def test_the_texts_of_standard_networks_are_what_they_have_always_been() -> None
     assert digest.hexdigest() == "8e529a017383b6dc9b1ebaba072f341bde98b7d07622948f0a2b0cf52cda1d02"
 
 
-@given(chromosomes)
+@given(standard_chromosomes)
 @settings(deadline=None)
 def test_a_table_without_hyperparameters_has_the_network_as_its_phenotype(chromosome: Chromosome) -> None:
     assert CIFAR.phenotype(chromosome) == CIFAR.network(chromosome)
     assert CIFAR.hyperparameters(chromosome) == {}
 
 
-@given(extended_chromosomes, st.sampled_from([locus for locus in range(33) if locus not in CODE_FOR_NOTHING]))
+@given(extended_chromosomes, st.sampled_from(EXTENDED.coding_loci))
 @settings(deadline=None)
 def test_in_a_residual_network_every_coding_bit_makes_another_phenotype(chromosome: Chromosome, locus: int) -> None:
     chromosome = with_code(chromosome, 19, "1")
     assert EXTENDED_CIFAR.phenotype(chromosome) != EXTENDED_CIFAR.phenotype(other_bit(chromosome, locus))
 
 
-@given(extended_chromosomes, st.integers(23, 32))
+@given(
+    extended_chromosomes,
+    st.sampled_from([n for gene in EXTENDED.genes if gene.name in TRAINING_TRAITS for n in gene.loci]),
+)
 @settings(deadline=None)
 def test_hyperparameters_make_another_phenotype_of_the_same_network(chromosome: Chromosome, locus: int) -> None:
     twin = other_bit(chromosome, locus)
@@ -554,8 +558,12 @@ def test_hyperparameters_are_settings_of_a_training(chromosome: Chromosome) -> N
 @pytest.mark.parametrize("tail", ["10", "01", "11"])
 def test_the_grouping_into_blocks_counts_where_blocks_are_built(tail: str) -> None:
     one_two, two_one = bits(blocks="1101111"), bits(blocks="1011111")
-    assert EXTENDED_CIFAR.network(Chromosome(one_two + PLAIN)) == EXTENDED_CIFAR.network(Chromosome(two_one + PLAIN))
-    one, other = (EXTENDED_CIFAR.network(with_code(Chromosome(each + PLAIN), 19, tail)) for each in (one_two, two_one))
+    assert EXTENDED_CIFAR.network(chromosome_with(EXTENDED, one_two)) == EXTENDED_CIFAR.network(
+        chromosome_with(EXTENDED, two_one)
+    )
+    one, other = (
+        EXTENDED_CIFAR.network(with_code(chromosome_with(EXTENDED, each), 19, tail)) for each in (one_two, two_one)
+    )
     assert one != other
 
 
@@ -580,8 +588,18 @@ def test_layers_that_cannot_be_grouped_into_the_blocks_are_refused(blocks: tuple
 
 
 def test_all_that_a_chromosome_codes_for_is_described_in_words() -> None:
-    chromosome = bits() + "11" + "11" + "110" + "11" + "1" + "11" + "11"
-    words = EXTENDED_CIFAR.describe(Chromosome(chromosome))
+    chromosome = chromosome_with(
+        EXTENDED,
+        residual=True,
+        squeeze_excitation=True,
+        dropout=0.2,
+        learning_rate=0.2,
+        weight_decay=5e-4,
+        optimizer="adamw",
+        label_smoothing=0.1,
+        augmentation="cutout",
+    )
+    words = EXTENDED_CIFAR.describe(chromosome)
     assert words == (
         "7 blocks, 7 convolutions 3×3, 16→128 filters, ReLU, early max pooling, residual, squeeze-and-excitation, "
         "dropout 0.2; AdamW, learning rate 0.2, weight decay 0.0005, label smoothing 0.1, cutout augmentation"
@@ -647,10 +665,10 @@ def test_numbers_are_one_value_however_they_are_written() -> None:
 # What each bit is for
 
 
-@given(chromosome=st.text("01", min_size=33, max_size=33).map(Chromosome))
+@given(chromosome=extended_chromosomes)
 def test_every_bit_is_explained_by_its_gene_or_as_coding_for_nothing(chromosome: Chromosome) -> None:
     meanings = explain(Encoding((3, 32, 32), 10, EXTENDED), chromosome)
-    assert [meaning.locus for meaning in meanings] == list(range(33))
+    assert [meaning.locus for meaning in meanings] == list(range(EXTENDED.length))
     assert "".join(meaning.bit for meaning in meanings) == chromosome
     assert [meaning.locus for meaning in meanings if meaning.gene is None] == list(CODE_FOR_NOTHING)
     for gene in EXTENDED.genes:
@@ -662,7 +680,10 @@ def test_every_bit_is_explained_by_its_gene_or_as_coding_for_nothing(chromosome:
 
 
 def test_values_are_explained_in_words() -> None:
-    meanings = explain(Encoding((3, 32, 32), 10, EXTENDED), Chromosome("0110010110110011010" + "10" + "01" + "0" * 10))
+    meanings = explain(
+        Encoding((3, 32, 32), 10, EXTENDED),
+        chromosome_with(EXTENDED, "0110010110110011010", residual=True, dropout=0.1),
+    )
     words = {meaning.gene: meaning.words for meaning in meanings}
     assert words[None] == "codes for nothing"
     assert words["filter_multiplier"] == "32, 64, 128, 256 filters"

@@ -13,22 +13,23 @@ from search_space.cost import model_cost
 from search_space.encoding import Encoding
 from search_space.genes import EXTENDED, STANDARD, Gene, GeneTable
 from search_space.space import NetworkSpace
+from tests.builders import chromosome as chromosome_with
+from tests.builders import chromosomes
 from tests.faults.small_run import birth
 
-SPACES = {table: NetworkSpace(Encoding((1, 8, 8), 10, genes)) for table, genes in (("19", STANDARD), ("33", EXTENDED))}
+SPACES = {
+    table: NetworkSpace(Encoding((1, 8, 8), 10, genes))
+    for table, genes in (("standard", STANDARD), ("extended", EXTENDED))
+}
 names = st.sampled_from(sorted(SPACES))
 relaxed = settings(deadline=None, max_examples=50)
-
-
-def chromosomes(space: NetworkSpace) -> st.SearchStrategy[str]:
-    return st.text("01", min_size=space.length, max_size=space.length).map(Chromosome)
 
 
 @given(names, st.data())
 @relaxed
 def test_every_trait_is_an_allele_of_its_gene(name: str, data: st.DataObject) -> None:
     space = SPACES[name]
-    traits = space.traits(Chromosome(data.draw(chromosomes(space))))
+    traits = space.traits(data.draw(chromosomes(space.encoding.table)))
     assert len(traits) == len(space.alleles)
     for trait, alleles in zip(traits, space.alleles, strict=True):
         assert trait in alleles
@@ -38,9 +39,9 @@ def test_every_trait_is_an_allele_of_its_gene(name: str, data: st.DataObject) ->
 @relaxed
 def test_the_values_of_the_genes_tell_all_bits_that_code(name: str, data: st.DataObject) -> None:
     space = SPACES[name]
-    chromosome = data.draw(chromosomes(space))
+    chromosome = data.draw(chromosomes(space.encoding.table))
     bits = (bit if locus in space.coding_loci else "0" for locus, bit in enumerate(chromosome))
-    assert space.chromosome_of(space.traits(Chromosome(chromosome))) == "".join(bits)
+    assert space.chromosome_of(space.traits(chromosome)) == "".join(bits)
 
 
 def test_of_two_codes_with_one_value_the_first_is_taken() -> None:
@@ -52,21 +53,21 @@ def test_of_two_codes_with_one_value_the_first_is_taken() -> None:
 @relaxed
 def test_equal_traits_are_equal_networks(name: str, data: st.DataObject) -> None:
     space = SPACES[name]
-    one = data.draw(chromosomes(space))
+    one = data.draw(chromosomes(space.encoding.table))
     other = "".join(
         bit if locus in space.coding_loci else data.draw(st.sampled_from("01")) for locus, bit in enumerate(one)
     )
-    assert space.traits(Chromosome(one)) == space.traits(Chromosome(other))
-    assert space.phenotype(Chromosome(one)) == space.phenotype(Chromosome(other))
+    assert space.traits(one) == space.traits(Chromosome(other))
+    assert space.phenotype(one) == space.phenotype(Chromosome(other))
 
 
 @given(names, st.data())
 @relaxed
 def test_the_size_is_known_before_any_training(name: str, data: st.DataObject) -> None:
     space = SPACES[name]
-    chromosome = data.draw(chromosomes(space))
-    architecture = architecture_of(space.network(Chromosome(chromosome)))
-    size, cost = space.size(Chromosome(chromosome)), model_cost(architecture)
+    chromosome = data.draw(chromosomes(space.encoding.table))
+    architecture = architecture_of(space.network(chromosome))
+    size, cost = space.size(chromosome), model_cost(architecture)
     assert (size.parameters, size.flops) == (cost.parameters, cost.flops)
     assert size.value == 0.0
 
@@ -74,9 +75,10 @@ def test_the_size_is_known_before_any_training(name: str, data: st.DataObject) -
 @pytest.mark.parametrize("name", SPACES)
 def test_parameters_are_those_of_the_model_that_is_built(name: str) -> None:
     space = SPACES[name]
-    for chromosome in ("0" * space.length, "1" * space.length, ("01" * space.length)[: space.length]):
-        model = build_model(architecture_of(space.network(Chromosome(chromosome))))
-        assert space.size(Chromosome(chromosome)).parameters == sum(each.numel() for each in model.parameters())
+    for bits in ("0" * space.length, "1" * space.length, ("01" * space.length)[: space.length]):
+        chromosome = Chromosome(bits)
+        model = build_model(architecture_of(space.network(chromosome)))
+        assert space.size(chromosome).parameters == sum(each.numel() for each in model.parameters())
 
 
 def test_the_space_of_a_run_is_that_of_its_data_and_gene_table() -> None:
@@ -86,6 +88,6 @@ def test_the_space_of_a_run_is_that_of_its_data_and_gene_table() -> None:
 
 
 def test_settings_of_the_training_that_a_chromosome_decides_are_told_apart_from_the_network() -> None:
-    standard, extended = SPACES["19"], SPACES["33"]
-    assert standard.hyperparameters(Chromosome("0" * 19)) == {}
-    assert set(extended.hyperparameters(Chromosome("0" * 33))) == set(EXTENDED.hyperparameters)
+    standard, extended = SPACES["standard"], SPACES["extended"]
+    assert standard.hyperparameters(chromosome_with()) == {}
+    assert set(extended.hyperparameters(chromosome_with(EXTENDED))) == set(EXTENDED.hyperparameters)

@@ -15,7 +15,7 @@ from storage.directory import RunDirectory
 from storage.files import file_sha256, link_file, write_whole
 from storage.results import kept_weights
 from tests.faults.small_run import birth
-from tests.run.test_loop import Run, evolve
+from tests.small_runs import Run, evolve
 
 FEW = Limits(min_free_disk=0.0, keep_models="1")
 
@@ -72,7 +72,7 @@ def test_weights_that_are_removed_are_removed_under_every_name(tmp_path: Path) -
     once_kept = evolve(tmp_path / "all", birth(0, "rich", generations=4))
     assert kept_and_removed(once_kept)[1] == []
     last = evolve(tmp_path / "all", limits=FEW)
-    last.search.prune()
+    last.work.prune()
     assert kept_and_removed(last) == (kept, removed)
 
 
@@ -112,7 +112,7 @@ def test_a_training_at_the_place_of_a_link_leaves_the_other_name_alone(tmp_path:
 
 def test_the_best_individual_with_weights_is_found(tmp_path: Path) -> None:
     run = evolve(tmp_path, birth(0, "rich"), limits=FEW)
-    best = run.search.engine.best
+    best = run.work.engine.best
     found = kept_weights(RunDirectory(tmp_path), run.state)
     assert best is not None
     assert found is not None

@@ -14,19 +14,20 @@ from typing import Any
 import pytest
 import torch
 
-import evolution
 import train_model as trainer
 from image_data.shared_memory import new_shared_memory, share_training_data
 from records import TrainingResult, runs
 from records.canonical import from_json, to_json
 from records.costs import Cost, Energy
 from records.texts import JobKey
-from reporting.analysis.run_analysis import energy_used
+from reporting.analysis.energy import energy_used
+from reporting.closing_lines import closing_lines
 from reporting.handout.model_card import model_card
+from reporting.run_view import read_run_view
 from tests.faults import small_run
 from tests.faults.small_run import birth
 from tests.reporting.pages.test_report_page import page_of
-from tests.run.test_loop import Run, evolve
+from tests.small_runs import Run, evolve
 from tests.small_trainings import CPU, job, load_few_digits
 from training import device
 from training.device import energy_counter
@@ -189,10 +190,11 @@ def metered_run(folder: Path, patch: pytest.MonkeyPatch, has_counter: bool = Tru
 
 def shown(run: Run) -> tuple[str, str, str]:
     """The closing lines, the report and the model card."""
-    best = run.search.engine.best
+    best = run.work.engine.best
     assert best is not None
-    info = replace(run.search.info(best), test=runs.TestScore(accuracy=0.5, loss=1.0, images=2))
-    lines = "\n".join(evolution.closing_lines(run.search, info, None))
+    info = replace(run.work.info(best), test=runs.TestScore(accuracy=0.5, loss=1.0, images=2))
+    view = replace(read_run_view(run.work.run, run.state), info=info)
+    lines = "\n".join(closing_lines(view, trainings=0))
     return lines, page_of(run.folder).text, model_card(info, run.state)
 
 
@@ -204,9 +206,9 @@ def test_a_run_says_what_it_used_where_it_is_known(tmp_path: Path, monkeypatch: 
     assert list(found.joules) == ["gpu 0", "gpu 1"]
     lines, report, card = shown(run)
     assert f"\nenergy               {found.words}\n" in lines
-    assert f"While they trained they used {found.words}." in report
-    assert f"The GPUs used {found.words} while they trained for it." in card
-    assert "energy" in json.loads(run.search.run.job(run.started[0].key).read_text())["content"]["cost"]
+    assert f"The GPUs used {found.words} while they trained." in report
+    assert f"The GPUs used {found.words} while they trained." in card
+    assert "energy" in json.loads(run.work.run.job(run.started[0].key).read_text())["content"]["cost"]
 
 
 def test_a_run_without_a_counter_says_nothing_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from records import InputError
-from run.loop import HISTORY_COLUMNS
+from run.history import COLUMNS as HISTORY_COLUMNS
 from storage.directory import RunDirectory
 from tests.ray_cluster import ROOT, ClusterProcess
 from tests.workers.contract import Make, WorkersContract, job, perform

@@ -1,5 +1,5 @@
 "use strict";
-// The table of individuals: sorts, filters, and opens rows. All text is set as text, never as markup.
+// The table of individuals: sorting, filtering, and opening rows. All text is set as text, never as markup.
 (() => {
   const {individuals, coding, genes, measure} = JSON.parse(document.getElementById("details").textContent);
   const table = document.getElementById("table"), body = table.tBodies[0];
@@ -21,7 +21,7 @@
     return made;
   };
 
-  // Sorting: numbers by value, names with their numbers, what is missing last.
+  // Sorting: numbers by value, names with numbers in natural order, missing values last.
   const collator = new Intl.Collator("en", {numeric: true});
   const numberOf = text => text.trim() === "" ? NaN : Number(text.replaceAll(",", ""));
   const isBits = heads.length - 1;
@@ -44,7 +44,7 @@
   }
   heads.forEach((head, column) => head.querySelector("button").addEventListener("click", () => sort(column)));
 
-  // Filtering: every word must stand somewhere in the row.
+  // Filtering: every word must occur in the row.
   const filter = document.getElementById("filter"), status = document.getElementById("status");
   const statusColumn = heads.findIndex(head => head.textContent === "status");
   for (const name of new Set(rows.map(row => row.cells[statusColumn].textContent))) status.append(element("option", name));
@@ -82,7 +82,7 @@
       inside.append(element("p", `forecast ${facts.forecast[0].toFixed(4)} ± ${facts.forecast[1].toFixed(4)} (95%)`, "note"));
     }
     if (facts.curves.length) inside.append(curves(facts.curves));
-    inside.append(descent(nameOf(row)));
+    inside.append(lineage(nameOf(row)));
     cell.append(inside);
     detail.append(cell);
     row.after(detail);
@@ -102,7 +102,7 @@
     row.focus({preventScroll: true});
   }
 
-  // Validation accuracy over epochs; each training begins anew, so each is a line of its own.
+  // Validation accuracy over epochs, one line for each training.
   function curves(found) {
     const width = 420, height = 170, left = 46, bottom = 34, top = 8, right = 10;
     const longest = Math.max(...found.map(curve => curve.length)), values = found.flat();
@@ -130,23 +130,23 @@
     return svg;
   }
 
-  // Descent: the individual and, step by step, its nearer parent; bits that differ from the row below are marked.
+  // Lineage: the individual and, step by step, its closer parent; bits that differ from the row below are marked.
   const difference = (one, other) => coding.filter(locus => one[locus] !== other[locus]);
   const valueOf = (gene, bits) => gene[2][parseInt(gene[1].map(locus => bits[locus]).join(""), 2)];
   function original(name) {
     while (individuals[name].origin === "elite") name = individuals[name].parents[0];
     return name;
   }
-  function nearerParent(facts) {
+  function closerParent(facts) {
     const parents = facts.parents.filter(name => name in individuals).map(original);
     const far = name => difference(facts.chromosome, individuals[name].chromosome).length;
     return parents.sort((one, other) => far(one) - far(other))[0];
   }
-  function descent(name) {
+  function lineage(name) {
     const list = element("div", undefined, "line");
-    list.append(element("p", "descent, through the nearer parent of each:", "note"));
-    for (let own = name; own; own = nearerParent(individuals[own])) {
-      const facts = individuals[own], parent = nearerParent(facts), line = element("div", undefined, "bits");
+    list.append(element("p", "lineage, through the closer parent of each individual:", "note"));
+    for (let own = name; own; own = closerParent(individuals[own])) {
+      const facts = individuals[own], parent = closerParent(facts), line = element("div", undefined, "bits");
       const link = element("a", own);
       link.href = "#individuals";
       link.addEventListener("click", event => { event.preventDefault(); event.stopPropagation(); goTo(own); });

@@ -21,34 +21,46 @@ import evaluate
 from model_generator import build_model, load_model, weights_bytes
 from records import InputError, RunFault
 from records.texts import Chromosome
-from reporting.handout import export
-from reporting.handout.export import FILES, Exported, Network, code_of, export_model, require_packages
+from reporting.handout import export, standalone_code
+from reporting.handout.export import Exported, export_model, require_packages
+from reporting.handout.formats import FORMATS
+from reporting.handout.standalone_code import code_of
+from reporting.handout.trained_network import TrainedNetwork
 from search_space.architecture import architecture_of
 from search_space.encoding import Encoding
 from search_space.genes import EXTENDED, STANDARD, GeneTable
+from tests.builders import chromosome
 from tests.program import ROOT, program_files
 from training.metrics import predict
 
-PLAIN_TRAINING = "0" * 10
 # ReLU and max; GELU, average, late pooling, 5×5, residual, weighed and with dropout; LeakyReLU and weighed alone.
+WEIGHED = {"squeeze_excitation": True}
 CASES: dict[str, tuple[tuple[int, int, int], GeneTable, str]] = {
     "standard 8×8 grey": ((1, 8, 8), STANDARD, "0000000000001111111"),
     "standard 32×32": ((3, 32, 32), STANDARD, "0000100110111110111"),
-    "extended 8×8 grey": ((1, 8, 8), EXTENDED, "0001001001110111111" + "1111" + PLAIN_TRAINING),
-    "extended 32×32": ((3, 32, 32), EXTENDED, "0001000100001101111" + "0101" + PLAIN_TRAINING),
-    "extended 96×80 with a stem": ((3, 96, 80), EXTENDED, "0000100100001111110" + "1111" + PLAIN_TRAINING),
+    "extended 8×8 grey": (
+        (1, 8, 8),
+        EXTENDED,
+        chromosome(EXTENDED, "0001001001110111111", **WEIGHED, residual=True, dropout=0.2),
+    ),
+    "extended 32×32": ((3, 32, 32), EXTENDED, chromosome(EXTENDED, "0001000100001101111", **WEIGHED, dropout=0.1)),
+    "extended 96×80 with a stem": (
+        (3, 96, 80),
+        EXTENDED,
+        chromosome(EXTENDED, "0000100100001111110", **WEIGHED, residual=True, dropout=0.2),
+    ),
     "standard 96×96 with a stem": ((3, 96, 96), STANDARD, "0000101000001111111"),
 }
 FAST = ("standard 8×8 grey", "extended 32×32")
 NAMES = ("plain", 'with "quotes"', "'''", "back\\slash", '"""; import os', "{braces}", "ß→é", "\u202e")
 
 
-def network_of(case: str, folder: Path) -> Network:
+def network_of(case: str, folder: Path) -> TrainedNetwork:
     """A network whose running statistics, like all else that a file must carry, are not those at the start."""
-    input_shape, table, chromosome = CASES[case]
+    input_shape, table, bits = CASES[case]
     torch.manual_seed(1)
     encoding = Encoding(input_shape, len(NAMES), table)
-    architecture = architecture_of(encoding.network(Chromosome(chromosome)))
+    architecture = architecture_of(encoding.network(Chromosome(bits)))
     model = build_model(architecture, [100.0, 120.0, 140.0][: input_shape[0]], [50.0, 60.0, 70.0][: input_shape[0]])
     with torch.no_grad():
         for _ in range(3):
@@ -57,8 +69,8 @@ def network_of(case: str, folder: Path) -> Network:
             value.add_(torch.randn_like(value), alpha=0.02)
     weights = folder / "best_model.pt"
     weights.write_bytes(weights_bytes(model))
-    return Network(
-        load_model(weights, architecture), architecture, encoding.describe(Chromosome(chromosome)), NAMES, weights
+    return TrainedNetwork(
+        load_model(weights, architecture), architecture, encoding.describe(Chromosome(bits)), NAMES, weights
     )
 
 
@@ -72,18 +84,18 @@ def images_of(input_shape: tuple[int, int, int], count: int) -> Tensor:
 )
 def exported(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Network, Tensor, list[Exported]]:
+) -> tuple[TrainedNetwork, Tensor, list[Exported]]:
     folder = tmp_path_factory.mktemp("exported")
     network = network_of(request.param, folder)
     images = images_of(network.architecture.input_shape, 37)
-    return network, images, export_model(network, images, folder, tuple(FILES))
+    return network, images, export_model(network, images, folder, tuple(FORMATS))
 
 
-def test_every_format_says_how_near_it_comes(exported: tuple[Network, Tensor, list[Exported]]) -> None:
+def test_every_format_says_how_near_it_comes(exported: tuple[TrainedNetwork, Tensor, list[Exported]]) -> None:
     network, images, found = exported
-    assert [each.format for each in found] == list(FILES)
+    assert [each.format for each in found] == list(FORMATS)
     for each in found:
-        assert each.path == network.weights.parent / FILES[each.format]
+        assert each.path == network.weights.parent / FORMATS[each.format].file
         assert each.max_difference < 2e-5
         assert each.same_class == each.images == len(images)
 
@@ -102,7 +114,7 @@ print(json.dumps([difference, probability, foreign, model.CLASSES, model.INPUT_S
 
 
 def test_the_code_runs_by_itself_beside_its_weights(
-    exported: tuple[Network, Tensor, list[Exported]], tmp_path: Path
+    exported: tuple[TrainedNetwork, Tensor, list[Exported]], tmp_path: Path
 ) -> None:
     """In a process of its own, from a folder of its own: nothing of the project is there to be imported."""
     network, images, _ = exported
@@ -123,7 +135,7 @@ def test_the_code_runs_by_itself_beside_its_weights(
 
 
 def test_the_onnx_file_takes_any_number_of_images_and_knows_the_classes(
-    exported: tuple[Network, Tensor, list[Exported]],
+    exported: tuple[TrainedNetwork, Tensor, list[Exported]],
 ) -> None:
     network, images, _ = exported
     options = onnxruntime.SessionOptions()
@@ -140,7 +152,7 @@ def test_the_onnx_file_takes_any_number_of_images_and_knows_the_classes(
     assert json.loads(session.get_modelmeta().custom_metadata_map["classes"]) == list(NAMES)
 
 
-def test_the_torch_program_takes_any_number_of_images(exported: tuple[Network, Tensor, list[Exported]]) -> None:
+def test_the_torch_program_takes_any_number_of_images(exported: tuple[TrainedNetwork, Tensor, list[Exported]]) -> None:
     network, images, _ = exported
     facts = {"classes": ""}
     with warnings.catch_warnings(action="ignore"):
@@ -151,7 +163,7 @@ def test_the_torch_program_takes_any_number_of_images(exported: tuple[Network, T
         torch.testing.assert_close(found, expected, atol=2e-5, rtol=0)
 
 
-def test_safetensors_hold_the_weights_bit_for_bit(exported: tuple[Network, Tensor, list[Exported]]) -> None:
+def test_safetensors_hold_the_weights_bit_for_bit(exported: tuple[TrainedNetwork, Tensor, list[Exported]]) -> None:
     network, _, _ = exported
     with safetensors.safe_open(network.weights.parent / "model.safetensors", "pt") as file:
         state = network.model.state_dict()
@@ -180,10 +192,12 @@ def test_code_in_another_folder_finds_the_weights(tmp_path: Path) -> None:
 def test_a_file_that_gives_something_else_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     network = network_of("standard 8×8 grey", tmp_path)
     (tmp_path / "model.py").write_text("before")
-    monkeypatch.setattr(export, "NORMALIZE", export.NORMALIZE.replace("* self.scale", "* self.scale * 2"))
+    monkeypatch.setattr(
+        standalone_code, "NORMALIZE", standalone_code.NORMALIZE.replace("* self.scale", "* self.scale * 2")
+    )
     with pytest.raises(RunFault, match=r"model\.py was not written: its logits differ .* by \d"):
         export_model(network, images_of((1, 8, 8), 3), tmp_path, ["code"])
-    monkeypatch.setattr(export, "NORMALIZE", "no code")
+    monkeypatch.setattr(standalone_code, "NORMALIZE", "no code")
     with pytest.raises(RunFault, match=r"model\.py was not written: SyntaxError: "):
         export_model(network, images_of((1, 8, 8), 3), tmp_path, ["code"])
     assert (tmp_path / "model.py").read_text() == "before"
@@ -204,7 +218,7 @@ def test_many_images_are_sampled_evenly(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_one_image_is_enough_to_check_with(tmp_path: Path) -> None:
     network = network_of("standard 8×8 grey", tmp_path)
-    assert [each.images for each in export_model(network, images_of((1, 8, 8), 1), tmp_path, tuple(FILES))] == [1] * 4
+    assert [each.images for each in export_model(network, images_of((1, 8, 8), 1), tmp_path, tuple(FORMATS))] == [1] * 4
 
 
 def test_a_missing_package_is_named_before_anything_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,16 +242,16 @@ def test_evaluate_exports_beside_the_weights_and_says_how_near_they_come(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setattr(evaluate, "LATENCY_REPEATS", 3)
-    chromosome = CASES["extended 8×8 grey"][2]
-    architecture = architecture_of(Encoding((1, 8, 8), 10, EXTENDED).network(Chromosome(chromosome)))
+    bits = CASES["extended 8×8 grey"][2]
+    architecture = architecture_of(Encoding((1, 8, 8), 10, EXTENDED).network(Chromosome(bits)))
     weights = tmp_path / "weights.pt"
     weights.write_bytes(weights_bytes(build_model(architecture, [80.0], [96.0])))
-    line = ["--model_path", str(weights), "--chromosome", chromosome, "--encoding", "extended", "--dataset", "digits"]
-    assert evaluate.main([*line, "--export", *FILES, "code", "--precision", "bfloat16"]) == 0
+    line = ["--model_path", str(weights), "--chromosome", bits, "--encoding", "extended", "--dataset", "digits"]
+    assert evaluate.main([*line, "--export", *FORMATS, "code", "--precision", "bfloat16"]) == 0
     printed = capfd.readouterr()
-    assert {*FILES.values()} < {path.name for path in tmp_path.iterdir()}
+    assert {each.file for each in FORMATS.values()} < {path.name for path in tmp_path.iterdir()}
     report = json.loads((tmp_path / "evaluation.json").read_text())
-    assert [each["format"] for each in report["exports"]] == list(FILES)
+    assert [each["format"] for each in report["exports"]] == list(FORMATS)
     images = report["images"]
     for each in report["exports"]:
         assert f"{'as ' + each['format']:<16} logits within {each['max_difference']:.1e}" in printed.out

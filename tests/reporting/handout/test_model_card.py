@@ -14,17 +14,28 @@ import evaluate
 from records import DataConfig, Fitness, Individual
 from records import runs as records
 from records.runs import DataFacts, Finalist, ModelInfo
-from records.texts import Chromosome
 from reporting.handout.model_card import knows, model_card
 from search_space.encoding import Encoding
 from search_space.genes import EXTENDED
 from storage.checkpoint import load_state
 from storage.files import sealed
 from storage.results import read_info
+from tests.builders import chromosome
 from tests.test_evolution import SMALL, finish, start
 from training.statistics import wilson_interval
 
-CHROMOSOME = Chromosome("0" * 12 + "1" * 7 + "1" * 14)
+CHROMOSOME = chromosome(
+    EXTENDED,
+    kernel=1,
+    residual=True,
+    squeeze_excitation=True,
+    dropout=0.2,
+    learning_rate=0.3,
+    weight_decay=5e-4,
+    optimizer="adamw",
+    label_smoothing=0.1,
+    augmentation="cutout",
+)
 
 
 def info_of(**changes: object) -> ModelInfo:
@@ -78,7 +89,7 @@ def test_names_are_no_markup() -> None:
 
 
 def test_a_card_says_which_images_the_weights_are_from() -> None:
-    assert "training images alone" in model_card(info_of())
+    assert "training images only" in model_card(info_of())
     card = model_card(info_of(split="all"))
     assert "training and validation images" in card
     assert ", before the final training. The search selected by it" in card
@@ -123,7 +134,7 @@ def test_a_run_ends_with_a_card_and_an_evaluation_adds_to_it(
     assert info.result is not None
     for said in (
         f"Test accuracy {info.test.accuracy:.4f} (",
-        "By the search `genetic`: 1 generation of 3 individuals",
+        "Found by the search `genetic`: 1 generation of 3 individuals",
         "device hours",
         str(info.result.weights_sha256),
         "SGD, learning rate 0.2",
@@ -160,7 +171,7 @@ def test_a_model_whose_run_is_gone_or_another_gets_a_card_without_the_search(
     evaluated(tmp_path, monkeypatch)
     card = (tmp_path / "best_model/MODEL_CARD.md").read_text()
     assert "Test accuracy" in card
-    assert "By the search" not in card
+    assert "Found by the search" not in card
 
 
 @pytest.mark.slow
@@ -179,6 +190,6 @@ def test_a_model_that_was_found_by_balanced_accuracy_says_so() -> None:
     test = records.TestScore(accuracy=0.9, loss=1.25, images=1000, balanced_accuracy=0.625)
     card = model_card(info_of(metric="balanced_accuracy", test=test))
     assert "Validation balanced accuracy 0.7500 (100 images). The search selected by it" in card
-    assert "the test balanced accuracy is the one to quote" in card
-    assert "Test balanced accuracy 0.6250, the mean over classes" in card
+    assert "quote the test balanced accuracy instead" in card
+    assert "Test balanced accuracy 0.6250, the mean recall of the classes" in card
     assert "Test accuracy 0.9000 (1,000 images; 95% interval" in card

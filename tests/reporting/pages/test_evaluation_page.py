@@ -13,9 +13,10 @@ import pytest
 import torch
 from PIL import Image
 
-from evaluate import classification_report, mistakes_of
 from image_data import ImageData
-from reporting.pages.evaluation_page import Mistake, common_confusions, evaluation_page, picture
+from reporting.evaluation.classification import classification_report
+from reporting.evaluation.errors import Misclassified, most_confident_errors
+from reporting.pages.evaluation_page import evaluation_page, picture
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -38,8 +39,8 @@ def report_of(
     names: Sequence[str],
     shape: tuple[int, int, int] = (8, 8, 1),
     sure: Sequence[float] = (),
-) -> tuple[dict[str, Any], list[Mistake]]:
-    """The report and the mistakes of these predictions, each with so large a logit (3 if not given)."""
+) -> tuple[dict[str, Any], list[Misclassified]]:
+    """The report and the errors of these predictions, each with so large a logit (3 if not given)."""
     logits = torch.zeros(len(truth), len(names))
     logits[torch.arange(len(truth)), torch.tensor(predicted)] = torch.tensor(list(sure) or [3.0] * len(truth))
     labels = np.array(truth)
@@ -57,7 +58,7 @@ def report_of(
         **classification_report(logits, torch.from_numpy(labels), names),
         "speed": {"latency_ms": [1.0, 2.0, 3.0], "images_per_second": [1.0, 2.0, 3.0], "batch_size": 8},
     }
-    return report, mistakes_of(logits, data)
+    return report, most_confident_errors(logits, data)
 
 
 class Words(HTMLParser):
@@ -89,11 +90,11 @@ def test_the_page_says_what_the_report_does() -> None:
     assert "1,234 parameters" in text
     assert "5.6 M FLOPs an image" in text
     assert "2.00 ms latency" in text
-    assert "most often ash is taken for oak: 2 of 5 images" in text
-    assert "Hardest is ash (F1 0.75: it is found in 60% of its images, and right in 100% of the times" in text
-    assert "easiest is oak (F1 0.80)" in text
-    assert "of 0.953 and is right in 0.778 of all cases, surer than it is right, by 0.175" in text
-    assert "Of 2 mistakes in 9 test images, all of them" in text
+    assert "the most frequent confusion is ash classified as oak: 2 of 5 images" in text
+    assert "The hardest class is ash (F1 0.75; recall 60%, precision 100%)" in text
+    assert "the easiest is oak (F1 0.80)" in text
+    assert "is 0.953 and their accuracy 0.778: the network is overconfident by 0.175" in text
+    assert "Of 2 errors in 9 test images, all of them" in text
 
 
 @pytest.mark.parametrize("classes", [2, 30, 1000])
@@ -135,62 +136,53 @@ def test_names_of_classes_stay_text_whatever_they_are() -> None:
     assert "script" not in found.tags
     assert "<script>alert" not in page
     assert "<img src=x" not in page
-    assert page.count("<img ") == classes  # one for each mistake
+    assert page.count("<img ") == classes  # one for each error
     for name in ("<script>alert(1)</script>", "a & b", "$x^2$", "日本語 ünï", "line break", "{{ 7*7 }}", "#0072B2"):
         assert name in found.text
     assert HOSTILE[3] not in page  # it is shortened
 
 
-def test_the_surest_mistakes_are_shown_in_order() -> None:
+def test_the_most_confident_errors_are_shown_in_order() -> None:
     sure = [9.0, 1.0, 5.0, 3.0, 8.0]
-    report, mistakes = report_of([0, 0, 0, 1, 1], [0, 1, 1, 0, 0], ["oak", "ash"], sure=sure)
-    assert [mistake.index for mistake in mistakes] == [4, 2, 3, 1]
-    assert [(mistake.truth, mistake.predicted) for mistake in mistakes][:2] == [("ash", "oak"), ("oak", "ash")]
-    assert mistakes[0].confidence == pytest.approx(1 / (1 + np.exp(-8)))
-    assert mistakes[0].image[0, 0, 0] == 4
-    text = Words(evaluation_page(report, mistakes).decode()).text
-    assert text.index("oak 100.0% in truth ash") < text.index("ash 99.3% in truth oak") < text.index("oak 95.3%")
+    report, errors = report_of([0, 0, 0, 1, 1], [0, 1, 1, 0, 0], ["oak", "ash"], sure=sure)
+    assert [error.index for error in errors] == [4, 2, 3, 1]
+    assert [(error.truth, error.predicted) for error in errors][:2] == [("ash", "oak"), ("oak", "ash")]
+    assert errors[0].confidence == pytest.approx(1 / (1 + np.exp(-8)))
+    assert errors[0].image[0, 0, 0] == 4
+    text = Words(evaluation_page(report, errors).decode()).text
+    assert text.index("oak 100.0% true class: ash") < text.index("ash 99.3% true class: oak") < text.index("oak 95.3%")
 
 
-def test_only_24_mistakes_are_shown_of_many() -> None:
+def test_only_24_errors_are_shown_of_many() -> None:
     text = words_of([0] * 30, [1] * 30, ["oak", "ash"])
-    assert "Of 30 mistakes in 30 test images, the 24 that it was surest of" in text
-    assert text.count("in truth oak") == 24
+    assert "Of 30 errors in 30 test images, the 24 of highest confidence" in text
+    assert text.count("true class: oak") == 24
 
 
-def test_a_network_without_a_mistake_is_said_to_have_none() -> None:
+def test_a_network_without_an_error_is_said_to_have_none() -> None:
     text = words_of([0, 1, 2], [0, 1, 2], ["a", "b", "c"])
-    assert "There is none: all 3 test images were classified rightly." in text
-    assert "none was taken for another class" in text
-    assert "All classes come to the same F1, 1.00" in text
+    assert "There are none: all 3 test images were classified correctly." in text
+    assert "no class was confused" in text
+    assert "All classes have the same F1 score, 1.00" in text
 
 
 def test_a_network_that_is_always_wrong_has_a_page() -> None:
     text = words_of([0, 1, 2], [1, 2, 0], ["a", "b", "c"])
     assert "0.0000 test accuracy (95% interval 0.0000 to 0.5615)" in text
     assert "no two classes were confused more than once" in text
-    assert "All classes come to the same F1, 0.00" in text
+    assert "All classes have the same F1 score, 0.00" in text
 
 
 def test_a_network_that_names_one_class_only_is_said_to_do_so() -> None:
-    assert "Every image was taken for c, whatever it showed." in words_of([0, 1, 2, 2], [2] * 4, ["a", "b", "c"])
+    assert "Every image was classified as c, whatever it showed." in words_of([0, 1, 2, 2], [2] * 4, ["a", "b", "c"])
 
 
 def test_classes_without_test_images_are_no_hard_ones() -> None:
     names = [str(number) for number in range(40)]
     text = words_of([*range(30), 0, 1], [*range(29), 0, 1, 1], names)
-    assert "Hardest is 29 (F1 0.00" in text
-    assert "easiest are 2 and 26 more (F1 1.00)" in text
-    assert "drawn are the 20 of 30 classes with the lowest F1" in text
-
-
-def test_the_most_common_confusions_are_those_of_most_images() -> None:
-    matrix = [[5, 3, 1], [3, 0, 0], [0, 7, 50]]
-    found = [(each.truth, each.predicted, each.count) for each in common_confusions(matrix, ["a", "b", "c"])]
-    assert found == [("c", "b", 7), ("b", "a", 3), ("a", "b", 3), ("a", "c", 1)]
-    assert [round(each.share, 3) for each in common_confusions(matrix, "abc", 2)] == [0.123, 1]
-    assert matrix[0] == [5, 3, 1]
-    assert common_confusions([[4, 0], [0, 4]], "ab") == []
+    assert "The hardest class is 29 (F1 0.00; none of its images is classified correctly)" in text
+    assert "the easiest are 2 and 26 more (F1 1.00)" in text
+    assert "The figure shows the 20 of 30 classes with the lowest F1" in text
 
 
 def test_weights_that_give_no_numbers_still_have_a_page() -> None:
@@ -200,16 +192,16 @@ def test_weights_that_give_no_numbers_still_have_a_page() -> None:
 
 def test_where_classes_are_uneven_both_accuracies_are_shown() -> None:
     """Of twenty images of one class and four of another, the first are all found and one of the second."""
-    report, mistakes = report_of([0] * 20 + [1] * 4, [0] * 21 + [1] + [0] * 2, ["many", "few"])
+    report, errors = report_of([0] * 20 + [1] * 4, [0] * 21 + [1] + [0] * 2, ["many", "few"])
     assert report["balanced_accuracy"] == 0.625
     low, high = report["balanced_accuracy_interval"]
-    text = Words(evaluation_page(report, mistakes).decode()).text
+    text = Words(evaluation_page(report, errors).decode()).text
     words = f"0.6250 balanced accuracy (95% interval {low:.4f} to {high:.4f})"
     assert words in text
     assert "0.8750 test accuracy" in text
 
 
 def test_where_classes_are_even_the_balanced_accuracy_would_only_say_the_same() -> None:
-    report, mistakes = report_of([0, 1, 0, 1], [0, 1, 1, 1], ["a", "b"])
+    report, errors = report_of([0, 1, 0, 1], [0, 1, 1, 1], ["a", "b"])
     assert report["balanced_accuracy"] == report["accuracy"] == 0.75
-    assert "balanced" not in Words(evaluation_page(report, mistakes).decode()).text
+    assert "balanced" not in Words(evaluation_page(report, errors).decode()).text

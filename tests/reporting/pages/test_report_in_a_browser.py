@@ -13,7 +13,7 @@ from reporting.pages.report_page import write_report
 from storage.checkpoint import load_state
 from tests.faults.small_run import birth
 from tests.reporting.pages.test_report_page import finalist, hand_over
-from tests.run.test_loop import evolve
+from tests.small_runs import evolve
 
 selenium = pytest.importorskip("selenium", reason="needs selenium (pip install -r requirements-dev.txt)")
 from selenium import webdriver  # noqa: E402

@@ -29,7 +29,6 @@ from storage.directory import RunDirectory
 from storage.files import sealed, write_durably
 from storage.results import INFO, save_ablation, seal_result
 from tests.faults.small_run import birth
-from tests.run.test_loop import evolve
 
 VOID = {"meta", "input", "br", "link", "hr"}
 
@@ -88,12 +87,6 @@ def no_waiting_for_the_disk() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: None)
         yield
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Generations with elites, rungs of 1, 3 and 9 epochs, forecasts, and two objectives; nothing handed over."""
-    return evolve(tmp_path_factory.mktemp("finished"), birth(0, "rich", generations=4)).folder
 
 
 @pytest.fixture
@@ -205,12 +198,12 @@ def test_a_damaged_result_among_sound_ones_is_named(folder: Path) -> None:
 
 
 def test_missing_weights_are_counted_and_those_removed_on_purpose_are_not(folder: Path) -> None:
-    assert "of weights missing" not in page_of(folder).text
+    assert "weights file" not in page_of(folder).text
     state = state_in(folder)
     there = [result.weights for result in state.results.values() if result.weights]
     for name in there[:2]:
         (folder / name).unlink()
-    assert "2 files of weights missing" in page_of(folder).text
+    assert "2 weights files missing" in page_of(folder).text
 
 
 def test_without_results_on_disk_the_checkpoint_is_enough(folder: Path) -> None:
@@ -218,8 +211,8 @@ def test_without_results_on_disk_the_checkpoint_is_enough(folder: Path) -> None:
     shutil.rmtree(folder / "results")
     after = page_of(folder)
     assert after.rows == before.rows
-    assert "files of weights missing, by --keep_models or otherwise" in after.text
-    assert f"{len(state_in(folder).results)} results of results/jobs/ missing" in after.text
+    assert "weights files missing, removed by --keep_models or otherwise" in after.text
+    assert f"{len(state_in(folder).results)} results missing from results/jobs/" in after.text
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(folder: Path) -> None:
@@ -282,7 +275,7 @@ def test_a_model_that_later_generations_led_to_is_left_out_of_an_older_report(fo
     last = state_in(folder).generations[3].individuals[-1]
     hand_over(folder, finalist(state_in(folder).generations[0].individuals[0], 0.8), finalist(last, 0.7))
     text = write_report(*load_state(RunDirectory(folder).state(2))).read_text()
-    assert "of another run or of a later generation, and is left out" in Page(text).text
+    assert "belongs to another run or to a later generation, and is left out" in Page(text).text
 
 
 def test_trainings_that_failed_before_the_first_generation_was_complete_are_told(tmp_path: Path) -> None:
@@ -308,7 +301,7 @@ def test_an_ablation_of_another_network_is_left_out_and_named(folder: Path) -> N
     save_ablation(RunDirectory(folder), ablation)
     page = page_of(folder)
     assert f"The ablation on disk is of another network, {other.name}" in page.text
-    assert "Not measured in this run" in page.text
+    assert "Not part of this run" in page.text
     RunDirectory(folder).ablation.write_text("{}")
     assert "the ablation is left out" in page_of(folder).text
 

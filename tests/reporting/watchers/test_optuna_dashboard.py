@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from run.loop import Search
+from run.work import Work
 from search_space.genes import STANDARD
 from tests.faults.small_run import birth
 
@@ -32,7 +32,7 @@ Fetch = Callable[[str], bytes]
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Search:
+def run(tmp_path_factory: pytest.TempPathFactory) -> Work:
     """A run with rungs, elites and two objectives."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: None)
@@ -40,7 +40,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Search:
 
 
 @pytest.fixture(scope="module")
-def fetch(run: Search, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fetch]:
+def fetch(run: Work, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fetch]:
     """What a dashboard that shows the study of the run answers to a path."""
     said = tmp_path_factory.mktemp("dashboard") / "said"
     for _ in range(3):  # another process may take the port before the dashboard does
@@ -94,7 +94,7 @@ def test_the_run_is_the_one_study(fetch: Fetch) -> None:
     assert (study["study_name"], study["directions"]) == ("evolution", ["maximize", "minimize"])
 
 
-def test_every_trained_individual_is_a_trial_of_the_dashboard(run: Search, fetch: Fetch) -> None:
+def test_every_trained_individual_is_a_trial_of_the_dashboard(run: Work, fetch: Fetch) -> None:
     trials, expected = detail(fetch)["trials"], trained(run)
     assert len(trials) == len(expected) > 8
     for trial, each in zip(trials, expected, strict=True):
@@ -106,7 +106,7 @@ def test_every_trained_individual_is_a_trial_of_the_dashboard(run: Search, fetch
         assert [point["step"] for point in trial["intermediate_values"]] == list(range(1, each.fitness.epochs + 1))
 
 
-def test_its_parameters_are_the_genes(run: Search, fetch: Fetch) -> None:
+def test_its_parameters_are_the_genes(run: Work, fetch: Fetch) -> None:
     found = detail(fetch)
     assert {item["name"] for item in found["intersection_search_space"]} == {gene.name for gene in STANDARD.genes}
     for trial, each in zip(found["trials"], trained(run), strict=True):
@@ -114,7 +114,7 @@ def test_its_parameters_are_the_genes(run: Search, fetch: Fetch) -> None:
         assert shown == {gene.name: str(gene.value(each.chromosome)) for gene in STANDARD.genes}
 
 
-def test_objectives_have_their_names_and_the_front_is_the_best(run: Search, fetch: Fetch) -> None:
+def test_objectives_have_their_names_and_the_front_is_the_best(run: Work, fetch: Fetch) -> None:
     found = detail(fetch)
     assert found["objective_names"] == ["accuracy", "parameters"]
     assert found["has_intermediate_values"] is True
@@ -134,7 +134,7 @@ def test_its_page_opens(fetch: Fetch) -> None:
     assert len(fetch(script)) > 100_000
 
 
-def test_its_table_of_trials_is_that_of_the_run(run: Search, fetch: Fetch) -> None:
+def test_its_table_of_trials_is_that_of_the_run(run: Work, fetch: Fetch) -> None:
     (study,) = json.loads(fetch("/api/studies"))["study_summaries"]
     lines = fetch(f"/csv/{study['study_id']}").decode().splitlines()
     assert len(lines) == 1 + len(trained(run))

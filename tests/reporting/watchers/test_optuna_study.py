@@ -20,13 +20,16 @@ from records import Individual, InputError, RunState
 from records.errors import SaveError
 from records.runs import DataFacts
 from records.texts import Chromosome, JobKey
-from run.loop import Search
+from reporting.watcher import Watchers
+from run.request import Request
+from run.trainings import Means
+from run.work import Work
 from search_space.genes import EXTENDED, STANDARD, GeneTable
 from search_space.tables import gene_table_text
 from storage.checkpoint import load_state, save_state
 from storage.directory import RunDirectory
-from tests.faults.small_run import FACTS, InlineWorkers, NoSignals, SearchWithoutFigures, Told, birth
-from tests.run.test_loop import ALL
+from tests.faults.small_run import FACTS, InlineWorkers, NoSignals, Told, birth, evolved
+from tests.small_runs import ALL
 from tests.test_evolution import finish, start
 
 optuna = pytest.importorskip("optuna", reason="needs optuna (pip install -r requirements-extras.txt)")
@@ -50,17 +53,14 @@ def quick_and_quiet() -> Iterator[None]:
     optuna.logging.set_verbosity(verbosity)
 
 
-def evolve(folder: Path, state: RunState | None = None, journal: Path | None = None, bad: Any = None) -> Search:
+def evolve(folder: Path, state: RunState | None = None, journal: Path | None = None, bad: Any = None) -> Work:
     """Begins a run, or goes on with that of the folder, and adds it to its study."""
     run = RunDirectory(folder)
     state = state or load_state(folder)[1]
     save_state(run, state)
     study = OptunaStudy(journal or folder / "study.journal", state)
-    told, signals = Told(lambda line: None), NoSignals()
-    workers = InlineWorkers(run)
-    search = SearchWithoutFigures(run, state, workers, told, signals, ALL, study=study)
-    search.evolve()
-    return search
+    means = Means(workers=InlineWorkers(run), stop=NoSignals(), limits=ALL)
+    return evolved(run, state, means, Watchers([Told(lambda line: None), study]))
 
 
 def load(journal: Path) -> Any:
@@ -68,7 +68,7 @@ def load(journal: Path) -> Any:
     return optuna.load_study(study_name=None, storage=JournalStorage(JournalFileBackend(str(journal))))
 
 
-def trained(search: Search) -> list[Individual]:
+def trained(search: Work) -> list[Individual]:
     """The individuals of a run whose last training is their own."""
     first: dict[str, Individual] = {}
     for each in search.individuals():
@@ -77,12 +77,12 @@ def trained(search: Search) -> list[Individual]:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Search:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Work:
     """Generations with elites, rungs of 1, 3 and 9 epochs, accuracy and parameters as objectives."""
     return evolve(tmp_path_factory.mktemp("run"), birth(0, "rich", generations=2))
 
 
-def test_every_trained_individual_is_one_trial(finished: Search) -> None:
+def test_every_trained_individual_is_one_trial(finished: Work) -> None:
     trials, expected = load(finished.run.root / "study.journal").trials, trained(finished)
     assert any(each.origin == "elite" for each in finished.individuals())
     assert [trial.user_attrs["individual"] for trial in trials] == [each.name for each in expected]
@@ -92,12 +92,12 @@ def test_every_trained_individual_is_one_trial(finished: Search) -> None:
         assert found == {name: getattr(each, name) for name in found}
         assert trial.user_attrs["parents"] == list(each.parents)
         assert trial.user_attrs["job"] == each.jobs[-1]
-        curve = [epoch.score for epoch in finished.results[each.jobs[-1]].epochs]
+        curve = [epoch.score for epoch in finished.trainings.results[each.jobs[-1]].epochs]
         assert trial.intermediate_values == dict(enumerate(curve, 1))
         assert trial.user_attrs["epochs"] == len(curve)
 
 
-def test_objectives_are_values_in_their_directions(finished: Search) -> None:
+def test_objectives_are_values_in_their_directions(finished: Work) -> None:
     study = load(finished.run.root / "study.journal")
     assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
     assert study.metric_names == ["accuracy", "parameters"]
@@ -106,12 +106,12 @@ def test_objectives_are_values_in_their_directions(finished: Search) -> None:
         assert trial.values == [each.fitness.value, each.fitness.parameters]
 
 
-def test_the_best_trials_are_the_pareto_front(finished: Search) -> None:
+def test_the_best_trials_are_the_pareto_front(finished: Work) -> None:
     best = load(finished.run.root / "study.journal").best_trials
     assert {trial.user_attrs["individual"] for trial in best} == {each.name for each in finished.front()}
 
 
-def test_only_what_trained_to_the_end_is_complete(finished: Search) -> None:
+def test_only_what_trained_to_the_end_is_complete(finished: Work) -> None:
     for trial in load(finished.run.root / "study.journal").trials:
         full = trial.user_attrs["epochs"] == finished.state.training.epochs
         assert trial.state == (TrialState.COMPLETE if full else TrialState.PRUNED)
@@ -139,10 +139,9 @@ def test_a_failure_is_a_failed_trial_that_says_why(tmp_path: Path) -> None:
     each = search.individuals()[0]
     failed = replace(each, jobs=(JobKey("other"),), fitness=None, failure="crashed: by signal 9")
     result = replace(
-        search.results[each.jobs[-1]], key=JobKey("other"), status="crashed", reason="by signal 9", epochs=()
+        search.trainings.results[each.jobs[-1]], key=JobKey("other"), status="crashed", reason="by signal 9", epochs=()
     )
-    assert search.study is not None
-    search.study.add([failed], {JobKey("other"): result})
+    OptunaStudy(tmp_path / "study.journal", search.state).add([failed], {JobKey("other"): result})
     trial = load(tmp_path / "study.journal").trials[-1]
     assert (trial.state, trial.values, trial.intermediate_values) == (TrialState.FAIL, None, {})
     assert trial.user_attrs["failure"] == "crashed: by signal 9"
@@ -237,7 +236,7 @@ def test_a_full_disk_stops_it_like_any_other_file(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(JournalFileBackend, "append_logs", full)
     with pytest.raises(SaveError, match=r"other\.journal: No space left"):
-        study.add(search.individuals(), search.results)
+        study.add(search.individuals(), search.trainings.results)
 
 
 def test_where_it_is_not_installed_one_line_says_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,9 +247,9 @@ def test_where_it_is_not_installed_one_line_says_how(tmp_path: Path, monkeypatch
 
 
 def test_the_resume_command_keeps_the_study(tmp_path: Path) -> None:
-    run = evolve(tmp_path, birth(0, "plain", generations=1)).run
-    options = evolution.build_parser().parse(["--optuna_study", "a study.journal"])
-    assert "--optuna_study 'a study.journal'" in evolution.resume_command(options, run)
+    evolve(tmp_path, birth(0, "plain", generations=1))
+    request = Request.of(resume=tmp_path, optuna_study="a study.journal")
+    assert "--optuna_study 'a study.journal'" in evolution.resume_command(request)
 
 
 @pytest.mark.parametrize("table", [STANDARD, EXTENDED], ids=["standard", "extended"])
@@ -407,7 +406,7 @@ def test_values_without_meaning_are_refused() -> None:
         GeneticSampler(crossover_prob=2)
 
 
-def test_it_goes_on_with_the_study_of_a_run(finished: Search, tmp_path: Path) -> None:
+def test_it_goes_on_with_the_study_of_a_run(finished: Work, tmp_path: Path) -> None:
     shutil.copy(finished.run.root / "study.journal", tmp_path / "copy")
     storage = JournalStorage(JournalFileBackend(str(tmp_path / "copy")))
     study = optuna.load_study(

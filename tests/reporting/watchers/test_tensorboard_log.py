@@ -14,14 +14,17 @@ import pytest
 import evolution
 from records import InputError, RunState
 from records.errors import SaveError
+from reporting.watcher import Watchers
 from reporting.watchers.tensorboard_log import METRICS, TensorBoardLog
-from run.loop import Search
+from run.trainings import Means
+from run.work import Work
+from search.early_stopping import rungs_of, training_name
 from search_space.genes import STANDARD
 from search_space.space import NetworkSpace
 from storage.checkpoint import load_state, save_state
 from storage.directory import RunDirectory
-from tests.faults.small_run import InlineWorkers, NoSignals, SearchWithoutFigures, Told, birth
-from tests.run.test_loop import ALL
+from tests.faults.small_run import InlineWorkers, NoSignals, Told, birth, evolved
+from tests.small_runs import ALL
 
 pytest.importorskip("tensorboard", reason="needs tensorboard (pip install -r requirements-extras.txt)")
 
@@ -33,20 +36,18 @@ def no_waiting_for_the_disk() -> Iterator[None]:
         yield
 
 
-def evolve(folder: Path, state: RunState | None = None) -> Search:
+def evolve(folder: Path, state: RunState | None = None) -> Work:
     """Begins a run, or goes on with that of the folder, and shows it in TensorBoard."""
     run = RunDirectory(folder)
     state = state or load_state(folder)[1]
     save_state(run, state)
     log = TensorBoardLog(run, NetworkSpace.of(state).encoding.table)
-    told, signals = Told(lambda line: None), NoSignals()
-    search = SearchWithoutFigures(run, state, InlineWorkers(run), told, signals, ALL, log=log)
-    search.evolve()
-    return search
+    means = Means(workers=InlineWorkers(run), stop=NoSignals(), limits=ALL)
+    return evolved(run, state, means, Watchers([Told(lambda line: None), log]))
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Search:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Work:
     """Generations with elites, and rungs of 1, 3 and 9 epochs."""
     return evolve(tmp_path_factory.mktemp("run"), birth(0, "rich", generations=2))
 
@@ -81,25 +82,25 @@ def hyperparameters(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
-def test_every_training_has_its_curve_epoch_by_epoch(finished: Search) -> None:
-    count = 0
+def test_every_training_has_its_curve_epoch_by_epoch(finished: Work) -> None:
+    count, rungs = 0, rungs_of(finished.state)
     for each in finished.individuals():
         if each.origin == "elite":
             continue
-        for epochs, key in zip(finished.rungs, each.jobs, strict=False):
-            folder = finished.run.tensorboard / finished.name_of_training(each, epochs)
-            result = finished.results[key]
+        for epochs, key in zip(rungs, each.jobs, strict=False):
+            folder = finished.run.tensorboard / training_name(each, epochs, rungs)
+            result = finished.trainings.results[key]
             accuracies = [epoch.score or 0.0 for epoch in result.epochs]
             found = scalars(folder, "curve/accuracy")
             assert [step for step, _ in found] == list(range(1, len(accuracies) + 1))
             assert [value for _, value in found] == pytest.approx(accuracies, rel=1e-6)
             assert [step for step, _ in scalars(folder, "curve/training loss")] == list(range(1, len(accuracies) + 1))
             count += 1
-    assert count == len(finished.results)
+    assert count == len(finished.trainings.results)
 
 
-def test_curves_are_called_by_what_they_measure(finished: Search, tmp_path: Path) -> None:
-    result = next(iter(finished.results.values()))
+def test_curves_are_called_by_what_they_measure(finished: Work, tmp_path: Path) -> None:
+    result = next(iter(finished.trainings.results.values()))
     run = RunDirectory(tmp_path)
     TensorBoardLog(run, STANDARD, "balanced accuracy").training("gen1/ind1", result)
     folder = run.tensorboard / "gen1/ind1"
@@ -107,7 +108,7 @@ def test_curves_are_called_by_what_they_measure(finished: Search, tmp_path: Path
     assert not scalars(folder, "curve/accuracy")
 
 
-def test_genes_and_fitness_stand_once_for_each_trained_individual(finished: Search) -> None:
+def test_genes_and_fitness_stand_once_for_each_trained_individual(finished: Work) -> None:
     for each in finished.individuals():
         folder = finished.run.tensorboard / each.name
         if each.origin == "elite":
@@ -126,11 +127,11 @@ def test_genes_and_fitness_stand_once_for_each_trained_individual(finished: Sear
             assert value == pytest.approx(each.fitness.value if tag == "accuracy" else getattr(each.fitness, tag))
 
 
-def test_progress_has_a_step_for_each_generation(finished: Search) -> None:
+def test_progress_has_a_step_for_each_generation(finished: Work) -> None:
     folder = finished.run.tensorboard / "progress"
     assert [step for step, _ in scalars(folder, "progress/best accuracy")] == [1, 2]
     spent = [value for _, value in scalars(folder, "progress/trainings")]
-    epochs = sum(len(result.epochs) for result in finished.results.values())
+    epochs = sum(len(result.epochs) for result in finished.trainings.results.values())
     assert spent[-1] == pytest.approx(epochs / finished.state.training.epochs)
 
 

@@ -1,0 +1,1 @@
+"""The evaluation of one network on its test images."""
