@@ -45,7 +45,9 @@ def test_other_kinds_of_addresses_are_refused(cluster: str, said: str) -> None:
 
 
 def test_a_machine_without_a_cluster_is_told_how_to_start_one() -> None:
-    assert "start one with: ray start --head" in explained("ConnectionError: Could not find any running Ray instance. …")
+    assert "start one with: ray start --head" in explained(
+        "ConnectionError: Could not find any running Ray instance. …"
+    )
 
 
 def test_a_command_without_ray_names_the_line_that_installs_it(tmp_path: Path) -> None:
@@ -76,6 +78,6 @@ def test_another_ray_than_the_clusters_is_explained(tmp_path: Path) -> None:
             timeout=100,
         )
     assert said.returncode == 2
-    assert "here are Ray 1.99.1 with Python 3." in said.stderr
+    assert "this machine Ray 1.99.1 with Python 3." in said.stderr
     assert "all machines need exactly the same versions (pip install ray==" in said.stderr
     assert not (tmp_path / "run").exists()
