@@ -102,7 +102,7 @@ def test_validation_images_of_ones_own_are_part_of_the_fingerprint(tmp_path: Pat
 
 
 def test_fingerprints_of_folders_and_archives_never_change(tmp_path: Path) -> None:
-    """Of what could be read before there were validation splits of one's own; runs made then can be resumed."""
+    """Of what could be read before a data set could bring its own validation split; runs made then can be resumed."""
     write_pictures(tmp_path / "limited")
     write_pictures(tmp_path / "both" / "train", count=7)
     write_pictures(tmp_path / "both" / "test", count=3)
