@@ -28,5 +28,5 @@ class TrainingFailure(Exception):
 class StopRequested(BaseException):
     """A person or a time limit asked the run to stop; the message names the signal or the limit.
 
-    Like KeyboardInterrupt it is no Exception, so that no library that it meets on its way swallows it.
+    Like KeyboardInterrupt it is not an `Exception`, so that no library catches it on its way up.
     """
