@@ -44,6 +44,7 @@ from training.protocol import resolve_protocol
 from workers.devices import find_slots
 from workers.local import LocalWorkers
 from workers.ray_cluster import RayWorkers
+from workers.ray_inventory import ClusterUse
 
 FEW_STEPS = 4  # of an epoch: too few to learn much in the usual number of epochs
 
@@ -130,7 +131,8 @@ def open_workers(request: Request, run: RunDirectory, threads: int) -> LocalWork
     """The workers of this machine, or those of a cluster."""
     wanted, timeout = request.devices, request.limits.job_timeout
     if wanted.cluster is not None:
-        return RayWorkers(wanted.cluster, run, threads, wanted.cpu_workers, wanted.workers_per_gpu or 1, timeout)
+        use = ClusterUse(threads=threads, cpu_workers=wanted.cpu_workers, workers_per_gpu=wanted.workers_per_gpu or 1)
+        return RayWorkers(wanted.cluster, run, use, timeout)
     device, slots = find_slots(wanted.gpus, wanted.cpu_workers, wanted.workers_per_gpu, threads)
     return LocalWorkers(run, device, slots, timeout)
 

@@ -1,24 +1,18 @@
-"""Every path of a run, and the lock of its folder."""
+"""Every path of a run."""
 
 from __future__ import annotations
 
 import csv
-import errno
-import fcntl
 import io
 import os
 import re
 import shutil
-import socket
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from records import InputError
 from records.texts import JobKey
 from storage.files import sync_folder, write_durably
-
-LOCK_NAME = ".evolution.lock"
-NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+from storage.lock import FolderLock
 
 
 class RunDirectory:
@@ -41,8 +35,7 @@ class RunDirectory:
         self.pareto = root / "best_model" / "pareto.json"
         self.model_card = root / "best_model" / "MODEL_CARD.md"
         self.evaluation = root / "best_model" / "evaluation.html"
-        self._lock: int | None = None
-        self._made: list[Path] = []
+        self._lock = FolderLock(root)
 
     def state(self, generation: int) -> Path:
         return self.checkpoints / f"generation_{generation}" / "ga_state.json"
@@ -114,64 +107,14 @@ class RunDirectory:
         return aside
 
     def lock(self) -> None:
-        """Takes the folder for this process, creating it where needed.
+        """Locks the run for this process, and removes what interrupted writes have left.
 
-        The lock (`flock`) falls with the process, however it ends. Raises `InputError` that names
-        the holder if another process has it, or if the folder cannot be written.
+        Raises `InputError` where another process holds it, or where the folder cannot be written.
         """
-        self._made = [folder for folder in (self.root, *self.root.parents) if not folder.exists()]
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            while self._lock is None:
-                self._lock = self._try_lock(self.root / LOCK_NAME)
-        except OSError as error:
-            what = "lock" if error.errno in NO_LOCKS else "write to"
-            raise InputError(f"cannot {what} {self.root}: {error.strerror}; choose another --output_dir") from error
+        self._lock.take()
         for folder in (self.checkpoints, self.results, self.best_model.parent):
             for leftover in folder.rglob(".*.tmp"):
                 leftover.unlink()
 
-    def _try_lock(self, path: Path) -> int | None:
-        """The descriptor of the locked file; None if it was removed meanwhile by its last holder."""
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
-            os.close(descriptor)
-            raise InputError(
-                f"{self.root} is in use by {holder}; wait for it to end, or choose another --output_dir"
-            ) from None
-        try:
-            current = os.stat(path).st_ino == os.fstat(descriptor).st_ino
-        except FileNotFoundError:
-            current = False
-        if not current:
-            os.close(descriptor)
-            return None
-        self._test_lock(path)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
-        return descriptor
-
-    def _test_lock(self, path: Path) -> None:
-        """Raises `InputError` where a file that is locked can be locked again: some file systems only pretend."""
-        second = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return
-        finally:
-            os.close(second)
-        raise InputError(f"locks have no effect on the file system of {self.root}; choose another --output_dir")
-
     def unlock(self) -> None:
-        """Gives the folder back; folders that were made for the lock and stayed empty go, too."""
-        if self._lock is not None:
-            (self.root / LOCK_NAME).unlink(missing_ok=True)
-            os.close(self._lock)
-            self._lock = None
-            for folder in self._made:
-                if any(folder.iterdir()):
-                    break
-                folder.rmdir()
+        self._lock.release()

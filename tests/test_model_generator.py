@@ -1,154 +1,48 @@
-"""From an architecture to a module, what it costs, and weights files that are read or refused."""
+"""From an architecture to a module."""
 
 from __future__ import annotations
 
 import itertools
-import pickle
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional
-from torch.utils.flop_counter import FlopCounterMode
 
 from model_generator import (
     ACTIVATIONS,
     POOLINGS,
     GlobalAveragePool,
+    Normalize,
     ResidualBlock,
     SqueezeExcitation,
     build_model,
-    load_model,
-    weights_bytes,
 )
-from records import InputError
 from records.texts import Chromosome
 from search_space.architecture import Architecture, Layer
-from search_space.cost import model_cost
-from search_space.encoding import Encoding, decode
-from search_space.genes import EXTENDED, NETWORK_TRAITS
-from tests.builders import chromosome as chromosome_with
-from tests.builders import chromosomes as any_chromosome
+from search_space.genes import NETWORK_TRAITS
+from tests.networks import (
+    CHANNELS_LAST,
+    EXTENDED_SHAPES,
+    SHAPES,
+    architecture,
+    chromosomes,
+    convolutions,
+    extended,
+    gradients,
+    images,
+    maps,
+    new_model,
+    on_meta,
+    one_thread,  # noqa: F401 (a fixture)
+    relaxed,
+    shapes,
+    with_tail,
+)
 from training.small_maps import Convolution
-
-SHAPES = [(1, 8, 8), (3, 32, 32), (3, 200, 120), (1, 9, 31), (1, 67, 133)]
-SMALL = Chromosome(
-    "0000100000001111111"
-)  # 16 filters, kernels of 3, ReLU, early maximum pooling, one convolution a block
-
-chromosomes = any_chromosome()
-shapes = st.sampled_from(SHAPES)
-relaxed = settings(deadline=None, max_examples=25)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """These networks are small: threads would only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-def architecture(
-    chromosome: Chromosome = SMALL, shape: tuple[int, int, int] = (1, 8, 8), classes: int = 10
-) -> Architecture:
-    return decode(Encoding(shape, classes), chromosome)
-
-
-def images(shape: tuple[int, int, int], count: int = 4, seed: int = 0) -> Tensor:
-    """Random pixels: (count, C, H, W) uint8."""
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randint(0, 256, (count, *shape), dtype=torch.uint8, generator=generator)
-
-
-def on_meta(network: Architecture) -> nn.Sequential:
-    """The module without memory for its weights: shapes and counts only."""
-    with torch.device("meta"):
-        return build_model(network)
-
-
-def convolutions(model: nn.Sequential) -> list[nn.Conv2d]:
-    return [module for module in model if isinstance(module, nn.Conv2d)]
-
-
-def new_model(network: Architecture, seed: int = 0) -> nn.Sequential:
-    """A network whose normalisation has seen images, as after a training, in evaluation mode."""
-    torch.manual_seed(seed)
-    channels = network.input_shape[0]
-    model = build_model(network, [100.0] * channels, [50.0] * channels)
-    with torch.no_grad():
-        model.train()(images(network.input_shape, 8, seed))
-    return model.eval()
-
-
-# Costs
-
-
-@given(chromosomes, shapes, st.integers(2, 100))
-@settings(relaxed, max_examples=15)
-def test_parameters_and_flops_are_those_of_the_real_module(
-    chromosome: Chromosome, shape: tuple[int, int, int], classes: int
-) -> None:
-    network = architecture(chromosome, shape, classes)
-    model, cost = on_meta(network).eval(), model_cost(network)
-    assert cost.parameters == sum(parameter.numel() for parameter in model.parameters())
-    with FlopCounterMode(display=False) as counter:
-        model(torch.zeros((1, *shape), dtype=torch.uint8, device="meta"))
-    assert cost.flops == counter.get_total_flops()
-
-
-def test_known_costs_of_a_small_network() -> None:
-    """Counted by hand: 3×3 convolutions on maps of 8, 4, 4, 2, 2, 1, 1 pixels, the last ones 1×1."""
-    cost = model_cost(architecture())
-    weights = [9 * 16, 9 * 16 * 32, 9 * 32 * 32, 9 * 32 * 64, 9 * 64 * 64, 64 * 128, 128 * 128]
-    pixels = [64, 16, 16, 4, 4, 1, 1]
-    filters = [16, 32, 32, 64, 64, 128, 128]
-    assert cost.parameters == sum(weights) + 2 * sum(filters) + 128 * 10 + 10
-    assert cost.flops == 2 * sum(each * area for each, area in zip(weights, pixels, strict=True)) + 2 * 128 * 10
-
-
-def kept_for_backward(network: Architecture, count: int) -> int:
-    """Bytes that autograd keeps for the backward pass of `count` images, weights left out."""
-    model = build_model(network)
-    weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
-    kept: dict[int, int] = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        output = model(images(network.input_shape, count))
-    assert output.requires_grad
-    return sum(kept.values())
-
-
-@pytest.mark.parametrize("activation", ["00", "01", "10", "11"])
-@pytest.mark.parametrize("pooling", ["00", "11"])
-@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 32)])
-def test_the_memory_estimate_is_within_a_factor_of_two(
-    activation: str, pooling: str, shape: tuple[int, int, int]
-) -> None:
-    network = architecture(Chromosome(f"000010{activation}0{pooling}01111111"), shape)
-    cost = model_cost(network)
-    assert 0.5 < 8 * 4 * cost.activations / kept_for_backward(network, 8) < 2
-    need = cost.memory()
-    assert need.bytes(8) - need.bytes(0) == 8 * 4 * (cost.activations + 2 * cost.patches)
-    assert need.bytes(0) > 3 * 4 * cost.parameters  # weights, gradients, momentum
-    assert cost.memory(bytes_per_value=2).bytes(8) < need.bytes(8)
-
-
-# The module
 
 
 @given(chromosomes, shapes, st.integers(2, 100), st.integers(1, 5))
@@ -240,9 +134,6 @@ def test_fresh_weights_have_the_variance_that_keeps_signals_alive() -> None:
         assert module.weight.std().item() == pytest.approx((2 / fan_in) ** 0.5, rel=0.1)
 
 
-# Kernels wider than their maps
-
-
 @given(
     st.integers(1, 4),
     st.integers(1, 4),
@@ -296,9 +187,6 @@ def test_a_network_of_cut_kernels_computes_what_that_of_full_kernels_does(
     torch.testing.assert_close(cut(pixels), full(pixels))
 
 
-# Normalisation
-
-
 def test_pixels_are_normalised_to_zero_mean_and_unit_variance_by_the_given_statistics() -> None:
     pixels = images((3, 32, 32), 64)
     pixels[:, 1] = pixels[:, 1] // 2  # channels that differ
@@ -317,152 +205,6 @@ def test_a_channel_without_any_contrast_stays_finite() -> None:
     assert model(pixels).isfinite().all()
 
 
-def test_the_statistics_of_the_images_travel_with_the_weights(tmp_path: Path) -> None:
-    mean, std = [120.0, 110.0, 100.0], [60.0, 50.0, 40.0]
-    network = architecture(shape=(3, 32, 32))
-    model = build_model(network, mean, std)
-    state = model.state_dict()
-    assert state["0.mean"].flatten().tolist() == mean
-    torch.testing.assert_close(state["0.scale"].flatten(), 1 / torch.tensor(std))
-    path = tmp_path / "weights.pt"
-    path.write_bytes(weights_bytes(model))
-    assert load_model(path, network)[0].state_dict()["mean"].flatten().tolist() == mean
-
-
-# Weights files
-
-
-@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 32), (1, 9, 31)])
-@pytest.mark.parametrize("chromosome", [SMALL, "0011101110111010101"])
-def test_a_weights_file_gives_back_the_network_ready_to_use(
-    tmp_path: Path, shape: tuple[int, int, int], chromosome: Chromosome
-) -> None:
-    network = architecture(chromosome, shape)
-    model = new_model(network)
-    path = tmp_path / "weights.pt"
-    path.write_bytes(weights_bytes(model))
-    loaded = load_model(path, network)
-    assert not loaded.training
-    pixels = images(shape, seed=5)
-    assert loaded(pixels).equal(model(pixels))
-    assert not any(module.training for module in loaded.modules())
-
-
-def test_equal_weights_give_equal_bytes_and_other_weights_others() -> None:
-    network = architecture()
-    assert weights_bytes(new_model(network, seed=1)) == weights_bytes(new_model(network, seed=1))
-    assert weights_bytes(new_model(network, seed=1)) != weights_bytes(new_model(network, seed=2))
-
-
-def test_loading_and_saving_again_gives_the_same_file(tmp_path: Path) -> None:
-    content = weights_bytes(new_model(architecture()))
-    (tmp_path / "weights.pt").write_bytes(content)
-    assert weights_bytes(load_model(tmp_path / "weights.pt", architecture())) == content
-
-
-def test_a_weights_file_does_not_depend_on_the_grouping_into_blocks(tmp_path: Path) -> None:
-    one_two, two_one = architecture(Chromosome("0000100000001101111")), architecture(Chromosome("0000100000001011111"))
-    (tmp_path / "weights.pt").write_bytes(weights_bytes(new_model(one_two)))
-    pixels = images((1, 8, 8))
-    assert load_model(tmp_path / "weights.pt", two_one)(pixels).equal(new_model(one_two)(pixels))
-
-
-def test_a_missing_weights_file_is_refused_by_its_name(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no weights file .*gone\.pt"):
-        load_model(tmp_path / "gone.pt", architecture())
-
-
-def test_a_folder_is_no_weights_file(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is not a weights file"):
-        load_model(tmp_path, architecture())
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b"\0" * 100, b"hello", b'{"weights": []}', b"PK\x03\x04 and then nothing", b"\x89PNG\r\n\x1a\n"]
-)
-def test_garbage_is_refused(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "garbage.pt"
-    path.write_bytes(content)
-    with pytest.raises(InputError, match=r"garbage\.pt is not a weights file; expected a state_dict"):
-        load_model(path, architecture())
-
-
-@pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
-def test_a_file_that_was_cut_off_is_refused(tmp_path: Path, share: float) -> None:
-    content = weights_bytes(new_model(architecture()))
-    path = tmp_path / "short.pt"
-    path.write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(InputError, match=r"short\.pt is not a weights file"):
-        load_model(path, architecture())
-
-
-def other_objects() -> Iterator[tuple[str, Any]]:
-    yield "a tensor", torch.zeros(3)
-    yield "a list", [torch.zeros(3)]
-    yield "nothing", None
-    yield "numbers by name", {"0.mean": 1.0}
-    yield "a checkpoint around the weights", {"state_dict": build_model(architecture()).state_dict(), "epoch": 3}
-    yield "the module itself", build_model(architecture())
-
-
-@pytest.mark.parametrize("name", [name for name, _ in other_objects()])
-def test_a_file_of_another_object_is_refused(tmp_path: Path, name: str) -> None:
-    path = tmp_path / "object.pt"
-    torch.save(dict(other_objects())[name], path)
-    with pytest.raises(InputError, match=r"object\.pt is not a weights file"):
-        load_model(path, architecture())
-
-
-class Intruder:
-    """Unpickling this would make a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (self.path,)
-
-
-@pytest.mark.parametrize("wrapped", [True, False], ids=["torch.save", "pickle"])
-def test_nothing_in_a_file_is_executed(tmp_path: Path, wrapped: bool) -> None:
-    path, trace = tmp_path / "intruder.pt", tmp_path / "trace"
-    if wrapped:
-        torch.save({"0.mean": Intruder(trace)}, path)
-    else:
-        path.write_bytes(pickle.dumps({"0.mean": Intruder(trace)}, protocol=2))
-    with pytest.raises(InputError, match=r"intruder\.pt is not a weights file"):
-        load_model(path, architecture())
-    assert not trace.exists()
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        architecture(Chromosome("0100100000001111111")),  # wider
-        architecture(Chromosome("0001100000001111111")),  # kernels of 7
-        architecture(Chromosome("0000100000001111110")),  # one convolution more
-        architecture(classes=11),
-        architecture(shape=(3, 8, 8)),
-        architecture(shape=(1, 80, 80)),  # with a stem
-    ],
-)
-def test_the_weights_of_another_network_are_refused_with_both_shapes(tmp_path: Path, other: Architecture) -> None:
-    path = tmp_path / "other.pt"
-    path.write_bytes(weights_bytes(build_model(other)))
-    with pytest.raises(InputError, match=r"does not fit the chromosome: weight \S+ has the shape .*, expected .*"):
-        load_model(path, architecture())
-
-
-def test_weights_with_one_missing_or_one_too_many_are_refused_by_its_name(tmp_path: Path) -> None:
-    path, state = tmp_path / "odd.pt", build_model(architecture()).state_dict()
-    torch.save({name: value for name, value in state.items() if name != "1.weight"}, path)
-    with pytest.raises(InputError, match=r"weight 1\.weight has the shape none, expected \(16, 1, 3, 3\)"):
-        load_model(path, architecture())
-    torch.save({**state, "extra": torch.zeros(2)}, path)
-    with pytest.raises(InputError, match=r"weight extra has the shape \(2,\), expected none"):
-        load_model(path, architecture())
-
-
 def test_a_network_written_down_by_hand_is_built_as_written() -> None:
     layers = Layer(8, 3, stride=2), Layer(8, 5, pool=True), Layer(12, 1)
     model = build_model(Architecture((1, 20, 20), 4, "ELU", "average", layers))
@@ -478,87 +220,6 @@ def test_a_network_written_down_by_hand_is_built_as_written() -> None:
         nn.BatchNorm2d,
         nn.ELU,
     ]
-
-
-@pytest.mark.parametrize("content", [b"a", b"seed 1\n", b".venv\n", b"G", pickle.dumps([1], protocol=4)])
-def test_text_that_begins_like_a_pickle_is_refused(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "notes.txt"
-    path.write_bytes(content)
-    with pytest.raises(InputError, match=r"notes\.txt is not a weights file"):
-        load_model(path, decode(Encoding((1, 8, 8), 10), Chromosome("0" * 19)))
-
-
-@pytest.mark.parametrize(
-    "state", [{0: torch.zeros(1), "a": torch.zeros(1)}, {"a": 1}, [torch.zeros(1)], torch.zeros(3)]
-)
-def test_a_file_of_other_values_is_refused(tmp_path: Path, state: object) -> None:
-    torch.save(state, tmp_path / "other.pt")
-    with pytest.raises(InputError, match=r"other\.pt (is not a weights file|does not fit the chromosome)"):
-        load_model(tmp_path / "other.pt", decode(Encoding((1, 8, 8), 10), Chromosome("0" * 19)))
-
-
-def test_weights_files_do_not_depend_on_the_layout_in_memory() -> None:
-    model = build_model(decode(Encoding((1, 8, 8), 10), Chromosome("0" * 19)))
-    assert weights_bytes(model) == weights_bytes(model.to(memory_format=torch.channels_last))
-
-
-# Networks of the extended table
-
-EXTENDED_SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 224, 224), (3, 200, 120), (1, 9, 31)]
-
-
-def extended(chromosome: Chromosome, shape: tuple[int, int, int] = (1, 8, 8), classes: int = 10) -> Architecture:
-    return decode(Encoding(shape, classes, EXTENDED), chromosome)
-
-
-def with_tail(tail: str, chromosome: Chromosome = SMALL) -> Chromosome:
-    """A chromosome of the extended table; the tail begins with residual, squeeze-and-excitation and dropout."""
-    return chromosome_with(EXTENDED, chromosome + tail)
-
-
-@pytest.mark.parametrize("shape", EXTENDED_SHAPES)
-def test_parameters_of_a_hundred_extended_networks_are_those_of_the_modules(shape: tuple[int, int, int]) -> None:
-    for bits in np.random.default_rng(sum(shape)).integers(0, 2, (100, EXTENDED.length)):
-        network = extended(Chromosome("".join(map(str, bits))), shape)
-        assert model_cost(network).parameters == sum(each.numel() for each in on_meta(network).parameters())
-
-
-@pytest.mark.parametrize("shape", EXTENDED_SHAPES)
-@given(any_chromosome(EXTENDED))
-@settings(relaxed, max_examples=5)
-def test_flops_of_extended_networks_are_those_that_torch_counts(
-    shape: tuple[int, int, int], chromosome: Chromosome
-) -> None:
-    network = extended(chromosome, shape)
-    model = on_meta(network).eval()
-    with FlopCounterMode(display=False) as counter:
-        model(torch.zeros((1, *shape), dtype=torch.uint8, device="meta"))
-    assert model_cost(network).flops == counter.get_total_flops()
-
-
-@pytest.mark.parametrize("tail", ["10", "01", "11"])
-@pytest.mark.parametrize("pooling", ["00", "11"])
-@pytest.mark.parametrize("blocks", ["1111111", "0000000"])
-def test_the_memory_estimate_of_blocks_is_close(tail: str, pooling: str, blocks: str) -> None:
-    network = extended(with_tail(tail, Chromosome(f"0000100{pooling[0]}0{pooling}0{blocks}")), (3, 32, 32))
-    assert model_cost(network).activations == pytest.approx(kept_for_backward(network, 8) / 32, rel=0.25)
-
-
-def test_adamw_needs_a_value_more_for_each_parameter() -> None:
-    cost = model_cost(architecture())
-    assert cost.memory(optimizer="adamw").fixed - cost.memory().fixed == 4 * cost.parameters
-
-
-def test_known_costs_of_a_small_residual_network() -> None:
-    """Counted by hand beside the plain one: 1×1 shortcuts into stages of 16, 32, 64 and 128, one unit of 8 a block."""
-    plain, cost = model_cost(architecture()), model_cost(extended(with_tail("11")))
-    weights, pixels = [16, 16 * 32, 32 * 64, 64 * 128], [16, 16, 4, 1]
-    filters = [16, 32, 32, 64, 64, 128, 128]
-    units = [16 * count + 8 + count for count in filters]
-    assert cost.parameters - plain.parameters == sum(weights) + 2 * (16 + 32 + 64 + 128) + sum(units)
-    squeeze = 4 * 8 * sum(filters)
-    assert cost.flops - plain.flops == 2 * sum(w * p for w, p in zip(weights, pixels, strict=True)) + squeeze
-    assert cost.layers - plain.layers == 4 + 7
 
 
 @pytest.mark.parametrize("shape", EXTENDED_SHAPES)
@@ -595,17 +256,17 @@ def test_a_shortcut_goes_round_each_block(blocks: str, place: str) -> None:
     built = [module for module in model if isinstance(module, ResidualBlock)]
     assert len(stem) == 2
     assert len(built) == len(found) == 7
-    for maps, block in zip(found, built, strict=True):
+    for layers, block in zip(found, built, strict=True):
         assert isinstance(block.body, nn.Sequential)
         assert isinstance(block.shortcut, nn.Sequential)
-        pool = [nn.MaxPool2d] if maps[-1][0].pool else []
+        pool = [nn.MaxPool2d] if layers[-1][0].pool else []
         expected: list[type] = []
-        for number, _ in enumerate(maps, start=1):
-            is_last = number == len(maps)
+        for number, _ in enumerate(layers, start=1):
+            is_last = number == len(layers)
             end = [nn.BatchNorm2d, SqueezeExcitation] if is_last else [nn.BatchNorm2d, nn.ReLU]
             expected += [Convolution, *(pool if is_last else []), *end]
         assert [type(module) for module in block.body] == expected
-        widens = maps[0][1] != maps[-1][0].filters
+        widens = layers[0][1] != layers[-1][0].filters
         assert [type(module) for module in block.shortcut] == pool + ([Convolution, nn.BatchNorm2d] if widens else [])
         assert isinstance(block.activation, nn.ReLU)
 
@@ -631,17 +292,48 @@ def test_dropout_stands_before_the_last_layer_and_is_off_when_evaluated(code: st
     assert torch.equal(model(pixels), model(pixels))
 
 
-def test_an_extended_weights_file_gives_back_the_network(tmp_path: Path) -> None:
-    network = extended(with_tail("1101"))
-    model, path = new_model(network), tmp_path / "weights.pt"
-    path.write_bytes(weights_bytes(model))
-    pixels = images((1, 8, 8), seed=5)
-    assert load_model(path, network)(pixels).equal(model(pixels))
-    with pytest.raises(InputError, match="does not fit the chromosome"):
-        load_model(path, extended(with_tail("0101")))
-
-
 def test_there_is_a_module_for_each_activation_and_pooling_that_a_gene_may_name() -> None:
     for modules, trait in ((ACTIVATIONS, NETWORK_TRAITS["activation"]), (POOLINGS, NETWORK_TRAITS["pooling"])):
         assert all(trait.read(name) == name for name in modules)
         assert trait.expected == f"one of {', '.join(modules)}"
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, CHANNELS_LAST])
+def test_pixels_are_normalised_per_channel(memory_format: torch.memory_format) -> None:
+    images = torch.randint(0, 256, (5, 3, 9, 8), dtype=torch.uint8).to(memory_format=memory_format)
+    module = Normalize([10.0, 120.0, 200.0], [20.0, 0.1, 60.0])  # a spread of under one pixel value counts as one
+    mean, std = torch.tensor([10.0, 120.0, 200.0]), torch.tensor([20.0, 1.0, 60.0])
+    expected = (images - mean.view(3, 1, 1)) / std.view(3, 1, 1)
+    assert torch.allclose(module(images), expected, rtol=1e-6)
+    assert module(images).is_contiguous(memory_format=CHANNELS_LAST)
+
+
+def test_the_average_of_each_map_and_its_gradient_are_those_of_torch() -> None:
+    ours, theirs = (maps(4, 6, 3, 5).requires_grad_() for _ in range(2))
+    one = GlobalAveragePool()(ours)
+    two = functional.adaptive_avg_pool2d(theirs, 1).flatten(1)
+    assert torch.allclose(one, two, atol=1e-6)
+    (gradient,) = gradients(one, ours)
+    assert torch.allclose(gradient, gradients(two, theirs)[0], atol=1e-6)
+    assert gradient.is_contiguous(memory_format=CHANNELS_LAST)
+
+
+def test_squeeze_and_excitation_weighs_each_map_as_the_paper_says() -> None:
+    torch.manual_seed(0)
+    module, values = SqueezeExcitation(6, 2), maps(4, 6, 3, 5)
+    down, up = (layer for layer in module.weigh if isinstance(layer, nn.Linear))
+    means = values.mean((2, 3))
+    weights = (functional.relu(means @ down.weight.T + down.bias) @ up.weight.T + up.bias).sigmoid()
+    weighed = module(values)
+    assert torch.allclose(weighed, values * weights.view(4, 6, 1, 1), atol=1e-6)
+    assert weighed.is_contiguous(memory_format=CHANNELS_LAST)
+    assert not torch.allclose(weighed, values / 2, atol=1e-3)
+
+
+def test_a_residual_block_adds_its_input_before_the_activation() -> None:
+    values = maps(2, 3, 4, 4)
+    block = ResidualBlock(nn.BatchNorm2d(3).eval(), nn.Sequential(), nn.ReLU(inplace=True))
+    body = functional.batch_norm(values, torch.zeros(3), torch.ones(3))
+    before = values.clone()
+    assert torch.allclose(block(values), (body + values).relu(), atol=1e-6)
+    assert torch.equal(values, before)

@@ -2,50 +2,36 @@
 
 from __future__ import annotations
 
-import json
-import math
-import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import train_model as module
 from image_data import ImageData, load_image_data
-from image_data.shared_memory import new_shared_memory, share_training_data
 from image_data.tensors import TrainingData, to_device
 from model_generator import build_model, load_model, weights_bytes
-from records import DataConfig, InputError, TrainingConfig, TrainingJob, TrainingResult
-from records.canonical import from_json, to_json
+from records import DataConfig, InputError, TrainingJob
 from records.command_line import run_command
-from records.costs import Cost
 from records.errors import TrainingFailure
 from records.texts import Chromosome
 from records.training_settings import AUGMENTATIONS, METRICS, OPTIMIZERS
-from search_space.architecture import Architecture, Layer, network_text
+from search_space.architecture import Architecture, Layer
 from search_space.encoding import Encoding, decode
 from search_space.genes import EXTENDED
-from storage.files import file_sha256
 from tests.builders import chromosome
+from tests.small_trainings import CPU, NETWORK, job, load_few_digits, train
 from train_model import main, train_model
-from training.loop import one_cycle
 from training.metrics import accuracy_and_loss, balanced_accuracy, predict
-from training.protocol import resolve_protocol
-from workers.trainers import WorkerSetup, start_trainer
 
 ROOT = Path(__file__).parent.parent
-CPU = torch.device("cpu")
 PRECISIONS = ("float32", "bfloat16")
-NETWORK = Architecture((1, 8, 8), 10, "ReLU", "max", (Layer(8, 3, pool=True), Layer(16, 3)))
 CHROMOSOME = Chromosome("0000000000001111111")  # the smallest network
 
 
@@ -59,33 +45,12 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def few_digits() -> ImageData:
-    """240 training and 60 validation images."""
-    return load_image_data(DataConfig(dataset="digits", train_limit=300))
+    return load_few_digits()
 
 
 @pytest.fixture(scope="module")
 def data(few_digits: ImageData) -> TrainingData:
     return to_device(few_digits, CPU)
-
-
-def job(replicate: int = 0, split: str = "train", network: Architecture = NETWORK, **protocol: Any) -> TrainingJob:
-    options = {"epochs": 1, "batch_size": 32, "crop_padding": 1, "flip": "off", "precision": "float32", **protocol}
-    return TrainingJob(
-        phenotype=network_text(network),
-        protocol=TrainingConfig(**options),
-        data_fingerprint="digits",
-        replicate=replicate,
-        split=split,
-    )
-
-
-def train(task: TrainingJob, data: TrainingData, micro_batch: int | None = None) -> tuple[TrainingResult, bytes]:
-    """The result without what was measured, and the bytes of the weights."""
-    result, model = train_model(task, data, CPU, micro_batch)
-    return replace(result, cost=Cost()), weights_bytes(model)
-
-
-# What comes out
 
 
 def test_the_same_job_gives_the_same_bits(data: TrainingData) -> None:
@@ -208,9 +173,6 @@ def test_training_without_momentum_padding_and_smoothing_works(data: TrainingDat
     assert train(task, data)[0].status == "done"
 
 
-# What is trained on
-
-
 def other_validation_images(data: TrainingData) -> TrainingData:
     return replace(data, val_images=255 - data.val_images)
 
@@ -318,9 +280,6 @@ def test_weight_decay_is_for_weights_only(data: TrainingData, monkeypatch: pytes
     assert (idle.bias == 1).all()
 
 
-# Failures
-
-
 @pytest.mark.parametrize(
     ("protocol", "said"),
     [
@@ -368,73 +327,6 @@ def test_any_other_error_stays_what_it_is(data: TrainingData, monkeypatch: pytes
         train(job(), data)
 
 
-# Schedule and protocol
-
-
-@given(steps=st.integers(1, 3000))
-@settings(deadline=None)
-def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing(steps: int) -> None:
-    rates = [one_cycle(step, steps) for step in range(steps)]
-    assert all(0 < rate <= 1 for rate in rates)
-    top = rates.index(max(rates))
-    assert rates[: top + 1] == sorted(rates[: top + 1])
-    assert rates[top:] == sorted(rates[top:], reverse=True)
-    if steps > 1:
-        assert rates[top] > 0.9
-        assert rates[-1] < rates[top] / 2
-    if steps >= 30:
-        assert rates[0] < 0.1
-        assert 0.2 < top / steps < 0.35
-        assert rates[-1] < 0.01
-
-
-@given(
-    dataset=st.sampled_from(["digits", "cifar10", "svhn", "pictures"]),
-    side=st.integers(8, 300),
-    flip=st.sampled_from(["auto", "on", "off"]),
-    padding=st.none() | st.integers(0, 40),
-    precision=st.sampled_from(["auto", "float32", "bfloat16"]),
-    micro_batch=st.none() | st.integers(2, 128),
-)
-@settings(deadline=None)
-def test_a_resolved_protocol_leaves_nothing_open_and_changes_nothing_that_was_given(
-    dataset: str, side: int, flip: str, padding: int | None, precision: str, micro_batch: int | None
-) -> None:
-    config = TrainingConfig(flip=flip, crop_padding=padding, precision=precision, micro_batch=micro_batch)
-    data = DataConfig(dataset=dataset)
-    resolved = resolve_protocol(config, data, (3, side, side + 7), gpu=False)
-    assert resolved.flip in ("on", "off")
-    assert resolved.precision in ("float32", "bfloat16")
-    assert resolved.micro_batch == (micro_batch or 128)
-    assert resolved.crop_padding is not None
-    assert resolved.crop_padding == padding or (padding is None and 1 <= resolved.crop_padding <= side // 8)
-    kept = {name: value for name, value in asdict(config).items() if value not in (None, "auto")}
-    assert kept.items() <= asdict(resolved).items()
-    assert resolve_protocol(resolved, data, (3, side, side + 7), gpu=False) == resolved
-
-
-@pytest.mark.parametrize(
-    "name", ["digits", "mnist", "fashion_mnist", "kmnist", "svhn", "cifar10", "cifar100", "pictures"]
-)
-def test_digits_and_letters_are_never_mirrored_unasked(name: str) -> None:
-    resolved = resolve_protocol(TrainingConfig(), DataConfig(dataset=name), (3, 32, 32), gpu=False)
-    assert resolved.flip == ("on" if name in ("cifar10", "cifar100", "pictures") else "off")
-
-
-# What fitness is
-
-
-@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=60))
-@settings(deadline=None)
-def test_balanced_accuracy_is_the_mean_recall_of_the_classes_that_are_there(pairs: list[tuple[int, int]]) -> None:
-    from sklearn.metrics import recall_score
-
-    labels, predicted = (np.array(column) for column in zip(*pairs, strict=True))
-    logits = torch.nn.functional.one_hot(torch.from_numpy(predicted), 5).float()
-    expected = recall_score(labels, predicted, labels=np.unique(labels), average="macro")
-    assert balanced_accuracy(logits, torch.from_numpy(labels)) == pytest.approx(expected)
-
-
 def test_a_training_reports_the_balanced_accuracy_where_the_protocol_asks_for_it(data: TrainingData) -> None:
     uneven = replace(data, val_images=data.val_images[20:], val_labels=data.val_labels[20:])
     plain, balanced = (train_model(job(metric=metric), uneven, CPU) for metric in METRICS)
@@ -445,51 +337,6 @@ def test_a_training_reports_the_balanced_accuracy_where_the_protocol_asks_for_it
     assert fitness is not None
     assert fitness.value == balanced_accuracy(logits, uneven.val_labels)
     assert fitness.value != accuracy_and_loss(logits, uneven.val_labels)[0]
-
-
-@pytest.mark.parametrize(
-    ("dataset", "counts", "metric"),
-    [
-        ("pictures", [30, 20], "accuracy"),
-        ("pictures", [31, 20], "balanced_accuracy"),
-        ("a.npz", [10, 10, 100], "balanced_accuracy"),
-        ("svhn", [13861, 4659], "accuracy"),
-        ("pictures", [], "accuracy"),
-    ],
-)
-def test_uneven_classes_of_ones_own_are_weighed_alike_unless_told_otherwise(
-    dataset: str, counts: list[int], metric: str
-) -> None:
-    data = DataConfig(dataset=dataset)
-    assert resolve_protocol(TrainingConfig(), data, (3, 32, 32), False, counts).metric == metric
-    for asked in METRICS:
-        assert resolve_protocol(TrainingConfig(metric=asked), data, (3, 32, 32), False, counts).metric == asked
-
-
-# The trainer of a worker, and the command
-
-
-def test_a_worker_trains_to_the_same_bits_and_writes_the_weights(few_digits: ImageData, tmp_path: Path) -> None:
-    descriptor = new_shared_memory()
-    contents = share_training_data(few_digits, descriptor)
-    setup = WorkerSetup(
-        descriptor=descriptor,
-        contents=contents,
-        class_names=list(few_digits.class_names),
-        device="cpu",
-        threads=1,
-        deterministic=False,
-        root=str(tmp_path),
-    )
-    work = start_trainer(json.loads(json.dumps(asdict(setup))))
-    os.close(descriptor)
-    task = {"job": json.loads(json.dumps(to_json(job()))), "micro_batch": 32, "weights": "results/gen1/ind1/model.pt"}
-    answer = from_json(TrainingResult, json.loads(json.dumps(work(task, lambda _: None))))
-    expected, weights = train(job(), to_device(few_digits, CPU))
-    path = tmp_path / "results/gen1/ind1/model.pt"
-    assert path.read_bytes() == weights
-    assert (answer.weights, answer.weights_sha256) == ("results/gen1/ind1/model.pt", file_sha256(path))
-    assert replace(answer, weights=None, weights_sha256=None, cost=Cost()) == expected
 
 
 def test_the_command_trains_and_prints_each_epoch() -> None:
@@ -554,20 +401,6 @@ def test_what_is_typed_wrongly_is_refused_in_one_line(arguments: list[str], said
         main([*SHORT, *arguments])
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-@given(
-    logits=st.lists(st.lists(st.floats(-20, 20, width=32), min_size=3, max_size=3), min_size=1, max_size=8),
-    seed=st.integers(0, 1000),
-)
-@settings(deadline=None)
-def test_accuracy_and_loss_are_means_over_the_images(logits: list[list[float]], seed: int) -> None:
-    labels = [(seed + 7 * index) % 3 for index in range(len(logits))]
-    accuracy, loss = accuracy_and_loss(torch.tensor(logits), torch.tensor(labels))
-    losses = [math.log(sum(map(math.exp, row))) - row[label] for row, label in zip(logits, labels, strict=True)]
-    right = [row.index(max(row)) == label for row, label in zip(logits, labels, strict=True)]
-    assert accuracy == pytest.approx(sum(right) / len(right))
-    assert loss == pytest.approx(sum(losses) / len(losses), abs=1e-4)
 
 
 def test_no_piece_of_a_batch_is_a_single_image(data: TrainingData) -> None:

@@ -1,54 +1,24 @@
-"""Workers as real processes, with trainers that need no torch."""
+"""The worker processes of this machine, with trainers that need no torch."""
 
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from job_queue import Attempt, JobQueue
-from records import TrainingConfig, TrainingJob, TrainingResult
-from records.errors import StopRequested
-from records.texts import NetworkText
-from run.stop_signals import StopSignals
 from search_space.cost import MemoryNeed
 from tests.processes import alive_after, children_of, is_alive
+from tests.workers.contract import Make, Record, WorkersContract, fill, job
 from worker_manager import Slot, WorkerManager, WorkersBroken
 
 SLOTS = [Slot(name="one"), Slot(name="two")]
-
-
-class Record:
-    """An observer that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.started: list[tuple[str, str]] = []
-        self.progress: list[Mapping[str, Any]] = []
-        self.retried: list[tuple[str, str]] = []
-        self.ended: list[TrainingResult] = []
-
-    def job_started(self, slot: str, attempt: Attempt) -> None:
-        self.started.append((slot, attempt.name))
-
-    def job_progress(self, slot: str, attempt: Attempt, progress: Mapping[str, Any]) -> None:
-        self.progress.append(progress)
-
-    def job_retried(self, slot: str, attempt: Attempt, status: str, reason: str) -> None:
-        self.retried.append((status, reason))
-
-    def job_ended(self, slot: str, attempt: Attempt, result: TrainingResult) -> None:
-        self.ended.append(result)
-
-
-def job(phenotype: str) -> TrainingJob:
-    return TrainingJob(phenotype=NetworkText(phenotype), protocol=TrainingConfig(), data_fingerprint="test")
 
 
 def run(
@@ -59,26 +29,26 @@ def run(
     **setup: Any,
 ) -> Record:
     """All jobs through real workers; what was observed."""
-    record, queue = Record(), JobQueue(retries)
-    for number, phenotype in enumerate(phenotypes):
-        queue.add(job(phenotype), name=f"job{number}", work=float(len(phenotypes) - number))
+    record, queue = Record(), fill(JobQueue(retries), phenotypes)
     with WorkerManager(slots, "tests.trainers:start", setup, job_timeout=job_timeout) as workers:
         workers.run(queue, record)
     assert queue.is_finished
     return record
 
 
-def test_every_job_ends_once_with_its_own_result() -> None:
-    record = run([f"ok {number}" for number in range(50)])
-    assert sorted(result.key for result in record.ended) == sorted(job(f"ok {number}").key for number in range(50))
-    assert {result.status for result in record.ended} == {"done"}
-    assert len(record.progress) == 50
-    assert {result.cost.device for result in record.ended} <= {"one", "two"}
+class TestWorkerManager(WorkersContract):
+    """The processes of this machine keep what every kind of workers promises."""
+
+    crashes = {"exit": "exit status 7: terminate called without an active exception", "kill": "signal SIGKILL"}
+
+    @pytest.fixture
+    def make(self) -> Make:
+        return lambda **options: WorkerManager(SLOTS, "tests.trainers:start", {}, **options)
 
 
 def test_the_longest_job_starts_first() -> None:
     record = run([f"ok {number}" for number in range(10)], slots=SLOTS[:1])
-    assert [name for _, name in record.started] == [f"job{number}" for number in range(10)]
+    assert [name for _, name in record.started] == [f"gen1/ind{number}" for number in range(1, 11)]
 
 
 class Together(Record):
@@ -137,34 +107,11 @@ def test_the_number_of_workers_changes_no_result() -> None:
     assert outcomes[0] == outcomes[1]
 
 
-@pytest.mark.parametrize(
-    ("word", "status", "said"),
-    [
-        ("raise", "error", "ValueError: this network cannot be trained"),
-        ("diverge", "diverged", "the training loss of epoch 1 is nan"),
-        ("memory", "out_of_memory", "MemoryError"),
-        ("exit", "crashed", "exit status 7: terminate called without an active exception"),
-        ("kill", "crashed", "signal SIGKILL"),
-    ],
-)
-def test_a_bad_job_is_tried_again_then_failed_with_its_reason(word: str, status: str, said: str) -> None:
-    record = run([word, "ok 1", "ok 2"])
-    assert record.retried == [(status, said)] * 2
-    failed = next(result for result in record.ended if result.key == job(word).key)
-    assert (failed.status, failed.reason, failed.cost.attempts) == (status, said, 3)
-    assert sorted(result.status for result in record.ended) == sorted(["done", "done", status])
-
-
 @pytest.mark.parametrize("word", ["sleep", "spin", "stop"])
 def test_a_job_without_end_is_timed_out_and_its_worker_replaced(word: str) -> None:
     record = run([word, "ok 1"], retries=1, job_timeout=0.5)
     assert record.retried == [("timed_out", "no result after 0.5 s (--job_timeout)")]
     assert {result.status for result in record.ended} == {"timed_out", "done"}
-
-
-def test_out_of_memory_is_tried_again_with_half_the_micro_batch() -> None:
-    record = run(["memory_over_64"])
-    assert [(result.status, result.micro_batch, result.cost.attempts) for result in record.ended] == [("done", 64, 2)]
 
 
 def test_workers_that_cannot_start_end_the_run_with_their_last_words() -> None:
@@ -192,7 +139,7 @@ MAIN = """
 import sys
 sys.path.insert(0, {root!r})
 from job_queue import JobQueue
-from tests.test_worker_manager import Record, job
+from tests.workers.contract import Record, job
 from tests.processes import alive_after, children_of, is_alive
 from worker_manager import Slot, WorkerManager
 workers = WorkerManager([Slot(name=str(slot)) for slot in range(3)], "tests.trainers:start", {{}})
@@ -218,59 +165,3 @@ def test_no_worker_outlives_a_killed_main_process(delay: float) -> None:
     main.wait()
     main.stdout.close()
     assert not alive_after(processes, seconds=2)
-
-
-class StopAfter(Record):
-    """Sends this process a signal when a number of jobs has ended."""
-
-    def __init__(self, count: int, number: int) -> None:
-        super().__init__()
-        self.count, self.number = count, number
-
-    def job_ended(self, slot: str, attempt: Attempt, result: TrainingResult) -> None:
-        super().job_ended(slot, attempt, result)
-        if len(self.ended) == self.count:
-            os.kill(os.getpid(), self.number)
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_stops_the_run_and_what_ended_is_kept(number: int) -> None:
-    observer, queue = StopAfter(3, number), JobQueue()
-    for index in range(100):
-        queue.add(job(f"ok {index}"), name="x", work=1.0)
-    with StopSignals() as stop:
-        with WorkerManager(SLOTS, "tests.trainers:start", {}) as workers, pytest.raises(StopRequested):
-            stop.run(workers, queue, observer)
-        assert 3 <= len(observer.ended) < 100
-        assert queue.results.keys() == {result.key for result in observer.ended}
-        with pytest.raises(StopRequested):
-            signal.raise_signal(number)  # the second is immediate, wherever it arrives
-
-
-def test_no_library_that_a_request_to_stop_meets_on_its_way_swallows_it() -> None:
-    def import_something() -> None:
-        try:
-            os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(10)
-        except Exception:  # as optional parts are imported
-            pytest.fail("the request was swallowed")
-
-    with StopSignals(), pytest.raises(StopRequested):
-        import_something()
-
-
-@pytest.mark.parametrize("kind", [ImportError, SystemError])
-def test_a_stop_that_a_library_made_an_error_of_while_it_was_imported_is_still_a_stop(kind: type[Exception]) -> None:
-    def import_something() -> None:
-        try:
-            signal.raise_signal(signal.SIGTERM)
-        except StopRequested as request:
-            raise kind("initialisation of an extension failed") from request
-
-    with pytest.raises(StopRequested, match="SIGTERM"), StopSignals():
-        import_something()
-
-
-def test_an_import_that_fails_by_itself_is_no_stop() -> None:
-    with pytest.raises(ImportError), StopSignals():
-        raise ImportError("no such module")

@@ -20,13 +20,7 @@ from reporting.handout.export import export_model
 from reporting.handout.trained_network import TrainedNetwork
 from search_space.architecture import network_text
 from search_space.encoding import Encoding, decode
-from tests.pictures import (
-    Y,
-    check_files,
-    counts,
-    load,
-    write_npz,
-)
+from tests.pictures import Y, check_files, counts, load, write_npz
 from tests.program import ROOT
 from train_model import train_model
 from training.protocol import resolve_protocol

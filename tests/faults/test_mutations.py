@@ -35,7 +35,7 @@ MUTATIONS = {
         120,
     ),
     "the sentinel": ("worker_manager.py", "        if events is None:\n", "        if events == 0:\n", 6, 1, 20),
-    "the lock": ("storage/directory.py", "fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)", "pass", 12, 1, 60),
+    "the lock": ("storage/lock.py", "fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)", "pass", 12, 1, 60),
     "the retry limit": (
         "job_queue.py",
         "attempt.number <= self.max_retries",

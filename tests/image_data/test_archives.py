@@ -16,19 +16,7 @@ import pytest
 
 from image_data import archives
 from records import InputError
-from tests.pictures import (
-    X_TEST,
-    X_VAL,
-    Y_TEST,
-    Y_VAL,
-    X,
-    Y,
-    images_of,
-    load,
-    pairs,
-    refusal,
-    write_npz,
-)
+from tests.pictures import X_TEST, X_VAL, Y_TEST, Y_VAL, X, Y, images_of, load, pairs, refusal, write_npz
 
 
 @pytest.mark.parametrize(

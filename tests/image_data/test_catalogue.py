@@ -17,12 +17,7 @@ from image_data import ImageData
 from image_data.catalogue import DATA_HELP, NAMED_SETS, NamedSet, default_val_fraction, may_flip
 from records import DataConfig
 from records.settings import MAXIMUM_IMAGE_SIDE, MINIMUM_SIDE
-from tests.pictures import (
-    images_of,
-    load,
-    pairs,
-    refusal,
-)
+from tests.pictures import images_of, load, pairs, refusal
 
 
 def test_digits_are_real_grey_images_of_eight_by_eight_pixels(digits: ImageData) -> None:

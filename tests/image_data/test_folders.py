@@ -11,15 +11,7 @@ from PIL import Image
 
 from image_data import folders
 from records import InputError
-from tests.pictures import (
-    brightness_fits_labels,
-    counts,
-    images_of,
-    load,
-    refusal,
-    write_npz,
-    write_pictures,
-)
+from tests.pictures import brightness_fits_labels, counts, images_of, load, refusal, write_npz, write_pictures
 
 
 @pytest.mark.parametrize(("mode", "channels"), [("RGB", 3), ("L", 1), ("P", 3), ("1", 1), ("RGBA", 3)])

@@ -8,9 +8,7 @@ import numpy as np
 
 from image_data import ImageData
 from image_data.shared_memory import map_training_data, new_shared_memory, share_training_data
-from tests.pictures import (
-    same,
-)
+from tests.pictures import same
 
 
 def test_shared_training_data_arrive_without_the_test_images(digits: ImageData) -> None:

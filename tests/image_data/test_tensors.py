@@ -8,13 +8,7 @@ import torch
 
 from image_data import ImageData
 from image_data.tensors import to_device
-from tests.pictures import (
-    Y,
-    images_of,
-    load,
-    pairs,
-    write_npz,
-)
+from tests.pictures import Y, images_of, load, pairs, write_npz
 
 
 def test_tensors_of_a_cpu_share_the_memory_of_the_arrays(digits: ImageData) -> None:

@@ -13,9 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tests.pictures import (
-    images_of,
-)
+from tests.pictures import images_of
 from training.augmentation import augment
 
 

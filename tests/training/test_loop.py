@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from model_generator import build_model
 from records import TrainingConfig
 from search_space.architecture import Architecture, Layer
-from training.loop import STEPS_BEFORE_CAPTURE, TrainingLoop, make_optimizer
+from training.loop import STEPS_BEFORE_CAPTURE, TrainingLoop, make_optimizer, one_cycle
 
 NETWORK = Architecture((1, 8, 8), 10, "ReLU", "max", (Layer(8, 3, pool=True), Layer(16, 3)))
 CALLS = Callable[[], None]
@@ -190,3 +192,20 @@ def test_the_loss_curve_is_that_of_float32_within_the_precision(precision: str) 
     for epoch in (1, 2):
         expected = exact.run_epoch(epoch, None)
         assert rounded.run_epoch(epoch, None) == pytest.approx(expected, rel=PRECISION_TOLERANCE[precision])
+
+
+@given(steps=st.integers(1, 3000))
+@settings(deadline=None)
+def test_the_learning_rate_rises_to_its_peak_and_falls_to_nothing(steps: int) -> None:
+    rates = [one_cycle(step, steps) for step in range(steps)]
+    assert all(0 < rate <= 1 for rate in rates)
+    top = rates.index(max(rates))
+    assert rates[: top + 1] == sorted(rates[: top + 1])
+    assert rates[top:] == sorted(rates[top:], reverse=True)
+    if steps > 1:
+        assert rates[top] > 0.9
+        assert rates[-1] < rates[top] / 2
+    if steps >= 30:
+        assert rates[0] < 0.1
+        assert 0.2 < top / steps < 0.35
+        assert rates[-1] < 0.01

@@ -1,4 +1,4 @@
-"""Runs on a real Ray cluster of two nodes, which are processes of this machine."""
+"""Workers on a real Ray cluster of two nodes, which are processes of this machine."""
 
 from __future__ import annotations
 
@@ -8,26 +8,23 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.ray_cluster import ROOT, ClusterProcess  # isort: skip (before Ray is imported)
-
-from job_queue import JobQueue
-from records import InputError, RunFault
-from records.errors import StopRequested
+from records import InputError
 from run.history import COLUMNS as HISTORY_COLUMNS
-from run.stop_signals import StopSignals
-from search_space.cost import MemoryNeed
 from storage.directory import RunDirectory
-from tests.test_worker_manager import Record, StopAfter, job
+from tests.ray_cluster import ROOT, ClusterProcess
+from tests.workers.contract import Make, WorkersContract, job, perform
 from worker_manager import WorkersBroken
 from workers import ray_cluster as ray_workers
-from workers.ray_cluster import Node, RayWorkers, Request, nodes_in_words, refuse_odd, refuse_small
-from workers.ray_node import NodeFacts, gpu_index
+from workers import ray_inventory
+from workers.ray_cluster import RayWorkers
+from workers.ray_inventory import ClusterUse, Inventory
+from workers.ray_node import NodeFacts
 
 Found = tuple[list[dict[str, str]], bytes]
 TRAINERS = ((Path(__file__).parent.parent / "trainers.py"),)
@@ -169,106 +166,54 @@ def test_a_cluster_can_be_started_for_one_run(undisturbed: Found, tmp_path: Path
 
 
 @pytest.fixture
-def workers(cluster: ClusterProcess, tmp_path: Path) -> Iterator[RayWorkers]:
-    """Workers of the cluster whose trainings do what the test says."""
-    run = RunDirectory(tmp_path)
-    with RayWorkers(cluster.address, run, 1, trainer="trainers:start_on_cluster", modules=TRAINERS) as workers:
-        yield workers
-
-
-def perform(workers: RayWorkers, phenotypes: Sequence[str], retries: int = 2) -> Record:
-    record, queue = Record(), JobQueue(retries)
-    for number, phenotype in enumerate(phenotypes):
-        queue.add(job(phenotype), name=f"gen1/ind{number}", work=float(len(phenotypes) - number))
-    workers.run(queue, record)
-    assert queue.is_finished
-    return record
-
-
-def test_every_job_ends_once_with_its_weights_where_they_belong(workers: RayWorkers, tmp_path: Path) -> None:
-    record = perform(workers, [f"ok {number}" for number in range(12)])
-    assert sorted(result.key for result in record.ended) == sorted(job(f"ok {number}").key for number in range(12))
-    for number in range(12):
-        result = next(each for each in record.ended if each.key == job(f"ok {number}").key)
-        assert result.weights == f"results/gen1/ind{number}/best_model.pt"
-        assert (tmp_path / result.weights).read_bytes() == b"cpu"
-    assert len(record.progress) == 12
-    assert {result.cost.device for result in record.ended} <= {slot.name for slot in workers.slots}
-
-
-@pytest.mark.parametrize(
-    ("word", "status", "said"),
-    [
-        ("raise", "error", "ValueError: this network cannot be trained"),
-        ("diverge", "diverged", "the training loss of epoch 1 is nan"),
-        ("exit", "crashed", "WorkerCrashedError"),
-        ("kill", "crashed", "WorkerCrashedError"),
-    ],
-)
-def test_a_bad_job_is_tried_again_then_failed_with_its_reason(
-    workers: RayWorkers, word: str, status: str, said: str
-) -> None:
-    record = perform(workers, [word, "ok 1"], retries=1)
-    assert [(again, reason[: len(said)]) for again, reason in record.retried] == [(status, said)]
-    failed = next(result for result in record.ended if result.key == job(word).key)
-    assert (failed.status, failed.cost.attempts) == (status, 2)
-    assert sorted(result.status for result in record.ended) == sorted(["done", status])
-
-
-def test_a_job_without_end_is_timed_out(cluster: ClusterProcess, tmp_path: Path) -> None:
-    run = RunDirectory(tmp_path)
+def make(cluster: ClusterProcess, tmp_path: Path) -> Make:
+    """Makes workers of the cluster whose trainings do what the test says."""
     options: dict[str, Any] = {"trainer": "trainers:start_on_cluster", "modules": TRAINERS}
-    with RayWorkers(cluster.address, run, 1, job_timeout=5.0, **options) as workers:
-        record = perform(workers, ["sleep", "ok 1", "ok 2"], retries=0)
-        assert sorted(result.status for result in record.ended) == ["done", "done", "timed_out"]
-    assert no_task_is_left()
+
+    def make(use: ClusterUse | None = None, **more: Any) -> RayWorkers:
+        use = use or ClusterUse(threads=1)
+        return RayWorkers(cluster.address, RunDirectory(tmp_path), use, **options, **more)
+
+    return make
 
 
-def test_a_fault_of_the_machine_ends_the_run(workers: RayWorkers) -> None:
-    with pytest.raises(RunFault, match="the disk is on fire"):
-        perform(workers, ["fault"])
+class TestRayWorkers(WorkersContract):
+    """The tasks of a cluster keep what every kind of workers promises."""
 
+    crashes = {"exit": "WorkerCrashedError", "kill": "WorkerCrashedError"}
 
-def test_a_signal_stops_the_run_and_what_ended_is_kept(workers: RayWorkers) -> None:
-    observer, queue = StopAfter(4, signal.SIGTERM), JobQueue()
-    for number in range(4):
-        queue.add(job(f"ok {number}"), name=f"gen1/ind{number}", work=2.0)
-    queue.add(job("sleep"), name="gen1/ind9", work=1.0)
-    with StopSignals() as stop, pytest.raises(StopRequested, match="SIGTERM"):
-        stop.run(workers, queue, observer)
-    assert queue.results.keys() == {result.key for result in observer.ended}
-    assert len(observer.ended) == 4
+    def test_weights_are_written_where_they_belong(self, workers: RayWorkers, tmp_path: Path) -> None:
+        record = perform(workers, [f"ok {number}" for number in range(1, 13)])
+        for number in range(1, 13):
+            result = next(each for each in record.ended if each.key == job(f"ok {number}").key)
+            assert result.weights == f"results/gen1/ind{number}/best_model.pt"
+            assert (tmp_path / result.weights).read_bytes() == b"cpu"
 
+    def test_a_run_whose_last_node_has_gone_ends_some_time_later(
+        self, workers: RayWorkers, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(Inventory, "alive", lambda self: [])
+        monkeypatch.setattr(ray_workers, "REFRESH_SECONDS", 0.0)
+        monkeypatch.setattr(ray_workers, "GONE_SECONDS", 1.0)
+        with pytest.raises(WorkersBroken, match="no node has been able to train"):
+            perform(workers, ["sleep"])
 
-def test_a_run_whose_last_node_has_gone_ends_some_time_later(
-    workers: RayWorkers, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(RayWorkers, "_nodes", lambda self: [])
-    monkeypatch.setattr(ray_workers, "REFRESH_SECONDS", 0.0)
-    monkeypatch.setattr(ray_workers, "GONE_SECONDS", 1.0)
-    with pytest.raises(WorkersBroken, match="no node has been able to train"):
-        perform(workers, ["sleep"])
-
-
-def test_a_job_too_large_for_every_node_is_not_submitted(workers: RayWorkers) -> None:
-    queue = JobQueue(room=max(slot.memory for slot in workers.slots))
-    failed = queue.add(job("ok"), name="x", work=1.0, need=MemoryNeed(fixed=1 << 50))
-    assert getattr(failed, "status", None) == "out_of_memory"
+    def test_no_task_is_left_after_closing(self, make: Make) -> None:
+        with make(job_timeout=5.0) as workers:
+            perform(workers, ["sleep", "ok 1"], retries=0)
+        assert no_task_is_left()
 
 
 def test_trainings_share_gpus_by_their_numbers(
-    cluster: ClusterProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make: Make, cluster: ClusterProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ray is told of GPUs that are not there, and the trainer only says which it was given."""
     node = cluster.add(gpus=2)
     facts = NodeFacts(torch="", hardware="GPU", bfloat16=True, gpu_memory=(10_000_000_000,))
-    monkeypatch.setattr(ray_workers, "look", lambda nodes: {node.name: facts for node in nodes})
-    monkeypatch.setattr(ray_workers, "refuse_odd", lambda *arguments: None)
-    run = RunDirectory(tmp_path)
-    options: dict[str, Any] = {"trainer": "trainers:start_on_cluster", "modules": TRAINERS}
+    monkeypatch.setattr(ray_inventory, "look", lambda nodes: {node.name: facts for node in nodes})
+    monkeypatch.setattr(ray_inventory, "refuse_odd", lambda *arguments, **options: None)
     try:
-        with RayWorkers(cluster.address, run, 1, workers_per_gpu=2, **options) as workers:
-            assert workers.device == "cuda"
+        with make(ClusterUse(threads=1, workers_per_gpu=2)) as workers:
             assert [slot.name.partition(" ")[2] for slot in workers.slots] == [
                 "gpu 0.1",
                 "gpu 0.2",
@@ -288,7 +233,7 @@ def test_gpus_that_torch_does_not_see_are_refused(cluster: ClusterProcess, tmp_p
     node = cluster.add(gpus=1)
     try:
         with pytest.raises(InputError, match=r"Ray counts GPUs on node .*, but torch sees none there"):
-            RayWorkers(cluster.address, RunDirectory(tmp_path), 1)
+            RayWorkers(cluster.address, RunDirectory(tmp_path), ClusterUse(threads=1))
     finally:
         cluster.kill(node)
 
@@ -306,65 +251,3 @@ def test_a_job_that_no_node_can_take_is_refused(
     message = finish(start(tmp_path / "run", "--dataset", "digits", "--cluster", cluster.address, *arguments), status=2)
     assert re.search(said, message), message
     assert not (tmp_path / "run").exists()
-
-
-NODES = [
-    Node(id="1", name="a", cpus=7, gpus=0, memory=1e9),
-    Node(id="2", name="b", cpus=2, gpus=2, memory=1e9),
-    Node(id="3", name="c", cpus=0, gpus=0.5, memory=1e9),
-]
-
-
-@pytest.mark.parametrize(
-    ("request_", "places"),
-    [
-        (Request(cpus=1), [7, 2, 0]),
-        (Request(cpus=3), [2, 0, 0]),
-        (Request(gpus=1), [0, 2, 0]),
-        (Request(gpus=0.5), [0, 4, 1]),
-        (Request(gpus=0.3333), [0, 6, 1]),
-    ],
-)
-def test_places_are_whole_jobs(request_: Request, places: list[int]) -> None:
-    assert [request_.places(node) for node in NODES] == places
-
-
-@pytest.mark.parametrize(
-    ("host", "name"),
-    [("a", "a-3"), ("b.example.org", "b"), ("a.example.org", "a-3"), ("10.0.0.7", "10.0.0.7"), ("node12", "node12")],
-)
-def test_nodes_have_short_names_of_their_own(host: str, name: str) -> None:
-    assert ray_workers._new_name(host, {"a", "a-2", "10.0.0.8"}) == name
-
-
-def test_a_share_of_a_gpu_that_no_node_has_is_refused() -> None:
-    with pytest.raises(InputError, match=r"one job needs 1 GPU, and no node has as much .*c: 0 CPUs, 0.5 GPUs"):
-        refuse_small("auto", NODES[2:], Request(gpus=1), 1)
-    refuse_small("auto", NODES, Request(gpus=0.5), 2)
-
-
-def test_another_torch_on_a_node_is_refused() -> None:
-    import torch
-
-    alike = NodeFacts(torch=torch.__version__, hardware="x", bfloat16=True, gpu_memory=())
-    other = NodeFacts(torch="1.0", hardware="x", bfloat16=True, gpu_memory=())
-    refuse_odd("auto", {"a": alike}, on_gpus=False)
-    with pytest.raises(InputError, match=r"node b has torch 1.0, this machine"):
-        refuse_odd("auto", {"a": alike, "b": other}, on_gpus=False)
-
-
-def test_nodes_that_differ_are_named() -> None:
-    facts = {
-        name: NodeFacts(torch="", hardware=hardware, bfloat16=True, gpu_memory=())
-        for name, hardware in (("a", "A100"), ("b", "H100"))
-    }
-    assert nodes_in_words("cuda", "auto", facts) == (
-        "cuda of 2 nodes of cluster auto (A100, H100; they differ, so results depend on which node trains)"
-    )
-
-
-@pytest.mark.parametrize(
-    ("ray_id", "visible", "index"), [(1, None, 1), ("3", None, 3), (5, "4,5", 1), ("4", "4,5", 0), ("u2", "u1,u2", 1)]
-)
-def test_torch_counts_the_visible_gpus(ray_id: int | str, visible: str | None, index: int) -> None:
-    assert gpu_index(ray_id, visible) == index

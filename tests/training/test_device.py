@@ -15,9 +15,8 @@ import pytest
 import torch
 
 import train_model as trainer
-from image_data import load_image_data
 from image_data.shared_memory import new_shared_memory, share_training_data
-from records import DataConfig, TrainingResult, runs
+from records import TrainingResult, runs
 from records.canonical import from_json, to_json
 from records.costs import Cost, Energy
 from records.texts import JobKey
@@ -29,7 +28,7 @@ from tests.faults import small_run
 from tests.faults.small_run import birth
 from tests.reporting.pages.test_report_page import page_of
 from tests.small_runs import Run, evolve
-from tests.test_train_model import CPU, job
+from tests.small_trainings import CPU, job, load_few_digits
 from training import device
 from training.device import energy_counter
 from workers.trainers import WorkerSetup, start_trainer
@@ -118,7 +117,7 @@ def test_the_library_of_nvidia_has_these_names() -> None:
 
 def result_of_a_worker(folder: Path) -> TrainingResult:
     """What a worker sends for a training, as the main process reads it."""
-    few_digits = load_image_data(DataConfig(dataset="digits", train_limit=300))
+    few_digits = load_few_digits()
     descriptor = new_shared_memory()
     setup = WorkerSetup(
         descriptor=descriptor,
