@@ -51,6 +51,7 @@ def draw_interactions(effects: GeneEffects) -> Figure:
             vmin=0,
             vmax=most,
             square=True,
+            rasterized=True,
             xticklabels=[words(name) for name in names[:-1]],
             yticklabels=[words(name) for name in names[1:]],
             cbar_kws={"label": "strength (percentage points)", "shrink": 0.9, "pad": 0.02},
