@@ -1,8 +1,8 @@
-"""The genetic algorithm, and what all searches share: pure functions of configuration, seed and fitness values.
+"""The genetic algorithm, in generations and as a steady state: a pure function of configuration, seed and results.
 
 No files, clock, torch or global randomness. Generation g draws from
-`numpy.random.default_rng([seed, g])`, so there is no generator state to save: an engine rebuilt
-from the evaluated generations asks for the same individuals as one that never stopped.
+`numpy.random.default_rng([seed, g])`, so there is no generator state to save: a search rebuilt from
+the evaluated generations asks for the same individuals as one that was never interrupted.
 
     engine = GeneticAlgorithm(EvolutionConfig(population=50), BitStrings(100))
     while engine.best is None or engine.best.fitness.value < 100:
@@ -32,28 +32,28 @@ from search.operators import (
 from search.ranking import objective_points, pareto_order, rank
 from search.registry import algorithm
 
-OFFSPRING = 40  # bred for each that is trained, where a model screens them
-CLIMBERS = 10  # the most promising offspring, whose neighbours are looked at as well
-CLIMBS = 4  # times
+OFFSPRING = 40  # bred for each one that is trained, if a surrogate model selects among them
+CLIMBERS = 10  # the most promising offspring, whose neighbours become candidates as well
+CLIMBS = 4  # rounds of hill climbing
 
 
 def _youngest_of_equals(individual: Individual) -> tuple[object, ...]:
-    """Sort key of parents: of equally fit ones an offspring goes before the elite, so that the search drifts on."""
+    """Sort key of parents: offspring precede elites of equal fitness, so that the search drifts over plateaus."""
     fitness = individual.fitness
     return (fitness is None, *(fitness.rank if fitness is not None else ()), -individual.index)
 
 
 @algorithm("genetic", "the genetic algorithm", uses_model=True)
 class GeneticAlgorithm(SearchAlgorithm):
-    """Tournament selection, crossover, mutation, elitism; with a predictor, offspring are screened before training.
+    """Tournament selection, crossover, mutation and elitism; a surrogate model selects which offspring are trained.
 
-    With several objectives the parents are the best of all generations, by NSGA-II.
+    With several objectives the parents are the best of all generations by NSGA-II.
     """
 
     _ranked: tuple[int, list[Individual]] = (0, [])  # the parents, and the generation after which they were ranked
 
     def _parents(self) -> list[Individual]:
-        """The individuals that may have offspring, best first."""
+        """The individuals that can be parents, best first."""
         if self._ranked[0] != len(self.generations):
             if len(self.config.objectives) == 1:
                 ranked = sorted(self.generations[-1].individuals, key=_youngest_of_equals)
@@ -65,7 +65,7 @@ class GeneticAlgorithm(SearchAlgorithm):
         return self._ranked[1]
 
     def _carried(self) -> list[Offspring]:
-        """Copies of the best parents that have a fitness, each network once."""
+        """Copies of the best parents with a fitness, each network once."""
         elites: dict[str, Offspring] = {}
         for individual in self._parents():
             if individual.fitness is not None and len(elites) < self.config.elitism:
@@ -89,7 +89,7 @@ class GeneticAlgorithm(SearchAlgorithm):
         return chosen + super()._offspring(rng, taken, count - len(chosen))
 
     def _pool(self, rng: np.random.Generator, taken: set[str], model: Model, count: int) -> list[Offspring]:
-        """Many new offspring, those within the limits, and the neighbours of the most promising among them."""
+        """Many new offspring within the limits, with the neighbours of the most promising ones."""
         pool = {}
         for _ in range(OFFSPRING * count):
             bred = self._breed(rng, taken)
@@ -110,7 +110,7 @@ class GeneticAlgorithm(SearchAlgorithm):
         return list(pool.values())
 
     def _neighbours(self, offspring: Offspring) -> list[Offspring]:
-        """All that differ from an offspring in one coding bit."""
+        """All chromosomes that differ from an offspring in one coding bit."""
         origin = "crossover+mutation" if offspring.origin == "crossover" else offspring.origin
         flipped = (flip(offspring.chromosome, locus) for locus in self.space.coding_loci)
         return [replace(offspring, chromosome=each, origin=origin) for each in flipped]
@@ -149,17 +149,16 @@ class GeneticAlgorithm(SearchAlgorithm):
 
 
 class SteadyState(GeneticAlgorithm):
-    """Breeds an offspring whenever it is asked, from the best of all whose result it was told.
+    """Breeds one offspring at a time, from the best results so far (Whitley 1989).
 
-    The parents are the best `population` so far, so that a good network is one for as long as
-    it is among them, and no elites are carried (Whitley 1989: the worst makes room). Individual n
-    draws from `default_rng([seed, n])`: which it is, is a function of the configuration, the seed,
-    those bred before, the results and their order. The first are those that `ask` gives for the
-    first generation. What was bred is never bred again, whether its result is known or not.
+    The parents are the best `population` individuals so far, so there are no elites. Individual n draws
+    from `default_rng([seed, n])` and is a function of configuration, seed, earlier individuals, results
+    and their order. The first individuals are those that `ask` gives for the first generation. No
+    network is bred twice, whether its result is known or not.
 
-    Individuals are numbered as they are bred, as if in generations; such a generation is complete
-    when all of it have ended. A model of the results is made anew whenever there are as many more
-    as the population (at least `ENOUGH`): for every offspring it would take too long.
+    Individuals are numbered in the order of breeding, as if in generations; a generation is complete
+    when all its trainings have ended. The surrogate model is refitted after every `population` results
+    (at least `ENOUGH`), as refitting it for every offspring would take too long.
     """
 
     def __init__(
@@ -177,10 +176,10 @@ class SteadyState(GeneticAlgorithm):
         self._is_spent = False
 
     def replay(self, bred: Sequence[Individual], taken: Sequence[Individual]) -> None:
-        """Goes on where a search had bred these individuals after its last complete generation.
+        """Restores a search that had bred these individuals after its last complete generation.
 
-        `taken` are all that have ended, in the order of their results. Of the others no more are
-        kept than there will be. A search begins with those of `ask`.
+        `taken` are those with a result, in the order of their results. A new search begins with the
+        individuals of `ask`.
         """
         ended = {each.name for each in taken}
         last = max((place for place, each in enumerate(bred, 1) if each.name in ended), default=0)
@@ -191,23 +190,23 @@ class SteadyState(GeneticAlgorithm):
 
     @property
     def total(self) -> int:
-        """How many individuals there will be, if the space holds so many."""
+        """The number of individuals of the whole search, unless the space is smaller."""
         config = self.config
         by_generations = config.generations * config.population
         return by_generations if config.budget is None else config.budget - config.final_trainings
 
     @property
     def is_spent(self) -> bool:
-        """Whether there is nothing left to breed."""
+        """Whether no further individual will be bred."""
         return self._is_spent or len(self.bred) >= self.total
 
     @property
     def pending(self) -> list[Individual]:
-        """Those bred whose result was not taken, in order of breeding."""
+        """The individuals without a result, in order of breeding."""
         return [each for each in self.bred if each.name not in self._ended]
 
     def breed(self) -> Individual | None:
-        """The next individual; None if there will be no other."""
+        """The next individual; None if there is no further one."""
         if self.is_spent:
             return None
         rng = np.random.default_rng([self.config.seed, len(self.bred) + 1])
@@ -228,7 +227,7 @@ class SteadyState(GeneticAlgorithm):
         return individual
 
     def _next_place(self) -> tuple[int, int]:
-        """Generation and index of the next individual. A budget may have ended a generation early."""
+        """Generation and index of the next individual; a budget may have ended the last generation early."""
         last = self.bred[-1] if self.bred else None
         if last is None:
             return 1, 1
@@ -240,27 +239,27 @@ class SteadyState(GeneticAlgorithm):
         self._known.add(self.space.phenotype(individual.chromosome))
 
     def take(self, individual: Individual) -> None:
-        """Takes the result of an individual that was bred here."""
+        """Records the result of an individual that was bred here."""
         self.taken.append(individual)
         self._ended[individual.name] = individual
         if individual.fitness is not None:
             self._best = rank([*self._best, individual], self.config.objectives)[: self.config.population]
 
     def withdraw(self, count: int) -> None:
-        """Takes back up to so many of the last results, all failures, of generations that are not complete."""
+        """Withdraws up to `count` of the last results, as long as they are failures in incomplete generations."""
         while count > 0 and self.taken and self.taken[-1].failure and self.taken[-1].generation > len(self.generations):
             del self._ended[self.taken.pop().name]
             count -= 1
 
     def complete(self) -> list[Individual] | None:
-        """The next generation, if all of it have ended; None if not."""
+        """The next generation if all its trainings have ended, otherwise None."""
         before = sum(len(generation.individuals) for generation in self.generations)
         names = [each.name for each in self.bred[before : before + self.config.population]]
         is_whole = len(names) == self.config.population or (self.is_spent and bool(names))
         return [self._ended[name] for name in names] if is_whole and self._ended.keys() >= set(names) else None
 
     def model(self) -> Model | None:
-        """A model of the results so far, all of them only at the end."""
+        """The surrogate model of the results at the last refit; at the end, of all results."""
         step = max(self.config.population, ENOUGH)
         count = len(self.taken) if len(self.taken) >= self.total else len(self.taken) // step * step
         if self.predictor is None or count < ENOUGH:

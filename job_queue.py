@@ -1,4 +1,4 @@
-"""The state machine of jobs: waiting, running, done, failed. No processes, clocks or files here."""
+"""The state machine of training jobs: waiting, running, done, failed. No processes, clocks or files."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from records.texts import JobKey
 from search_space.cost import MemoryNeed
 
 NO_NEED = MemoryNeed()
-GAIN = 1.1  # in speed, for which twice as many trainings at once are worth their memory
+GAIN = 1.1  # speed-up that doubling the number of concurrent trainings must bring
 SMALLEST_MICRO_BATCH = 2  # batch normalisation needs two values per channel
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attempt:
-    """One try at a job: the `number` of the try, from 1, and the micro-batch to try it with.
+    """One attempt at a job: its `number`, counted from 1, and its micro-batch.
 
-    `name` is the individual that the job is trained for; `work` its expected seconds, by which the
-    longest goes first; `need` the memory that it is expected to take.
+    `name` is the individual that the job is for, `work` the expected seconds, `need` the expected
+    memory.
     """
 
     job: TrainingJob
@@ -34,20 +34,20 @@ class Attempt:
 
     @property
     def memory(self) -> int:
-        """The bytes that this try is expected to take."""
+        """The memory that this attempt is expected to take, in bytes."""
         return self.need.bytes(self.micro_batch)
 
     def halved(self) -> Attempt:
-        """The same with half the micro-batch, but no less than the smallest."""
+        """The same attempt with half the micro-batch, but not less than the smallest."""
         return replace(self, micro_batch=max(SMALLEST_MICRO_BATCH, self.micro_batch // 2))
 
 
 class JobQueue:
-    """Jobs by expected effort, the longest first; each tried at most 1 + `max_retries` times.
+    """Jobs by expected duration, the longest first; each is tried at most 1 + `max_retries` times.
 
-    The end of a generation waits for its last job, so a long job must not start last; where nothing
-    waits, jobs start as they come, without `longest_first`. `room` is the memory, in bytes, of the
-    largest device.
+    A generation ends with its last job, so long jobs start first. In a steady state nothing waits for
+    a generation, and without `longest_first` jobs start in the order in which they were added. `room`
+    is the memory of the largest device, in bytes.
     """
 
     def __init__(self, max_retries: int = 2, room: float = math.inf, longest_first: bool = True) -> None:
@@ -59,10 +59,10 @@ class JobQueue:
         self._added = 0
 
     def add(self, job: TrainingJob, *, name: str, work: float, need: MemoryNeed = NO_NEED) -> Attempt | TrainingResult:
-        """Queues a job and returns its first attempt, whose micro-batch is small enough for `room`.
+        """Queues a job and returns its first attempt, with a micro-batch that fits into `room`.
 
-        A job that no micro-batch makes small enough is not queued; its failure is returned. Raises
-        ValueError if an equal job was added before.
+        If no micro-batch fits, the job is not queued and its failure is returned. Raises ValueError if
+        an equal job was added before.
         """
         key = job.key
         if key in self._keys:
@@ -88,7 +88,7 @@ class JobQueue:
 
     @property
     def waiting(self) -> int:
-        """How many jobs wait for a worker."""
+        """The number of jobs that wait for a worker."""
         return len(self._waiting)
 
     @property
@@ -96,9 +96,9 @@ class JobQueue:
         return not self._waiting and not self.running
 
     def start(self, room: float = math.inf, retries: bool = True) -> Attempt | None:
-        """Hands out the longest waiting job that needs at most `room` bytes; None if there is none.
+        """Starts the first waiting job that needs at most `room` bytes; None if there is none.
 
-        Without `retries` only jobs that have not been tried yet are handed out.
+        Without `retries` only jobs that were not tried before are started.
         """
         for index, (_, _, attempt) in enumerate(self._waiting):
             if attempt.memory <= room and (retries or attempt.number == 1):
@@ -108,16 +108,16 @@ class JobQueue:
         return None
 
     def finish(self, result: TrainingResult) -> TrainingResult:
-        """Takes the result of a running job, and returns it with the number of tries filled in."""
+        """Records the result of a running job and returns it with the number of attempts."""
         attempt = self.running.pop(result.key)
         result = replace(result, cost=replace(result.cost, attempts=attempt.number))
         self.results[result.key] = result
         return result
 
     def fail(self, key: JobKey, status: str, reason: str, cost: Cost) -> TrainingResult | None:
-        """Takes the failure of a running job. Queues it again and returns None, or returns its final result.
+        """Records the failure of a running job: queues a retry and returns None, or returns the final result.
 
-        A job that ran out of memory is tried again with half the micro-batch.
+        A job that ran out of memory is retried with half the micro-batch.
         """
         attempt = self.running.pop(key)
         if attempt.number <= self.max_retries:
@@ -136,11 +136,11 @@ class JobQueue:
 
 
 class Concurrency:
-    """How many trainings at once pay on one device: the `limit` is doubled while their speed rises.
+    """The number of concurrent trainings on one device: the `limit` is doubled while throughput rises.
 
-    Speed is the work of the jobs that ended, over the time in which they did. Twice as many jobs as
-    the limit are waited for before it is judged. When doubling brought less than `GAIN`, the limit
-    falls back for good. Time is told by the caller, in seconds.
+    Throughput is the work of ended jobs per second, measured over twice as many jobs as the limit.
+    When doubling raised it by less than `GAIN`, the previous limit is kept for good. The caller
+    provides the time, in seconds.
     """
 
     def __init__(self, most: int) -> None:
@@ -153,7 +153,7 @@ class Concurrency:
     def job_ended(self, work: float, now: float) -> None:
         if self._is_settled:
             return
-        if self._since is None:  # the first that ends under a new limit began under the old one
+        if self._since is None:  # the first job that ends under a new limit began under the old one
             self._since = now
             return
         self._work += work

@@ -1,7 +1,7 @@
-"""Layers of the networks: what torch lacks, and what stands in for its own where those are slow.
+"""From an architecture to an `nn.Module`: its layers, their first weights, and weights files.
 
-What stands in computes what its counterpart computes, up to rounding. Images are (N, C, H, W) in
-channels_last memory, which lies as (N, H, W, C).
+Layers that replace slow ones of torch compute the same up to rounding. Images are (N, C, H, W) in
+channels_last memory, that is, stored as (N, H, W, C).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Normalize(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         pixels = images.permute(0, 2, 3, 1).float()  # (N, H, W, C)
         count, height, width, _ = pixels.shape
-        # One row an image: operations along C alone, one or three values, would not be vectorised.
+        # One row per image: operations along C alone (one or three values) would not be vectorised.
         rows = pixels.reshape(count, -1)
         rows = (rows - self.mean.flatten().repeat(height * width)).mul_(self.scale.flatten().repeat(height * width))
         return rows.view(pixels.shape).permute(0, 3, 1, 2)
@@ -53,7 +53,7 @@ class GlobalAveragePool(nn.Module):
 
 
 class SqueezeExcitation(nn.Module):
-    """Weighs each feature map by what all of them hold on average (Hu et al. 2018, eq. 2 to 4): (N, C, H, W) → same."""
+    """Scales each feature map by a weight that follows from the means of all maps (Hu et al. 2018, eq. 2 to 4)."""
 
     def __init__(self, channels: int, squeezed: int) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class SqueezeExcitation(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """What a block computes is added to its input; the activation follows (He et al. 2016, fig. 2)."""
+    """Adds the input of a block to its output; the activation follows (He et al. 2016, fig. 2)."""
 
     def __init__(self, body: nn.Module, shortcut: nn.Module, activation: nn.Module) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class ResidualBlock(nn.Module):
         return total
 
 
-# In place where the gradient can be had from the result: a map less to write and to keep.
+# In place where the gradient follows from the output, which saves writing and keeping a map.
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "ReLU": lambda: nn.ReLU(inplace=True),
     "LeakyReLU": lambda: nn.LeakyReLU(inplace=True),
@@ -100,7 +100,7 @@ def build_model(
     `mean` and `std` are the statistics of the training images in pixel values (0 to 255), one per
     channel. They may be left out where a `state_dict` that carries them is loaded afterwards.
     Weights are drawn from torch's global generator (Kaiming normal, He et al. 2015, eq. 14). The
-    modules stand in one sequence; with residual connections, those of each block in a module of its own.
+    modules form one sequence; with residual connections, each block is one module of it.
     """
     channels = architecture.input_shape[0]
     layers: list[nn.Module] = [Normalize(mean or [0.0] * channels, std or [1.0] * channels)]
@@ -115,7 +115,7 @@ def build_model(
 
 
 def _convolve(architecture: Architecture, layer: Layer, in_channels: int) -> list[nn.Module]:
-    """A layer but for its activation."""
+    """The modules of a layer, without its activation."""
     pooling = [POOLINGS[architecture.pooling](2)] if layer.pool else []
     convolution = _convolution(in_channels, layer.filters, layer.kernel, layer.stride)
     return [convolution, *pooling, nn.BatchNorm2d(layer.filters)]
@@ -129,7 +129,7 @@ def _convolution(channels: int, filters: int, kernel: int, stride: int = 1) -> C
 
 
 def _block(architecture: Architecture, block: Sequence[FeatureMap]) -> list[nn.Module]:
-    """The modules of a block: one after the other, or all in one where a shortcut goes round them."""
+    """The modules of a block: one after the other, or wrapped in one where there is a shortcut."""
     channels, last = block[0][1], block[-1][0]
     modules: list[nn.Module] = []
     for layer, in_channels, _, _ in block:
@@ -156,7 +156,7 @@ def load_model(path: Path, architecture: Architecture) -> nn.Sequential:
     model = build_model(architecture)
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     try:
-        with warnings.catch_warnings(action="ignore"):  # what torch says of a strange file is said below
+        with warnings.catch_warnings(action="ignore"):  # files that cannot be used are explained below
             state = torch.load(path, map_location="cpu", weights_only=True)
             found = {str(name): tuple(value.shape) for name, value in state.items()}
             if found == expected:
@@ -175,7 +175,7 @@ def load_model(path: Path, architecture: Architecture) -> nn.Sequential:
 
 
 def weights_bytes(model: nn.Module) -> bytes:
-    """A file of the state_dict and nothing else; equal weights give equal bytes."""
+    """The content of a weights file: the state_dict and nothing else. Equal weights give equal bytes."""
     buffer = io.BytesIO()
     state = {
         name: value.detach().cpu().clone(memory_format=torch.contiguous_format)

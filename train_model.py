@@ -1,4 +1,4 @@
-"""One job → one result, on one device. Also a command: trains one network and prints its epochs."""
+"""Trains one job on one device and returns its result. Also a command that trains one network and prints its epochs."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def train_one(options: argparse.Namespace, config: TrainingConfig, data_config: 
         device = torch.device(options.device) if options.device else accelerator or torch.device("cpu")
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise InputError(f"--device {options.device} is not usable here ({str(error).splitlines()[0]})") from error
+        raise InputError(f"--device {options.device} cannot be used here ({str(error).splitlines()[0]})") from error
     image_data = load_image_data(data_config)
     encoding = Encoding(image_data.input_shape, image_data.classes, gene_table(options.encoding))
     config = replace(config, **encoding.hyperparameters(options.chromosome))

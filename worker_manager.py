@@ -29,7 +29,7 @@ STARTS_PER_SLOT = 3  # a slot whose workers die this often in a row before they 
 
 
 class WorkersBroken(RunFault):
-    """No worker can be started; the message carries what the last one said."""
+    """No worker can be started; the message carries the last line of output of the last one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,8 +37,9 @@ class Slot:
     """A place where one training runs at a time: its name, and the environment of its process.
 
     The slots of one `device` share its `memory`, in bytes for all trainings together. Where
-    `is_tuned`, as many of them are used at once as pay by measured throughput, and a training that
-    failed is tried again alone, so that neighbours on a GPU cannot spoil it, nor it them.
+    `is_tuned`, the measured throughput decides how many of them are used at once, and a failed
+    training is retried alone on its device, so that trainings that share a GPU cannot make each
+    other fail again.
     """
 
     name: str
@@ -49,7 +50,7 @@ class Slot:
 
 
 class Observer(Protocol):
-    """What is told while jobs run. `slot` is the name of a device slot."""
+    """Is told what happens while jobs run. `slot` is the name of a device slot."""
 
     def job_started(self, slot: str, attempt: Attempt) -> None: ...
 
@@ -61,11 +62,11 @@ class Observer(Protocol):
 
 
 class Workers(Protocol):
-    """Whatever works through a queue of jobs: processes of this machine, or the tasks of a cluster."""
+    """What runs the jobs of a queue: processes of this machine, or tasks of a cluster."""
 
     @property
     def slots(self) -> Sequence[Slot]:
-        """The places where trainings run, one at a time each; on a cluster they come and go."""
+        """Each runs one training at a time; on a cluster they change as nodes join and leave."""
         ...
 
     def run(self, jobs: JobQueue, observer: Observer, stop: int | None = None) -> None: ...
@@ -93,9 +94,9 @@ class WorkerManager:
     """Runs the jobs of a queue on worker processes that are started once and replaced when they die.
 
     `trainer` names a function as "module:function". In the worker it is called once with
-    `setup` and returns the function that trains; `descriptors` are inherited by every worker.
-    Without `setup` the workers import their modules and wait for `set_up`. `task` makes the message
-    for an attempt. Use as a context manager: on leaving, all workers end.
+    `setup` and returns the function that trains; every worker inherits the `descriptors`.
+    Without `setup`, workers import their modules and wait for `set_up`. `task` makes the message
+    for an attempt. Use it as a context manager: on leaving, all workers end.
     """
 
     def __init__(
@@ -138,7 +139,7 @@ class WorkerManager:
         self._selector.close()
 
     def set_up(self, setup: Mapping[str, Any]) -> None:
-        """Sends all workers what they need to train."""
+        """Sends all workers what they need for training."""
         self._setup = setup
         for worker in self._workers.values():
             worker.set_up(setup)
@@ -153,8 +154,8 @@ class WorkerManager:
     def run(self, jobs: JobQueue, observer: Observer, stop: int | None = None) -> None:
         """Works until every job of the queue is done or has failed; jobs may be added while it runs.
 
-        `stop` is a descriptor; when it becomes readable, `StopRequested` is raised, after all
-        results that have arrived were handed on. Raises `WorkersBroken` if none can be started.
+        `stop` is a descriptor; when it becomes readable, `StopRequested` is raised, once all
+        results that have arrived have been passed on. Raises `WorkersBroken` if none can be started.
         """
         if stop is not None:
             self._selector.register(stop, selectors.EVENT_READ)
@@ -174,7 +175,7 @@ class WorkerManager:
 
     def _feed(self, jobs: JobQueue, observer: Observer) -> None:
         if not jobs.waiting:
-            return  # else each of many idle workers would look at all the others
+            return  # spares each idle worker the search for a job
         for worker in self._workers.values():
             if not worker.is_ready or worker.attempt is not None:
                 continue
@@ -187,7 +188,7 @@ class WorkerManager:
                 worker.send({"job": to_json(attempt.job), **self._task(attempt)})
 
     def _next_attempt(self, slot: Slot, jobs: JobQueue) -> Attempt | None:
-        """The longest waiting job that may start beside what runs on the slot's device; None if there is none."""
+        """The longest of the waiting jobs that may start now, given what runs on the slot's device; or None."""
         running = [each.attempt for each in self._workers.values() if each.attempt and each.slot.device == slot.device]
         room = slot.memory - sum(attempt.memory for attempt in running)
         if not slot.is_tuned:
@@ -231,7 +232,7 @@ class WorkerManager:
                     result = jobs.finish(replace(result, cost=replace(result.cost, device=worker.slot.name)))
                     if worker.slot.is_tuned:
                         self._concurrency[worker.slot.device].job_ended(attempt.work, time.monotonic())
-                    self._feed(jobs, observer)  # first: the device trains on while the result is made durable
+                    self._feed(jobs, observer)  # first, so that the device trains on while the result is written
                     observer.job_ended(worker.slot.name, attempt, result)
                 else:
                     cost = Cost(seconds=event["seconds"], device=worker.slot.name)
@@ -254,7 +255,7 @@ class WorkerManager:
 def end_failed(
     slot: str, attempt: Attempt, jobs: JobQueue, observer: Observer, status: str, reason: str, cost: Cost
 ) -> None:
-    """Has the queue try a job again, or give it up, and tells the observer which."""
+    """Tells the queue of a failed attempt, which it retries or gives up, and the observer which of the two."""
     result = jobs.fail(attempt.key, status, reason, cost)
     if result is None:
         observer.job_retried(slot, attempt, status, reason)

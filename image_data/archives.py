@@ -1,4 +1,4 @@
-"""Reads .npz archives, as Keras ships its data sets."""
+"""Reads .npz archives, the format in which Keras ships its data sets."""
 
 from __future__ import annotations
 
@@ -15,19 +15,15 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from image_data.folders import _fitted
-from image_data.source import Images, Labels, Part, Places, Shape, Size, Source, refuse_large, with_channels
+from image_data.source import Images, Indices, Labels, Part, Shape, Size, Source, fitted, refuse_large, with_channels
 from records import InputError
 
 CHUNK = 2**22  # bytes of an array that are read at once
 
 
-# Archives
-
-
 @dataclass(frozen=True)
 class _Array:
-    """An array of an archive, from its header alone."""
+    """The header of an array in an archive."""
 
     shape: Shape
     is_fortran: bool
@@ -35,14 +31,14 @@ class _Array:
 
 
 def read_npz(path: Path, size: Size | None) -> Source:
-    """The arrays that Keras ships its data sets in; those for validation and test may be missing.
+    """Reads an archive with `x_train` and `y_train`, as Keras names them, and optionally the same of "val" and "test".
 
-    Pixels are read row by row where they are asked for. Pickled contents are refused, never read.
+    Pixels are read later, a few rows at a time. Pickled contents are refused without being read.
     """
-    with _sound(path), open(path, "rb") as file:
+    with _damage_refused(path), open(path, "rb") as file:
         if file.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX:
             raise InputError(f"{path}: expected an .npz archive, found a single array")
-    with _sound(path), zipfile.ZipFile(path) as archive:
+    with _damage_refused(path), zipfile.ZipFile(path) as archive:
         names = [entry.removesuffix(".npy") for entry in archive.namelist() if entry.endswith(".npy")]
         arrays = {name: _header(archive, name) for name in names}
         splits = ["train", *(each for each in ("val", "test") if {f"x_{each}", f"y_{each}"} & set(names))]
@@ -60,8 +56,8 @@ def read_npz(path: Path, size: Size | None) -> Source:
 
 
 @contextlib.contextmanager
-def _sound(path: Path) -> Iterator[None]:
-    """What NumPy and zipfile raise on a file that is no archive, or damaged, as an `InputError`."""
+def _damage_refused(path: Path) -> Iterator[None]:
+    """Turns what NumPy and zipfile raise on a damaged file, or one of another format, into an `InputError`."""
     try:
         yield
     except InputError:
@@ -87,7 +83,7 @@ def _header(archive: zipfile.ZipFile, name: str) -> _Array:
 
 
 def _read_header(file: IO[bytes]) -> _Array:
-    """Shape, order and type of an array; the file then stands at its first value."""
+    """Shape, memory order and type of an array; leaves the file at the first value."""
     version = np.lib.format.read_magic(file)
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"an array in format {version}")
@@ -125,8 +121,8 @@ def _read_labels(archive: zipfile.ZipFile, name: str) -> Labels:
 
 
 def _class_names(path: Path, archive: zipfile.ZipFile, array: _Array | None, labels: Labels) -> list[str]:
-    """The names in `classes`, or else the numbers."""
-    # A label beyond the number of images is no class; it is refused where labels are checked.
+    """The names in the array `classes`, or the labels where there is none."""
+    # A label beyond the number of images is not a class: `check_source` refuses it.
     count = min(int(labels.max(initial=-1)) + 1, len(labels))
     if array is None:
         return [str(label) for label in range(count)]
@@ -146,21 +142,21 @@ def _array_part(path: Path, name: str, array: _Array, labels: Labels, size: Size
     return Part(labels, shape, partial(_read_rows, path, name, shape, size), loading)
 
 
-def _read_rows(path: Path, name: str, shape: Shape, size: Size | None, selections: Sequence[Places]) -> list[Images]:
-    found = [np.empty((len(places), *shape), np.uint8) for places in selections]
-    with _sound(path), zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
+def _read_rows(path: Path, name: str, shape: Shape, size: Size | None, selections: Sequence[Indices]) -> list[Images]:
+    found = [np.empty((len(indices), *shape), np.uint8) for indices in selections]
+    with _damage_refused(path), zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
         for start, rows in _rows(file):
-            for images, places in zip(found, selections, strict=True):
-                low, high = np.searchsorted(places, (start, start + len(rows)))
-                chosen = rows[places[low:high] - start]
+            for images, indices in zip(found, selections, strict=True):
+                low, high = np.searchsorted(indices, (start, start + len(rows)))
+                chosen = rows[indices[low:high] - start]
                 images[low:high] = chosen if size is None else _resized(chosen, size)
     return found
 
 
 def _rows(file: IO[bytes]) -> Iterator[tuple[int, Images]]:
-    """The images of an array (N, H, W, C), some at a time, with the place of the first.
+    """The images of an array (N, H, W, C) in chunks, each with the index of its first image.
 
-    To the end, which is where zipfile compares the checksum.
+    Reads to the end of the entry, where zipfile compares the checksum.
     """
     array = _read_header(file)
     count, each = array.shape[0], math.prod(array.shape[1:])
@@ -182,5 +178,5 @@ def _resized(images: Images, size: Size) -> Images:
 
     is_grey = images.shape[3] == 1
     pictures = [Image.fromarray(image[:, :, 0] if is_grey else image) for image in images]
-    fitted = [_fitted(picture, size) for picture in pictures]
-    return with_channels(np.stack(fitted)) if fitted else np.empty((0, *size, images.shape[3]), np.uint8)
+    resized = [fitted(picture, size) for picture in pictures]
+    return with_channels(np.stack(resized)) if resized else np.empty((0, *size, images.shape[3]), np.uint8)

@@ -15,7 +15,7 @@ import numpy as np
 
 from image_data.archives import read_npz
 from image_data.folders import read_folder
-from image_data.source import Images, Labels, Size, Source, held, with_channels
+from image_data.source import Images, Labels, Size, Source, in_memory, with_channels
 from records import DataConfig, InputError
 
 VAL_FRACTION = 0.1  # share of the training images to validate on, where a data set does not say otherwise
@@ -27,7 +27,7 @@ def _read_digits(known: NamedSet, folder: Path) -> Source:
 
     bunch = load_digits()
     images = np.round(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
-    return Source(held(images, bunch.target.astype(np.int64)), None, None, _numbered(known.classes))
+    return Source(in_memory(images, bunch.target.astype(np.int64)), None, None, _numbered(known.classes))
 
 
 def _read_torchvision(known: NamedSet, folder: Path) -> Source:
@@ -46,7 +46,7 @@ def _read_torchvision(known: NamedSet, folder: Path) -> Source:
             raise InputError(_advice(known, make, folder, error)) from error
     train, test = (_arrays(known, dataset) for dataset in loaded)
     names = getattr(loaded[0], "classes", None) or _numbered(known.classes)
-    return Source(held(*train), None, held(*test), [str(name) for name in names])
+    return Source(in_memory(*train), None, in_memory(*test), [str(name) for name in names])
 
 
 def _arrays(known: NamedSet, dataset: Any) -> tuple[Images, Labels]:

@@ -24,7 +24,7 @@ class ImageData:
     """A data set in memory: training, validation and test images, and what describes them.
 
     Images are uint8 (N, H, W, C), labels int64 (N,). `fingerprint` is a SHA-256 over all pixels,
-    labels and splits: two data sets of one fingerprint train alike.
+    labels and splits: data sets with equal fingerprints give equal trainings.
     """
 
     train_images: Images
@@ -57,7 +57,7 @@ class ImageData:
         return getattr(self, f"{prefix}_images"), getattr(self, f"{prefix}_labels")
 
     def only_test(self) -> ImageData:
-        """The same without training and validation images; their memory is free once this is all that is left."""
+        """A copy without training and validation images, so that their memory can be freed."""
         images, labels = np.empty((0, *self.train_images.shape[1:]), np.uint8), np.empty(0, np.int64)
         return replace(self, train_images=images, train_labels=labels, val_images=images, val_labels=labels)
 
@@ -74,9 +74,9 @@ class ImageData:
 
 
 def load_image_data(config: DataConfig) -> ImageData:
-    """Loads a data set and splits it. Raises `InputError` for data that are missing, not as needed, or too large.
+    """Loads a data set and splits it. Raises `InputError` for data that are missing, unusable or too large.
 
-    Which image is in which split follows from the labels alone, so only pixels that are kept are read.
+    The labels alone decide which image is in which split, so that only images that are used are read.
     """
     source = read_source(config)
     check_source(config, source)
@@ -86,7 +86,7 @@ def load_image_data(config: DataConfig) -> ImageData:
 
 
 def _histogram(values: Images) -> NDArray[np.int64]:
-    """How often each value from 0 to 255 occurs; a part at a time, as `bincount` makes eight bytes of each."""
+    """How often each value from 0 to 255 occurs; in pieces, since `bincount` converts each value to eight bytes."""
     pieces = np.array_split(values, max(1, -(-len(values) // HISTOGRAM_VALUES)))
     total = np.zeros(256, np.int64)
     for piece in pieces:
@@ -100,7 +100,7 @@ def _read(splits: Mapping[str, Split], class_names: Sequence[str]) -> ImageData:
     for part in dict.fromkeys(part for part, _ in splits.values()):
         names = [name for name, (of, _) in splits.items() if of is part]
         images |= zip(names, part.read([splits[name][1] for name in names]), strict=True)
-    labels = {name: part.labels[places] for name, (part, places) in splits.items()}
+    labels = {name: part.labels[indices] for name, (part, indices) in splits.items()}
     data = ImageData(
         images["train"],
         labels["train"],

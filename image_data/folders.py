@@ -1,4 +1,4 @@
-"""Reads folders of class folders."""
+"""Reads images from folders, one for each class."""
 
 from __future__ import annotations
 
@@ -7,23 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from image_data.source import FOLDER_SIDE, Images, Labels, Part, Places, Shape, Size, Source, refuse_large
+from image_data.source import FOLDER_SIDE, Images, Indices, Labels, Part, Shape, Size, Source, fitted, refuse_large
 from records import InputError
 
 FOLDERS = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}
 PICTURES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
-# Folders
-
-
 @dataclass(frozen=True)
 class _Listing:
-    """The pictures of a folder of class folders: their classes, in alphabetical order, paths and labels."""
+    """The pictures of a folder of class folders: class names in alphabetical order, paths and labels."""
 
     folder: Path
     class_names: list[str]
@@ -32,10 +28,10 @@ class _Listing:
 
 
 def read_folder(folder: Path, size: Size | None) -> Source:
-    """A folder of class folders, or one with such folders `train` and perhaps `val` and `test`.
+    """Reads a folder of class folders, or one with such folders `train` and, optionally, `val` and `test`.
 
-    Every header is read, so that all pictures are found to be pictures, and how large they are;
-    pixels are read where they are asked for.
+    The header of every picture is read, which gives its size and reveals files that are not
+    pictures; pixels are read later.
     """
     try:
         listings = {name: _list(part) for name, part in _split_folders(folder).items()}
@@ -44,10 +40,12 @@ def read_folder(folder: Path, size: Size | None) -> Source:
     class_names = listings["train"].class_names
     for other in listings.values():
         if other.class_names != class_names:
-            raise InputError(f"{other.folder} {_difference(class_names, other.class_names)}; give all the same folders")
-    looks = {_look_at(path) for listing in listings.values() for path in listing.paths}
-    is_grey = all(mode in ("1", "L") or mode.startswith(("I", "F")) for _, mode in looks)
-    sizes = {found for found, _ in looks}
+            raise InputError(
+                f"{other.folder} {_difference(class_names, other.class_names)}; give all splits the same class folders"
+            )
+    headers = {_header(path) for listing in listings.values() for path in listing.paths}
+    is_grey = all(mode in ("1", "L") or mode.startswith(("I", "F")) for _, mode in headers)
+    sizes = {found for found, _ in headers}
     if size is None and len(sizes) > 1:
         size = FOLDER_SIDE, FOLDER_SIDE
     width, height = sizes.pop()
@@ -62,7 +60,7 @@ def read_folder(folder: Path, size: Size | None) -> Source:
 
 
 def _split_folders(folder: Path) -> dict[str, Path]:
-    """The folders of the splits, by name; the folder itself is all there is to train where it holds the classes."""
+    """The folder of each split, by name; without a folder `train`, the folder itself holds the classes to train on."""
     children = sorted(child for child in folder.iterdir() if child.is_dir())
     found: dict[str, Path] = {}
     for name, spellings in FOLDERS.items():
@@ -76,7 +74,7 @@ def _split_folders(folder: Path) -> dict[str, Path]:
 
 
 def _list(folder: Path) -> _Listing:
-    """Lists a folder in the order of torchvision's ImageFolder, without what is hidden or left by zip (__MACOSX)."""
+    """Lists pictures in the order of torchvision's ImageFolder; skips hidden files and what zip leaves (__MACOSX)."""
     names = sorted(each.name for each in folder.iterdir() if each.is_dir() and not each.name.startswith((".", "__")))
     paths, labels = list[str](), list[int]()
     for label, name in enumerate(names):
@@ -87,7 +85,7 @@ def _list(folder: Path) -> _Listing:
             if file.lower().endswith(PICTURES) and not file.startswith(".")
         ]
         if not found:
-            raise InputError(f"{folder / name}: there is no picture of this class ({', '.join(PICTURES)})")
+            raise InputError(f"{folder / name}: this class has no pictures ({', '.join(PICTURES)})")
         paths += found
         labels += [label] * len(found)
     if not names:
@@ -98,11 +96,11 @@ def _list(folder: Path) -> _Listing:
 
 
 def _difference(expected: Sequence[str], found: Sequence[str]) -> str:
-    """Which classes are missing, and which are too many."""
+    """Says which classes are missing and which are surplus."""
     missing = [name for name in expected if name not in found]
     surplus = [name for name in found if name not in expected]
     lacks = f"lacks {_some(missing)}" if missing else ""
-    more = f"has {_some(surplus)}, which the training images have not" if surplus else ""
+    more = f"has {_some(surplus)}, which the training images lack" if surplus else ""
     return ", and ".join(filter(None, (lacks, more)))
 
 
@@ -111,7 +109,7 @@ def _some(names: Sequence[str], most: int = 5) -> str:
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
-def _look_at(path: str) -> tuple[tuple[int, int], str]:
+def _header(path: str) -> tuple[tuple[int, int], str]:
     """Width, height and mode of a picture, from its header."""
     from PIL import Image
 
@@ -122,11 +120,13 @@ def _look_at(path: str) -> tuple[tuple[int, int], str]:
         raise InputError(f"cannot read the picture {path} ({error})") from error
 
 
-def _read_pictures(paths: Sequence[str], shape: Shape, size: Size | None, selections: Sequence[Places]) -> list[Images]:
-    found = [np.empty((len(places), *shape), np.uint8) for places in selections]
-    for images, places in zip(found, selections, strict=True):
-        for image, place in zip(images, places, strict=True):
-            image[:] = _read_picture(paths[place], shape[2] == 1, size).reshape(shape)
+def _read_pictures(
+    paths: Sequence[str], shape: Shape, size: Size | None, selections: Sequence[Indices]
+) -> list[Images]:
+    found = [np.empty((len(indices), *shape), np.uint8) for indices in selections]
+    for images, indices in zip(found, selections, strict=True):
+        for image, index in zip(images, indices, strict=True):
+            image[:] = _read_picture(paths[index], shape[2] == 1, size).reshape(shape)
     return found
 
 
@@ -139,15 +139,8 @@ def _read_picture(path: str, is_grey: bool, size: Size | None) -> Images:
             pixels: Image.Image = picture
             if picture.mode.startswith("I"):  # 16 bits a pixel, which PIL would clip at 255
                 pixels = Image.fromarray((np.asarray(picture).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
-            # A palette may hold transparency, which only RGBA can carry on the way to RGB.
+            # A palette may hold transparency, which can be dropped only by way of RGBA.
             converted = pixels.convert("L") if is_grey else pixels.convert("RGBA").convert("RGB")
-            return _fitted(converted, size)
+            return fitted(converted, size)
     except (OSError, ValueError, SyntaxError) as error:
         raise InputError(f"cannot read the picture {path} ({error})") from error
-
-
-def _fitted(picture: Any, size: Size | None) -> Images:
-    """A PIL picture as an array: the largest part around its middle that has the form of `size`, resized to it."""
-    from PIL import ImageOps
-
-    return np.asarray(picture if size is None else ImageOps.fit(picture, size[::-1]))

@@ -17,9 +17,9 @@ SHARED_ARRAYS = ("train_images", "train_labels", "val_images", "val_labels")
 
 
 def new_shared_memory() -> int:
-    """Memory that other processes can map, as a file descriptor, to be inherited and closed by the caller.
+    """The file descriptor of memory that other processes can map: they inherit it, and the caller closes it.
 
-    It has no name in a file system, so nothing is left behind however processes end.
+    The memory has no name in a file system, so that nothing is left behind however the processes end.
     """
     if hasattr(os, "memfd_create"):
         return os.memfd_create("training_data")
@@ -40,7 +40,7 @@ def share_training_data(data: ImageData, descriptor: int) -> list[dict[str, Any]
 
 
 def map_training_data(descriptor: int, contents: list[dict[str, Any]], class_names: Sequence[str]) -> ImageData:
-    """The arrays that another process shared; its test images are not among them."""
+    """The data set whose arrays another process shared; it has no test images."""
     memory = mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY)
     arrays: list[NDArray[Any]] = [
         np.ndarray(item["shape"], item["dtype"], buffer=memory, offset=item["offset"]) for item in contents

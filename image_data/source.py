@@ -1,4 +1,4 @@
-"""A data set before its pixels are read: labels and shapes come first, pixels where they are asked for."""
+"""A data set before its pixels are read: labels and shapes first, pixels only on request."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from records.settings import MAXIMUM_IMAGE_SIDE, MINIMUM_SIDE
 
 Images = NDArray[np.uint8]  # (N, H, W, C)
 Labels = NDArray[np.int64]  # (N,)
-Places = NDArray[np.int64]  # of images in a part, ascending
+Indices = NDArray[np.int64]  # of images in a part, ascending
 Size = tuple[int, int]  # height, width
 Shape = tuple[int, ...]
 
@@ -24,21 +24,21 @@ EXAMPLE_SIDE = 128  # pixels of the longer side, in advice
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """The images of one split, as they can be read.
+    """The images of one split, which have not been read yet.
 
-    `shape` is that of an image, (H, W, C). `read` takes several arrays of places and returns the
-    images at each, uint8 (n, H, W, C). It holds `loading` bytes beside what it returns.
+    `shape` is that of one image, (H, W, C). `read` takes several arrays of indices and returns the
+    images of each, uint8 (n, H, W, C); meanwhile it needs `loading` bytes beyond what it returns.
     """
 
     labels: Labels
     shape: Shape
-    read: Callable[[Sequence[Places]], list[Images]]
+    read: Callable[[Sequence[Indices]], list[Images]]
     loading: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A data set before its pixels are read; `validation` and `test` are None where it comes without them."""
+    """A data set before its pixels are read; `validation` and `test` are None where it has no such split."""
 
     train: Part
     validation: Part | None
@@ -47,26 +47,35 @@ class Source:
 
     @property
     def parts(self) -> dict[str, Part]:
-        """The splits that the data set comes with, by name."""
+        """The splits that the data set has, by name."""
         found = {"training": self.train, "validation": self.validation, "test": self.test}
         return {name: part for name, part in found.items() if part is not None}
 
 
-def held(images: Images, labels: Labels) -> Part:
-    """Images that are in memory already."""
-    return Part(labels, images.shape[1:], lambda selections: [images[places] for places in selections])
+def in_memory(images: Images, labels: Labels) -> Part:
+    """A part whose images are in memory already."""
+    return Part(labels, images.shape[1:], lambda selections: [images[indices] for indices in selections])
 
 
 def with_channels(images: NDArray[Any]) -> NDArray[Any]:
-    """(N, H, W) → (N, H, W, 1); images that have channels as they are."""
+    """(N, H, W) → (N, H, W, 1); images that have channels are returned as they are."""
     return images if images.ndim == 4 else images[..., None]
 
 
+def fitted(picture: Any, size: Size | None) -> Images:
+    """A PIL picture as an array; with a size, cropped around the middle to its proportions, then resized."""
+    from PIL import ImageOps
+
+    return np.asarray(picture if size is None else ImageOps.fit(picture, size[::-1]))
+
+
 def refuse_large(name: str, height: int, width: int) -> None:
+    """Raises `InputError` for images that are larger than networks read, with sizes that would do."""
     longer = max(height, width)
     if longer > MAXIMUM_IMAGE_SIDE:
         like = "x".join(str(max(MINIMUM_SIDE, round(EXAMPLE_SIDE * side / longer))) for side in (height, width))
         raise InputError(
-            f"{name}: images are {height}×{width} pixels, but networks read at most {MAXIMUM_IMAGE_SIDE} a side; "
-            f"name a size, for instance --image_size {FOLDER_SIDE} (a square from the middle) or {like} (all of them)"
+            f"{name}: images are {height}×{width} pixels, but networks read at most {MAXIMUM_IMAGE_SIDE} pixels a "
+            f"side; name a size, for instance --image_size {FOLDER_SIDE} (a square from the middle) or {like} (the "
+            "whole images)"
         )

@@ -1,4 +1,4 @@
-"""Checks a data set, and chooses which image is in which split."""
+"""Checks a data set, and assigns its images to the splits."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from image_data.catalogue import NAMED_SETS, default_val_fraction
-from image_data.source import Labels, Part, Places, Source
+from image_data.source import Indices, Labels, Part, Source
 from records import DataConfig, InputError
 from records.machine import free_memory
 from records.settings import MINIMUM_SIDE
 
-Split = tuple[Part, Places]  # some images of a part
+Split = tuple[Part, Indices]  # some images of a part
 TEST_FRACTION = 0.2  # of data that come without a test split: digits, plain folders of images
 COPIES = 2  # of the pixels at most: those read here, and those that the workers share
 SPLIT_SEED = 0  # splits are fixed per data set, whatever the seed of the search
@@ -43,14 +43,14 @@ def check_source(config: DataConfig, source: Source) -> None:
 
 
 def _check_labels(name: str, source: Source) -> None:
-    """Raises `InputError` unless each class is in the splits there are, and can be in those still to be made."""
+    """Raises `InputError` unless every class is in each split, and has enough images for those still to be made."""
     labels, class_names = source.train.labels, source.class_names
     in_range = labels.min(initial=0) >= 0 and labels.max(initial=-1) < len(class_names)
     counts = np.bincount(labels, minlength=len(class_names)) if in_range else np.zeros(1)
     if not counts.all():
         found = np.unique(labels)
         raise InputError(
-            f"{name}: labels must be the whole numbers from 0 on without a gap, but the training labels are "
+            f"{name}: labels must be the integers from 0 up without gaps, but the training labels are "
             f"{', '.join(map(str, found[:12]))}{', …' if len(found) > 12 else ''}"
         )
     if len(counts) < 2:
@@ -63,7 +63,7 @@ def _check_labels(name: str, source: Source) -> None:
             )
     if source.validation is not None and len(missing := np.setdiff1d(labels, source.validation.labels)):
         named = ", ".join(repr(class_names[label]) for label in missing[:5])
-        raise InputError(f"{name}: every class must be among the validation images, but there is none of {named}")
+        raise InputError(f"{name}: every class needs validation images, but there are none of {named}")
     uses = ["train", *(["validate"] if source.validation is None else []), *(["test"] if source.test is None else [])]
     rare = int(counts.argmin())
     if counts[rare] < len(uses):
@@ -73,15 +73,16 @@ def _check_labels(name: str, source: Source) -> None:
         )
 
 
-def _stratified(labels: Labels, count: int, least: int = 1, leave: int = 1) -> Places:
-    """Places of `count` images, each class by its share (largest remainders), ascending.
+def _stratified(labels: Labels, count: int, least: int = 1, leave: int = 1) -> Indices:
+    """Indices of `count` images, ascending: each class in proportion to its size (largest remainders).
 
-    At least `least` of each class are taken and `leave` left. Raises `InputError` where that cannot be.
+    Takes at least `least` images of each class and leaves at least `leave`. Raises `InputError`
+    where that is impossible.
     """
     totals = np.bincount(labels)
     if not least * len(totals) <= count <= len(labels) - leave * len(totals) or totals.min() < least + leave:
         raise InputError(
-            f"{count} of {len(labels)} training images cannot be set apart so that all {len(totals)} classes "
+            f"{count} of {len(labels)} training images cannot be held out so that all {len(totals)} classes "
             "stay on both sides; change --val_fraction or --train_limit"
         )
     shares = totals * count / len(labels)
@@ -97,7 +98,7 @@ def _stratified(labels: Labels, count: int, least: int = 1, leave: int = 1) -> P
 
 
 def choose_splits(source: Source, config: DataConfig) -> dict[str, Split]:
-    """The images of "train", "validation" and "test"; of the training images where the data set comes without."""
+    """The images of "train", "validation" and "test"; a missing split is taken from the training images."""
     labels, classes = source.train.labels, len(source.class_names)
     kept = np.arange(len(labels))
     left_to_make = (source.validation is None) + (source.test is None)
@@ -118,8 +119,8 @@ def choose_splits(source: Source, config: DataConfig) -> dict[str, Split]:
     return {**splits, "train": (source.train, kept)}
 
 
-def _limited(labels: Labels, train_limit: int | None, least: int) -> Places:
-    """The places of what `--train_limit` keeps, at least so many of each class."""
+def _limited(labels: Labels, train_limit: int | None, least: int) -> Indices:
+    """Indices of the images that `--train_limit` keeps, at least `least` of each class."""
     if train_limit is None or train_limit >= len(labels):
         return np.arange(len(labels))
     classes = int(labels.max()) + 1
@@ -133,9 +134,9 @@ def _limited(labels: Labels, train_limit: int | None, least: int) -> Places:
 
 
 def check_memory(config: DataConfig, splits: Mapping[str, Split]) -> None:
-    """Raises `InputError` for images that do not fit into the memory that is free, before any is read."""
+    """Raises `InputError` for images that do not fit into free memory, before any is read."""
     each = COPIES * math.prod(splits["train"][0].shape)
-    count = sum(len(places) for _, places in splits.values())
+    count = sum(len(indices) for _, indices in splits.values())
     loading = max(part.loading for part, _ in splits.values())
     need, free = count * each + loading, free_memory()
     if free is None or need <= free:
@@ -144,18 +145,18 @@ def check_memory(config: DataConfig, splits: Mapping[str, Split]) -> None:
     advice, room = [], max(0, free - loading) / each  # images
     side = int(min(height, width) * math.sqrt(room / count)) // 8 * 8
     if side >= MINIMUM_SIDE and config.dataset not in NAMED_SETS:
-        advice.append(f"make them smaller, for instance by --image_size {side}")
+        advice.append(f"make them smaller, for instance with --image_size {side}")
     limit = int(room) - count + _limitable(splits)
     if limit > 0:
-        advice.append(f"use fewer, by --train_limit {limit}")
+        advice.append(f"use fewer, with --train_limit {limit}")
     raise InputError(
         f"{config.dataset}: its {count:,} images of {height}×{width}×{channels} need {need / 1e9:,.2f} GB of memory "
-        f"({COPIES} bytes a value, while workers take them over), but {free / 1e9:,.2f} GB are free; "
-        + ", or ".join([*advice, "free some"])
+        f"({COPIES} bytes per value while they are copied for the workers), but {free / 1e9:,.2f} GB are free; "
+        + ", or ".join([*advice, "free some memory"])
     )
 
 
 def _limitable(splits: Mapping[str, Split]) -> int:
-    """The images on which `--train_limit` has an effect: validation images of one's own are not among them."""
+    """The number of images that `--train_limit` can reduce: all but the splits that the data set came with."""
     trained = splits["train"][0]
     return sum(len(splits[name][1]) for name in ("train", "validation") if splits[name][0] is trained)

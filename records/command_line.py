@@ -21,7 +21,7 @@ FAULT = 4  # of disk, memory or devices; resumable
 
 
 def require_package(name: str, flag: str) -> None:
-    """Raises `InputError` with the command that installs what a flag needs, where it is missing."""
+    """Raises `InputError` with the installation command if the package that a flag needs is missing."""
     if importlib.util.find_spec(name) is None:
         raise InputError(f"{flag} needs the package {name}; install it by: pip install {name}")
 

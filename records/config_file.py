@@ -1,4 +1,4 @@
-"""Settings in a TOML file, as flags would give them: read for `--config`, and written by every run."""
+"""Settings in a TOML file: read for `--config`, and written by every run."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from records.search_settings import EvolutionConfig
 from records.settings import DataConfig
 from records.training_settings import TrainingConfig
 
-TABLES = ("search", "training", "data", "devices", "limits", "folder")  # of no meaning beyond order
-EXCLUSIVE = ("gpus", "cpu_workers")  # one on the command line replaces either in a file
+TABLES = ("search", "training", "data", "devices", "limits", "folder")  # for readability only
+EXCLUSIVE = ("gpus", "cpu_workers")  # either on the command line replaces both in a file
 HEAD = """# The settings of a run, with what "auto" stood for. To make it again: python evolution.py --config FILE \
 --output_dir FOLDER
 # Flags on the command line win over this file.
@@ -63,7 +63,7 @@ def read_config(path: Path, parser: Parser) -> dict[str, Any]:
             advice = f"did you mean {close[0]}?" if close else "see --help for all there are"
             raise InputError(f"{_place(path, text, name)}: there is no setting {name}; {advice}")
         if name in found:
-            raise InputError(f"{path}: {name} stands in two tables; leave one out")
+            raise InputError(f"{path}: {name} is set in two tables; remove one")
         is_switch, is_list = known[name].nargs == 0, known[name].nargs == "+"
         expected = "true or false" if is_switch else "a list" if is_list else "a number or a text"
         kinds = bool if is_switch else list if is_list else int | float | str
@@ -76,7 +76,7 @@ def read_config(path: Path, parser: Parser) -> dict[str, Any]:
 
 
 def _flat(path: Path, text: str, content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Keys and values of the file and of its tables; hyphens stand for underscores."""
+    """Keys and values of the file and of its tables, with underscores for hyphens."""
     for name, value in content.items():
         if isinstance(value, dict) and name in TABLES:
             yield from ((key.replace("-", "_"), item) for key, item in value.items())

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Energy:
-    """What the counter of a GPU said before and after a training, in joules since its driver was loaded."""
+    """Readings of a GPU's energy counter before and after a training, in joules since its driver was loaded."""
 
     gpu: str  # its UUID
     before: float
@@ -16,15 +16,15 @@ class Energy:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cost:
-    """What a training cost, as measured: never the same twice, and never part of a result's identity."""
+    """What a training cost, as measured. It differs between trainings and is no part of a result's identity."""
 
     seconds: float = 0.0
     images_per_second: float = 0.0
     peak_memory: int | None = None  # bytes, of the worker process (CPU) or of the allocator (GPU)
     device: str = ""
-    reused: str = ""  # the folder of the run that paid for it
+    reused: str = ""  # the folder of the run that trained it
     hardware: str = ""  # the processor or GPU in words
-    note: str = ""  # what a person should know of how it ran
+    note: str = ""  # a remark on how it ran, for people
     started: float = 0.0  # seconds since 1970
     attempts: int = 1
-    energy: Energy | None = None  # of the whole GPU, whatever else ran on it; None where no counter could be read
+    energy: Energy | None = None  # of the whole GPU, including other processes; None if no counter could be read

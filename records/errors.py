@@ -1,4 +1,4 @@
-"""Errors by who can mend them: the person who typed (InputError), or the machine (RunFault)."""
+"""Errors: bad input (InputError), faults of the machine (RunFault), failures of single trainings."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ FAILURES = ("out_of_memory", "diverged", "crashed", "timed_out", "error")
 
 
 class InputError(ValueError):
-    """Bad input from a person: shown as one line, without a traceback, with exit status 2."""
+    """Bad input: shown as one line without a traceback, with exit status 2."""
 
 
 class RunFault(Exception):
-    """The run cannot go on, through no fault of what was typed; it can be resumed."""
+    """The run cannot continue, although its input is good. It can be resumed."""
 
 
 class SaveError(RunFault):
@@ -18,7 +18,7 @@ class SaveError(RunFault):
 
 
 class TrainingFailure(Exception):
-    """A training that ended without a result: one of `FAILURES`, and the reason in words."""
+    """A training that ended without a result: its status is one of `FAILURES`, with a reason."""
 
     def __init__(self, status: str, reason: str) -> None:
         super().__init__(f"{status}: {reason}")
@@ -28,5 +28,5 @@ class TrainingFailure(Exception):
 class StopRequested(BaseException):
     """A person or a time limit asked the run to stop; the message names the signal or the limit.
 
-    Like KeyboardInterrupt it is no Exception, so that no library that it meets on its way swallows it.
+    Like KeyboardInterrupt it is not an `Exception`, so that no library catches it on its way up.
     """

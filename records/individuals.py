@@ -14,11 +14,12 @@ from records.texts import Chromosome, JobKey
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fitness:
-    """What selection compares: who keeps the limits first, then who trained longer, then higher `value`.
+    """The result of a network by which selection ranks it.
 
-    Ties go to the lower `loss`, then to fewer `parameters`. `violation` sums the shares by which
-    limits are passed (Deb 2000: of two that pass them, the lesser violation wins). `latency` is in
-    seconds for one image, None where it was not measured.
+    Networks within the limits rank first, then those trained for more epochs, then those with the
+    higher `value`; ties go to the lower `loss`, then to fewer `parameters`. `violation` is the sum of
+    the relative excesses over the limits (Deb 2000: the smaller violation wins). `latency` is in
+    seconds for one image, None if it was not measured.
     """
 
     value: float
@@ -50,7 +51,7 @@ class Fitness:
         return -value if objective.is_maximised else value
 
     def with_limits(self, limits: dict[str, float], latency: float | None) -> Fitness:
-        """The same with its latency, and with what it passes the limits by."""
+        """The same with its latency, and with the violation of these limits."""
         measured = replace(self, latency=latency)
         passed = (measured.objective(name) / limit - 1 for name, limit in limits.items())
         return replace(measured, violation=sum(max(0.0, share) for share in passed))
@@ -58,7 +59,7 @@ class Fitness:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Forecast:
-    """The fitness that the predictor expected of a network before it was trained, and its standard deviation."""
+    """The surrogate model's prediction of a network's fitness before its training: mean and standard deviation."""
 
     mean: float
     deviation: float
@@ -66,7 +67,7 @@ class Forecast:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Individual:
-    """One member of one generation: what it is, where it came from, and what came out."""
+    """A member of a generation: its chromosome, its origin, its result."""
 
     generation: int
     index: int
@@ -76,7 +77,7 @@ class Individual:
     jobs: tuple[JobKey, ...] = ()  # keys
     fitness: Fitness | None = None
     failure: str | None = None  # the status and reason of a failed training
-    earlier: tuple[Fitness, ...] = ()  # after the shorter trainings that came before the last
+    earlier: tuple[Fitness, ...] = ()  # of the shorter trainings before the last
     forecast: Forecast | None = None
 
     @property
@@ -85,12 +86,12 @@ class Individual:
 
     @property
     def rank(self) -> tuple[Any, ...]:
-        """Sort key, best first; ties are broken to the last bit, so that no order is left to chance."""
+        """Sort key, best first. It is unique, so the order of individuals never depends on chance."""
         place = (self.chromosome, self.generation, self.index)
         return (True, *place) if self.fitness is None else (False, *self.fitness.rank, *place)
 
     def evaluated(self, value: float | None, loss: float = 0.0, parameters: int = 0) -> Individual:
-        """This individual with its fitness; None stands for a failed evaluation."""
+        """This individual with its fitness; None marks a failed evaluation."""
         return replace(self, fitness=None if value is None else Fitness(value=value, loss=loss, parameters=parameters))
 
 

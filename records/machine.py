@@ -9,7 +9,7 @@ import platform
 from pathlib import Path
 
 # glibc gives large blocks back to the system when they are freed, and each step of a training would
-# fault its pages in anew: a tenth of the time. Workers keep them until the training ends.
+# fault its pages in again, a tenth of the time. Workers keep them until the training ends.
 KEEP_PAGES = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40), "MALLOC_TOP_PAD_": str(1 << 26)}
 
 

@@ -22,7 +22,7 @@ class Objective:
     scale: float = 1  # a value times this is in `unit`
     digits: int = 0  # after the decimal point
     is_maximised: bool = False
-    proxy: str | None = None  # for an objective that is unknown before training: the one that is compared instead
+    proxy: str | None = None  # the objective that is compared before training, if this one is unknown then
     limit: str | None = None  # the setting in `EvolutionConfig` that limits it
     limit_scale: float = 1  # the value of that setting, divided by this, is in the unit of the fitness
     unmeasured: str = "it was not measured"

@@ -1,4 +1,4 @@
-"""What a run knows and leaves behind: its state, its data, its best model, its ablation."""
+"""Records of a run: its state, its data, its best model, its ablation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from records.words import metric_in_words
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataFacts:
-    """What a run must find again in its data, and what decoding needs to know of them."""
+    """Facts about the data: what a resumed run must find unchanged, and what decoding needs."""
 
     fingerprint: str
     input_shape: tuple[int, int, int]  # channels, height, width
@@ -29,17 +29,17 @@ class DataFacts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TestScore:
-    """What a network reached on the test images, which no decision ever saw."""
+    """Results on the test images, on which no decision of the search depends."""
 
     accuracy: float
     loss: float
     images: int
-    balanced_accuracy: float | None = None  # where that is what the search went by
+    balanced_accuracy: float | None = None  # if that was the metric of the search
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finalist:
-    """A network that was trained again with fresh seeds, and the validation accuracies that it reached."""
+    """A network that was trained again with new seeds, and its validation scores."""
 
     individual: str
     chromosome: Chromosome
@@ -51,27 +51,27 @@ class Finalist:
 
     @property
     def standard_error(self) -> float | None:
-        """Of the mean; None for a single training."""
+        """The standard error of the mean; None for a single training."""
         count = len(self.accuracies)
         return statistics.stdev(self.accuracies) / math.sqrt(count) if count > 1 else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Neighbour:
-    """A network that differs from the best in one bit, and what its trainings with fresh seeds came to."""
+    """A network that differs from the best in one bit, and the scores of its trainings with new seeds."""
 
     locus: int
     gene: str
     best_value: str  # of that gene, in words
     value: str
     chromosome: Chromosome
-    is_same_network: bool  # this bit makes no difference there, and nothing was trained
+    is_same_network: bool  # the bit has no effect on this network, so nothing was trained
     accuracies: tuple[float, ...] = ()  # of the trainings that succeeded
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ablation:
-    """The best network with fresh seeds, and its neighbours with equally many."""
+    """The best network and its neighbours, each trained with the same number of new seeds."""
 
     individual: str
     chromosome: Chromosome
@@ -81,7 +81,7 @@ class Ablation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelInfo:
-    """What goes with a weights file: the network, its data, where it came from, what it reached."""
+    """Description of a weights file: its network, data, origin and results."""
 
     version: str
     individual: Individual
@@ -90,22 +90,22 @@ class ModelInfo:
     data: DataConfig
     facts: DataFacts
     precision: str
-    metric: str  # what fitness is: "accuracy" or "balanced_accuracy"
+    metric: str  # "accuracy" or "balanced_accuracy"
     split: str  # what the weights were trained on: "train", or "all" with the validation images
     weights: str | None  # path inside the run's folder
     result: TrainingResult | None
-    finalists: tuple[Finalist, ...] = ()  # the best by mean first
+    finalists: tuple[Finalist, ...] = ()  # by mean, the best first
     test: TestScore | None = None
 
     @property
     def measure(self) -> str:
-        """What fitness is, in words."""
+        """The name of the metric for people."""
         return metric_in_words(self.metric)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
-    """What a steady state did since its last checkpoint."""
+    """What a steady-state search did since its last checkpoint."""
 
     bred: tuple[Individual, ...]
     taken: tuple[Individual, ...]  # with their fitness, in the order in which their results were taken
@@ -113,22 +113,22 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunState:
-    """All that is needed to go on after a generation, on any machine; generation 0 is the birth.
+    """All that is needed to resume a run after a generation, on any machine. At generation 0 nothing is trained yet.
 
-    In a steady state `population` are all that were bred for later generations, with their fitness
-    where it is known already; `results` holds theirs, too.
+    In a steady-state search `population` holds all individuals bred for later generations, with their
+    fitness if they are trained; `results` includes theirs.
     """
 
     version: str
     search: EvolutionConfig
-    training: TrainingConfig  # with nothing left open
+    training: TrainingConfig  # with no setting left open
     data: DataConfig
     facts: DataFacts
-    gene_table: str  # canonical JSON, so that a run goes on without the file that it may have come from
+    gene_table: str  # canonical JSON, so that a resumed run does not need the file that it was read from
     generations: tuple[Generation, ...]
     results: dict[JobKey, TrainingResult]  # by key, of all individuals so far
-    population: tuple[Individual, ...]  # asked for, to be trained next
-    order: tuple[str, ...] = ()  # in which results were taken, as names of individuals; of a steady state alone
+    population: tuple[Individual, ...]  # to be trained next
+    order: tuple[str, ...] = ()  # of results, as names of individuals; steady-state searches only
 
     @property
     def generation(self) -> int:

@@ -8,79 +8,83 @@ from dataclasses import dataclass
 from records.fields import require, require_choices, setting
 from records.objectives import ACCURACY, OBJECTIVES
 
-OPTUNA = "optuna:"  # and the name of a sampler
+OPTUNA = "optuna:"  # followed by the name of a sampler
 AUTO_FINALISTS = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvolutionConfig:
-    """The settings of the search. Raises `InputError` for values that have no meaning."""
+    """The settings of the search. Raises `InputError` for values that are out of range or contradict each other."""
 
-    generations: int = setting(20, "generations to evolve, counted from 1", resume=True)
+    generations: int = setting(20, "number of generations", resume=True)
     budget: int | None = setting(
-        None, "end after so many full trainings instead; shorter ones count by their epochs (default: no)", resume=True
+        None,
+        "total number of full trainings, in place of --generations; shorter ones count by their epochs (default: none)",
+        resume=True,
     )
     population: int = setting(10, "individuals in each generation")
     algorithm: str = setting(
         "genetic",
-        "the search algorithm by its name in `search.registry`, or a sampler of Optuna",
+        "search algorithm",
     )
     scheme: str = setting(
         "generations",
-        "generations: each is bred when the one before has ended; steady_state: whenever a device falls free an "
-        "offspring is bred for it, so the search depends on which training ends first",
+        "generations: a whole generation is trained before the next is bred; steady_state: a new offspring is bred "
+        "whenever a device becomes idle, so the search depends on the order in which trainings end",
         ("generations", "steady_state"),
     )
     crossover: str = setting("uniform", "crossover operator", ("uniform", "one_point", "two_point"))
-    crossover_prob: float = setting(0.9, "probability that two parents are crossed, 0 to 1")
+    crossover_prob: float = setting(0.9, "probability of crossover, 0 to 1")
     mutation_prob: float | None = setting(None, "probability that a bit is flipped, 0 to 1 (default: 1/length)")
-    tournament_size: int = setting(3, "individuals drawn for each tournament")
-    elitism: int = setting(2, "best individuals carried over unchanged; none with --scheme steady_state")
+    tournament_size: int = setting(3, "tournament size for the selection of parents")
+    elitism: int = setting(
+        2, "number of best individuals copied unchanged into the next generation (not with --scheme steady_state)"
+    )
     surrogate: str = setting(
         "auto",
-        "auto: a model of the results so far screens the offspring of the genetic algorithm",
+        "auto: a surrogate model of the results so far selects which offspring of the genetic algorithm are trained",
         ("auto", "off"),
     )
     early_stopping: str = setting(
         "halving",
-        "halving: all train for few epochs, the best go on to more; median: a training under the median ends; "
-        "none with --scheme steady_state",
+        "halving: every network trains for few epochs, and the best train again for more; median: a training whose "
+        "score falls below the median is stopped; must be none with --scheme steady_state",
         ("none", "halving", "median"),
     )
-    reduction_factor: int = setting(3, "of halving: one in so many goes on, to so many times the epochs")
+    reduction_factor: int = setting(3, "with halving: 1/N of the networks are promoted, to N times as many epochs")
     objectives: tuple[str, ...] = setting(
-        (ACCURACY,), "what to optimise: accuracy, and any of the others", tuple(OBJECTIVES)
+        (ACCURACY,), "objectives to optimise; accuracy is always the first", tuple(OBJECTIVES)
     )
     max_parameters: int | None = setting(
-        None, "a limit: networks of more parameters lose to all that keep it (default: none)"
+        None, "limit on parameters; networks over a limit rank below all others (default: none)"
     )
-    max_flops: int | None = setting(None, "the same for FLOPs of one image (default: none)")
+    max_flops: int | None = setting(None, "limit on FLOPs for one image (default: none)")
     max_latency: float | None = setting(
-        None, "the same for milliseconds to classify one image, as measured (default: none)"
+        None, "limit on the measured latency of one image, in milliseconds (default: none)"
     )
     finalists: int | None = setting(
         None,
-        f"train so many of the best again with fresh seeds, and pick by the mean (default: {AUTO_FINALISTS}, "
-        "where their trainings are at most a tenth of the run's individuals)",
+        f"number of the best networks to train again with new seeds; the best mean wins (default: {AUTO_FINALISTS} if "
+        "that takes at most a tenth of the run's trainings, otherwise 0)",
         resume=True,
     )
-    final_seeds: int = setting(3, "fresh seeds for each finalist", resume=True)
+    final_seeds: int = setting(3, "new seeds for each finalist", resume=True)
     final_epochs: int | None = setting(
         None,
-        "train the best once more for this many epochs, on training and validation data (default: no)",
+        "train the best network once more for this many epochs, on training and validation images (default: no)",
         resume=True,
     )
     ablation: bool = setting(
         False,
         "after the last generation, train every network that differs from the best in one bit, with --final_seeds "
-        "fresh seeds each (beyond --budget)",
+        "new seeds each (in addition to --budget)",
         resume=True,
     )
-    seed: int = setting(0, "seed of the search (splits and trainings do not depend on it)")
+    seed: int = setting(0, "seed of the search; data splits and trainings do not depend on it")
     encoding: str = setting(
         "standard",
-        "what the bits of a chromosome mean: standard (19 bits), extended (33 bits: also residual connections, "
-        "learning rate, ...), or a JSON file with a gene table of your own (see docs/encoding.md)",
+        "what the bits of a chromosome mean: standard, extended (also residual connections, learning rate, ...), or a "
+        "JSON file with your own gene table (see docs/encoding.md)",
     )
 
     def __post_init__(self) -> None:
@@ -103,7 +107,7 @@ class EvolutionConfig:
         require(0 <= self.elitism < self.population, "elitism", expected, self.elitism)
         require(self.reduction_factor >= 2, "reduction_factor", "at least 2", self.reduction_factor)
         if self.scheme == "steady_state":
-            why = "with --scheme steady_state, whose networks wait for no others (or use --scheme generations)"
+            why = "with --scheme steady_state, in which no training waits for others (or use --scheme generations)"
             require(self.early_stopping == "none", "early_stopping", f"none {why}", self.early_stopping)
             require(self.algorithm == "genetic", "algorithm", f"genetic {why}", self.algorithm)
 
@@ -137,7 +141,7 @@ class EvolutionConfig:
 
     @property
     def finalists_trained(self) -> int:
-        """How many finalists there are; where nobody said, none in a run of few individuals."""
+        """The number of finalists; by default 0 in a run of few individuals."""
         if self.finalists is not None:
             return self.finalists
         run = self.budget or self.generations * self.population
@@ -145,11 +149,11 @@ class EvolutionConfig:
 
     @property
     def final_trainings(self) -> int:
-        """How many trainings the finalists take together."""
+        """The number of trainings of all finalists."""
         return self.finalists_trained * self.final_seeds
 
     def trainings_after(self, loci: int) -> int:
-        """How many trainings follow the last generation, at most, where so many loci code for something."""
+        """The most trainings that can follow the last generation, for a gene table with this number of coding loci."""
         return self.final_trainings + (self.final_seeds * (loci + 1) if self.ablation else 0)
 
     @property

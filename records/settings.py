@@ -1,4 +1,4 @@
-"""The settings of the data, and the limits on which no result depends."""
+"""Settings of the data, and limits on which no result depends."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from records.fields import require, setting
 
-MINIMUM_SIDE = 8  # pixels of an image: three poolings must leave one
-MAXIMUM_IMAGE_SIDE = 224  # pixels: up to here networks are tested
+MINIMUM_SIDE = 8  # pixels; three poolings leave one
+MAXIMUM_IMAGE_SIDE = 224  # pixels; larger images are not tested
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,9 +24,7 @@ class DataConfig:
     val_fraction: float | None = setting(
         None, "share of the training data held out for fitness (default: as the data set says)"
     )
-    train_limit: int | None = setting(
-        None, "use a stratified subset of at most this many training images (default: all)"
-    )
+    train_limit: int | None = setting(None, "train on a stratified subset of at most this many images (default: all)")
     image_size: str | None = setting(
         None,
         "pixels to which the images of a folder or a file are resized: a side, or HEIGHTxWIDTH "
@@ -48,7 +46,7 @@ class DataConfig:
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """Height and width to which images are resized, where they are."""
+        """Height and width to which images are resized; None if they are not."""
         if self.image_size is None:
             return None
         height, *width = map(int, self.image_size.split("x"))
@@ -57,15 +55,17 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """What may be set anew whenever a run is started or resumed, because no result depends on it."""
+    """Limits that may change whenever a run is resumed, because no result depends on them."""
 
-    job_timeout: float | None = setting(
-        None, "seconds after which a training is ended and tried again (default: never)"
+    job_timeout: float | None = setting(None, "seconds after which a training is stopped and retried (default: never)")
+    max_retries: int = setting(2, "number of retries of a failed training")
+    max_hours: float | None = setting(
+        None, "stop cleanly after this many hours; the run can be resumed (default: never)"
     )
-    max_retries: int = setting(2, "further tries of a failed training")
-    max_hours: float | None = setting(None, "stop in good order after so many hours, to be resumed (default: never)")
-    keep_models: str = setting("3", "weights to keep of each generation, beside the best of all: a number, all, none")
-    min_free_disk: float = setting(1.0, "stop before less than so many GB are free on the disk")
+    keep_models: str = setting(
+        "3", "how many networks of each generation keep their weights, besides the best of all: a number, all, none"
+    )
+    min_free_disk: float = setting(1.0, "stop the run before free disk space falls below this many GB")
 
     def __post_init__(self) -> None:
         for name in ("job_timeout", "max_hours"):
@@ -83,5 +83,5 @@ class Limits:
 
     @property
     def models_kept(self) -> int | None:
-        """How many of each generation keep their weights; None for all."""
+        """The number of networks of each generation that keep their weights; None for all."""
         return None if self.keep_models == "all" else 0 if self.keep_models == "none" else int(self.keep_models)

@@ -1,4 +1,4 @@
-"""The training protocol: every setting beside network and data that can change the outcome of a training."""
+"""The training protocol: every setting besides network and data that can change the result of a training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ METRICS = ("accuracy", "balanced_accuracy")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingConfig:
-    """The protocol of a training: everything beside network and data that can change its outcome.
+    """The protocol of a training: every setting besides network and data that can change its result.
 
     `precision`, `flip`, `crop_padding`, `micro_batch`, `metric` and `cuda_graph` may be left open ("auto" or None);
     a run resolves them once, before its first job, so that a job's key never depends on the machine.
@@ -24,7 +24,7 @@ class TrainingConfig:
     epochs: int = setting(5, "epochs of each training")
     batch_size: int = setting(128, "images in a batch")
     micro_batch: int | None = setting(
-        None, "images in one forward pass; less than a batch accumulates gradients (default: the batch)"
+        None, "images in one forward pass; if smaller than a batch, gradients are accumulated (default: the batch size)"
     )
     optimizer: str = setting(
         "sgd",
@@ -51,21 +51,21 @@ class TrainingConfig:
     )
     metric: str = setting(
         "auto",
-        "what fitness is: accuracy, or balanced_accuracy (the mean over classes of the share that is found); "
-        "auto: balanced for data of one's own whose classes are uneven",
+        "what fitness measures: accuracy, or balanced_accuracy (the mean recall over classes); "
+        "auto: balanced for your own data if its classes are imbalanced",
         ("auto", *METRICS),
     )
     threads: int = setting(1, "CPU threads of one training")
-    training_seed: int = setting(0, "enters the seed of every training")
+    training_seed: int = setting(0, "part of the seed of every training")
     deterministic: bool = setting(
-        False, "on GPUs: same bits on the same card and versions, slower (CPU trainings always are)"
+        False, "on GPUs: bit-identical results on the same card and versions, but slower (always so on CPUs)"
     )
     cuda_graph: str = setting(
         "auto",
         "on GPUs: capture the training step once and replay it; auto: on, unless compiled",
         ("auto", "on", "off"),
     )
-    compile: str = setting("off", "torch.compile each network (takes longer than a short training)", ("off", "on"))
+    compile: str = setting("off", "torch.compile each network (worthwhile for long trainings only)", ("off", "on"))
 
     def __post_init__(self) -> None:
         require_choices(self)
@@ -94,5 +94,5 @@ class TrainingConfig:
 
     @property
     def measure(self) -> str:
-        """What fitness is, in words."""
+        """The name of the metric for people."""
         return metric_in_words(self.metric)

@@ -1,4 +1,4 @@
-"""One training: what was asked for (the job), and what came out (the result)."""
+"""Training jobs and their results."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from records.training_settings import TrainingConfig
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingJob:
-    """One training that may be asked for: equal jobs have equal keys and are trained once.
+    """The specification of one training: equal jobs have equal keys and are trained once.
 
     `phenotype` is the text of the network: the genes' hyperparameters are in `protocol`. `split` is
     what it trains on: "train", or "all" for training and validation images together (which leaves
@@ -27,7 +27,7 @@ class TrainingJob:
     data_fingerprint: str
     replicate: int = 0
     split: str = "train"
-    stop_below: tuple[float, ...] = ()  # scores by epoch, under which the training ends early
+    stop_below: tuple[float, ...] = ()  # by epoch: a training with a lower score is stopped
 
     @property
     def key(self) -> JobKey:
@@ -42,7 +42,7 @@ class TrainingJob:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Epoch:
-    """What one epoch came to. Losses are cross-entropies in nats.
+    """Results of one epoch. Losses are cross-entropies in nats.
 
     `score` is what the protocol's `metric` gives for the validation images, 0 to 1: the accuracy or
     the balanced accuracy. In JSON it is called accuracy.
@@ -55,7 +55,7 @@ class Epoch:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingResult:
-    """How a job ended: `status` is "done" or one of `FAILURES`, with the `reason` in words."""
+    """The result of a job: `status` is "done" or one of `FAILURES`, `reason` explains a failure."""
 
     key: JobKey
     status: str

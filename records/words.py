@@ -1,15 +1,15 @@
-"""Numbers and settings in words, the same wherever people read them."""
+"""Numbers and settings as text for people."""
 
 from __future__ import annotations
 
 
 def metric_in_words(metric: str) -> str:
-    """A metric, as it is called where people read it; one that was left open is the accuracy."""
+    """The name of a metric for people; an unresolved one ("auto") is called accuracy."""
     return "balanced accuracy" if metric == "balanced_accuracy" else "accuracy"
 
 
 def counted(number: int, noun: str) -> str:
-    """So many things in words: 1 network, 2,000 networks."""
+    """A number with its noun: 1 network, 2,000 networks."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 

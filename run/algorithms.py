@@ -1,4 +1,4 @@
-"""Which search a configuration asks for."""
+"""The search algorithm that a configuration names."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from search.registry import ALGORITHMS
 
 
 def algorithms_in_words() -> str:
-    """What `--algorithm` takes, for people."""
+    """The help text of `--algorithm`."""
     named = ", ".join(f"{each.name} ({each.words})" for each in ALGORITHMS.values())
-    return f"how networks are proposed: {named}, or a sampler of Optuna, such as {OPTUNA}TPESampler"
+    return f"search algorithm: {named}, or a sampler of Optuna, such as {OPTUNA}TPESampler"
 
 
 def check_algorithm(config: EvolutionConfig) -> None:
@@ -35,7 +35,7 @@ def check_algorithm(config: EvolutionConfig) -> None:
 
 
 def new_search(config: EvolutionConfig, space: SearchSpace, generations: Sequence[Generation] = ()) -> SearchAlgorithm:
-    """The search that a configuration asks for, going on after `generations`."""
+    """The search that a configuration names, continuing after `generations`."""
     if config.sampler is not None:
         # Imported late: it needs Optuna.
         from search.optuna_search import OptunaSearch

@@ -1,9 +1,7 @@
-"""To and from Optuna: a run as an Optuna study, and the engine's operators as a sampler for studies of one's own.
+"""The genetic algorithm as a sampler for your own Optuna studies. Needs the package `optuna`.
 
-Needs the package `optuna`; nothing else imports this module before it is asked for.
-
-    study = optuna.create_study(direction="maximize", sampler=GeneticSampler(seed=0))
-    study.optimize(lambda trial: sum(trial.suggest_int(f"x{n}", 0, 7) for n in range(10)), n_trials=200)
+study = optuna.create_study(direction="maximize", sampler=GeneticSampler(seed=0))
+study.optimize(lambda trial: sum(trial.suggest_int(f"x{n}", 0, 7) for n in range(10)), n_trials=200)
 """
 
 from __future__ import annotations
@@ -37,10 +35,10 @@ Choice = CategoricalDistribution | IntDistribution
 
 @dataclass(frozen=True, slots=True)
 class ChoiceSpace(BitStrings):
-    """Chromosomes that stand for one of the choices of each parameter, equal where all choices are.
+    """Chromosomes that code for one choice of each parameter.
 
-    A parameter of n choices takes the bits of n - 1: the Gray code of a place among all codes,
-    of which each choice has its share.
+    A parameter with n choices has as many bits as n - 1. They hold the Gray code of a number; the
+    numbers are divided evenly among the choices.
     """
 
     parameters: Mapping[str, Choice]
@@ -56,7 +54,7 @@ class ChoiceSpace(BitStrings):
         return cls(sum(bits_for(each) for each in parameters.values()), parameters)
 
     def indices(self, chromosome: Chromosome) -> dict[str, int]:
-        """The number of the choice of each parameter."""
+        """The index of the choice of each parameter."""
         found, start = {}, 0
         for name, each in self.parameters.items():
             end = start + bits_for(each)
@@ -74,7 +72,7 @@ class ChoiceSpace(BitStrings):
         return {name: value_at(self.parameters[name], index) for name, index in self.indices(chromosome).items()}
 
     def chromosome(self, values: Mapping[str, Any]) -> Chromosome | None:
-        """The first of the chromosomes that stand for these values; None where one is missing, or is no choice."""
+        """The first chromosome that codes for these values; None if one is missing or is no choice."""
         known = tuple(values.get(name, MISSING) for name in self.parameters)
         if known not in self.chromosomes:
             whole = all(name in values and is_choice(each, values[name]) for name, each in self.parameters.items())
@@ -93,14 +91,14 @@ def is_choice(parameter: Choice, value: Any) -> bool:
 
 
 def gray_text(parameter: Choice, value: Any) -> str:
-    """The bits of the first place of a choice."""
+    """The Gray code of the first number that belongs to a choice."""
     bits = bits_for(parameter)
     place = -(-(index_of(parameter, value) << bits) // choices(parameter))
     return f"{place ^ (place >> 1):0{bits}b}"
 
 
 def choices(parameter: Choice) -> int:
-    """How many values a parameter has."""
+    """The number of values of a parameter."""
     if isinstance(parameter, CategoricalDistribution):
         return len(parameter.choices)
     return (parameter.high - parameter.low) // parameter.step + 1
@@ -131,16 +129,16 @@ def from_gray(code: int) -> int:
 
 
 class GeneticSampler(BaseSampler):
-    """Samples a study's categorical and whole-number parameters as the engine breeds networks.
+    """Samples the categorical and integer parameters of a study by the genetic algorithm.
 
-    The parents of a trial are the best `population` distinct complete trials, by dominance where
-    there are several objectives; two that win tournaments are crossed and mutated, and mutated on
-    while the trial is known. Until there are so many, and for fractions and parameters that not all
-    trials have, values are drawn at random. A trial depends on the seed, its number and the trials
-    before it alone, so a study that is loaded again goes on as one that never stopped.
+    The parents of a trial are the best `population` distinct complete trials, by NSGA-II if there are
+    several objectives. Two parents that win tournaments are crossed and mutated; a known trial is
+    mutated further. Values are drawn at random until there are enough parents, and for float parameters
+    and parameters that not all trials have. A trial depends only on the seed, its number and the
+    earlier trials, so a reloaded study continues as if it had never been interrupted.
 
-    The other parameters are those of `EvolutionConfig`. Raises `InputError` (a ValueError) for
-    values without meaning.
+    The parameters are those of `EvolutionConfig`. Raises `InputError` (a ValueError) for values that
+    are out of range.
     """
 
     def __init__(
@@ -159,7 +157,7 @@ class GeneticSampler(BaseSampler):
             crossover=crossover,
             crossover_prob=crossover_prob,
             mutation_prob=mutation_prob,
-            elitism=0,  # the best are parents for as long as they are the best
+            elitism=0,  # the best remain parents
             surrogate="off",
             seed=int.from_bytes(os.urandom(8)) if seed is None else seed,
         )
@@ -167,14 +165,14 @@ class GeneticSampler(BaseSampler):
         self._last = ChoiceSpace.of({})
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """The categorical and whole-number parameters that all trials have and that leave a choice."""
+        """The categorical and integer parameters with more than one value that all trials have."""
         common = self._common.calculate(study)
         return {name: each for name, each in common.items() if isinstance(each, Choice) and not each.single()}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Values for a trial, bred from the best so far; none while there are too few."""
+        """Values for a trial, bred from the best so far; empty while there are too few trials."""
         if not search_space:
             return {}
         space = self._remember({name: each for name, each in search_space.items() if isinstance(each, Choice)})
@@ -196,7 +194,7 @@ class GeneticSampler(BaseSampler):
         return random.sample_independent(study, trial, param_name, param_distribution)
 
     def _remember(self, parameters: Mapping[str, Choice]) -> ChoiceSpace:
-        """The space of these parameters: the last one, with what it has worked out, where it is the same."""
+        """The space of these parameters; the last one, with its caches, if it is the same."""
         space, last = ChoiceSpace.of(parameters), self._last
         if last != space:
             self._last = last = space
@@ -207,7 +205,7 @@ class GeneticSampler(BaseSampler):
 
 
 def best_first(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> list[FrozenTrial]:
-    """Complete trials by dominance, of equally good ones the youngest first, so that a search drifts on."""
+    """Complete trials by NSGA-II, the youngest of equals first, so that a search drifts over plateaus."""
     youngest_first = sorted(trials, key=lambda trial: -trial.number)
     signs = [-1 if direction == StudyDirection.MAXIMIZE else 1 for direction in directions]
     points = np.array([trial.values for trial in youngest_first]).reshape(-1, len(signs)) * signs
@@ -217,13 +215,13 @@ def best_first(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirectio
 
 
 def distinct(space: ChoiceSpace, trials: Sequence[FrozenTrial]) -> list[Chromosome]:
-    """The chromosomes of trials, each once; those that have other parameters have none."""
+    """The distinct chromosomes of trials; trials with other parameters are left out."""
     found = dict.fromkeys(space.chromosome(each.params) for each in trials)
     return [text for text in found if text is not None]
 
 
 def generation(number: int, chromosomes: Sequence[Chromosome]) -> Generation:
-    """Chromosomes, best first, as the engine is told of them."""
+    """A generation of chromosomes, best first."""
     individuals = [
         Individual(
             generation=number, index=place, chromosome=text, origin="random", fitness=Fitness(value=float(-place))

@@ -16,7 +16,7 @@ class StopSignals:
     """SIGINT, SIGTERM, SIGHUP, and the end of `max_hours`, as something the workers' loop can wait for.
 
     Outside that loop, and from the second signal on, a signal raises `StopRequested` where it
-    arrives: no instant is a bad one, since files are replaced whole.
+    arrives. That is safe at any instant, since files are only ever replaced whole.
     """
 
     def __init__(self, max_hours: float | None = None) -> None:
@@ -41,7 +41,7 @@ class StopSignals:
         os.close(self.descriptor)
         os.close(self._writer)
         if self._count and isinstance(error, ImportError | SystemError):
-            # What a library that was being imported has made of the stop that met it there.
+            # A library that was being imported has turned the request into an error of its own.
             raise StopRequested(self._reason) from error
 
     def _handle(self, number: int, frame: object) -> None:

@@ -1,4 +1,4 @@
-"""What every search shares: the surface that the engine works through, and asking, telling and finding what is new."""
+"""What every search algorithm shares: the search space, `ask` and `tell`, and finding new networks."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from records.texts import Chromosome
 from search.operators import Offspring, mutate, to_bits, to_chromosome
 from search_space.encoding import every_chromosome
 
-RANDOM_WALK = 64  # mutations in search of a new network before the unseen ones are listed
-LIMITED_WALK = 256  # where it must keep limits, too
-LISTABLE_BITS = 16  # spaces of more coding bits are never listed: a walk always finds something new
-ENOUGH = 8  # results, from which on a model of them screens offspring
+RANDOM_WALK = 64  # mutations tried to find a new network, before the unseen ones are enumerated
+LIMITED_WALK = 256  # the same if the network must be within limits, too
+LISTABLE_BITS = 16  # coding bits; larger spaces are never enumerated, as a walk always finds a new network
+ENOUGH = 8  # results that a surrogate model needs
 
 
 class SearchSpace(Protocol):
-    """What the engine knows of a problem: how long chromosomes are, which are the same, and what they stand for."""
+    """The problem, as a search sees it: the length of chromosomes, their genes, and which code for the same network."""
 
     @property
     def length(self) -> int: ...
@@ -40,19 +40,21 @@ class SearchSpace(Protocol):
         ...
 
     def chromosome_of(self, traits: Sequence[object]) -> Chromosome:
-        """The first chromosome whose genes have these values."""
+        """The chromosome with the smallest codes among those whose genes have these values."""
         ...
 
-    def phenotype(self, chromosome: Chromosome) -> str: ...
+    def phenotype(self, chromosome: Chromosome) -> str:
+        """A text of all that the chromosome codes for. Equal texts are never trained twice."""
+        ...
 
     def size(self, chromosome: Chromosome) -> Fitness:
-        """What is known of a network before it is trained: its parameters and FLOPs."""
+        """The parameters and FLOPs of a network, which are known before training."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class BitStrings:
-    """The space of all bit strings of one length, each its own phenotype."""
+    """All bit strings of one length, each a network of its own."""
 
     length: int
 
@@ -78,7 +80,7 @@ class BitStrings:
 
 
 class Model(Protocol):
-    """What the engine asks of a predictor that knows the results so far."""
+    """A surrogate model, fitted to the results so far."""
 
     def optimism(self, chromosomes: Sequence[Chromosome]) -> NDArray[np.float64]: ...
 
@@ -93,11 +95,11 @@ Predictor = Callable[[SearchSpace, Sequence[Individual]], Model]
 
 
 class SearchAlgorithm:
-    """Asks for generations of individuals and is told their fitness; how offspring are made is for each search to say.
+    """A search behind `ask` and `tell`; subclasses define how offspring are made.
 
-    `generations` are those already evaluated, in order; the search goes on from there. `predictor`
-    makes a model of results: it says which trained networks are best, and to the genetic algorithm
-    which offspring are worth a training.
+    `generations` are those already evaluated, in order; the search continues from there. `predictor`
+    fits a surrogate model to the results. The model ranks the finalists and, in the genetic
+    algorithm, selects which offspring are trained.
     """
 
     def __init__(
@@ -111,7 +113,7 @@ class SearchAlgorithm:
         self.generations = list(generations)
         self._known = {space.phenotype(individual.chromosome) for individual in self.individuals()}
         self._unseen: dict[str, Chromosome] | None = None
-        self._model: tuple[int, Model] | None = None  # and the generation that it knows last
+        self._model: tuple[int, Model] | None = None  # with the number of generations that it is fitted to
 
     def individuals(self) -> list[Individual]:
         """All evaluated individuals, in order of generation and index."""
@@ -119,14 +121,15 @@ class SearchAlgorithm:
 
     @property
     def best(self) -> Individual | None:
-        """The best individual so far, as measured; None while none has a fitness."""
+        """The best individual so far, as measured; None if no individual has a fitness."""
         return best_measured(self.individuals())
 
     def finalists(self, count: int) -> list[Individual]:
-        """The networks that are worth a second look, each once, the most promising first.
+        """The networks to train again with new seeds, each once, the most promising first.
 
-        Those that trained as long as the best, and keep the limits if it does; sorted by what the
-        model makes of them, which discounts luck, or without a model as measured.
+        Only networks that trained for as many epochs as the best, and are within the limits if it is.
+        They are sorted by the model's estimate, which discounts noise, or by the measured fitness
+        without a model.
         """
         distinct: dict[str, Individual] = {}
         for individual in sorted(self.individuals(), key=lambda individual: individual.rank):
@@ -141,7 +144,7 @@ class SearchAlgorithm:
         return eligible[:count]
 
     def model(self) -> Model | None:
-        """A model of all results so far; None without a predictor, or with too few results."""
+        """The surrogate model of all results so far; None without a predictor, or with too few results."""
         if self.predictor is None or len(self._known) < ENOUGH:
             return None
         if self._model is None or self._model[0] != len(self.generations):
@@ -150,11 +153,11 @@ class SearchAlgorithm:
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether the last `ask` found every network of the space evaluated already."""
+        """Whether the last `ask` found that every network of the space is evaluated."""
         return self._unseen is not None and self._unseen.keys() <= self._known
 
     def ask(self, most: int | None = None) -> list[Individual]:
-        """The next generation, of at most so many new individuals. Asking twice gives the same individuals."""
+        """The next generation, with at most `most` new individuals. Asking twice gives the same individuals."""
         number = len(self.generations) + 1
         rng = np.random.default_rng([self.config.seed, number])
         carried = self._carried()
@@ -186,11 +189,11 @@ class SearchAlgorithm:
         self._known.update(self.space.phenotype(individual.chromosome) for individual in individuals)
 
     def _carried(self) -> list[Offspring]:
-        """Individuals that live on without a new training."""
+        """Individuals that are copied into the next generation without a new training."""
         return []
 
     def _offspring(self, rng: np.random.Generator, taken: set[str], count: int) -> list[Offspring]:
-        """So many offspring, new where the space still holds new ones; `taken` are the networks that are not."""
+        """Offspring, new ones if any are left; `taken` holds the phenotypes that are not new."""
         made: list[Offspring] = []
         while len(made) < count:
             offspring = self._make_new(rng, self._breed(rng, taken), taken)
@@ -199,13 +202,13 @@ class SearchAlgorithm:
         return made
 
     def _breed(self, rng: np.random.Generator, taken: set[str]) -> Offspring:
-        """One offspring, new or not."""
+        """One offspring, which may be known already."""
         raise NotImplementedError
 
     def _make_new(self, rng: np.random.Generator, offspring: Offspring, taken: set[str]) -> Offspring:
-        """The offspring, mutated on while its network is taken or over a limit; "known" where no other is left.
+        """The offspring, mutated further while its network is taken or over a limit; "known" if no new one is left.
 
-        Where none within the limits is found, the new one that passes them by least is taken.
+        If none within the limits is found, the new one with the smallest violation is taken.
         """
         bits, closest, least = to_bits(offspring.chromosome), None, np.inf
         for _ in range(LIMITED_WALK if self.config.size_limits else RANDOM_WALK):
@@ -224,12 +227,12 @@ class SearchAlgorithm:
         return replace(offspring, chromosome=closest, origin="crossover+mutation" if mutated else offspring.origin)
 
     def _passed(self, chromosome: Chromosome) -> float:
-        """By what share a network is known to pass the limits, before it is trained."""
+        """The violation of the limits by a network, as far as it is known before training."""
         limits = self.config.size_limits
         return self.space.size(chromosome).with_limits(limits, None).violation if limits else 0.0
 
     def _list_unseen(self) -> dict[str, Chromosome]:
-        """Networks that were new when a walk first failed, with a chromosome for each; listed once."""
+        """A chromosome for each network that was new when a walk first failed. Enumerated once."""
         if self._unseen is None:
             loci = self.space.coding_loci
             if len(loci) > LISTABLE_BITS:

@@ -1,4 +1,4 @@
-"""Random search, aging evolution and local search, to see at the same budget what the genetic algorithm is worth."""
+"""Baselines for the genetic algorithm: random search, aging evolution, local search."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from search.operators import Offspring, random_bits, to_bits, to_chromosome, tou
 from search.ranking import rank
 from search.registry import algorithm
 
-LIFETIME = 5  # generations that an individual of aging evolution lives
-SAMPLE = 4  # one in so many of those alive is drawn to find a parent; Real et al. draw 25 of 100
+LIFETIME = 5  # generations for which an individual of aging evolution can be a parent
+SAMPLE = 4  # a quarter of the living individuals compete to be a parent, as 25 of 100 in Real et al.
 
 
-@algorithm("aging", "aging evolution: the oldest die")
+@algorithm("aging", "regularised evolution")
 class AgingEvolution(SearchAlgorithm):
-    """The oldest die, not the worst; offspring are one bit from the best of a sample (Real et al. 2019, algorithm 1).
+    """Regularised evolution: the oldest individuals die, not the worst (Real et al. 2019, algorithm 1).
 
-    A generation is bred at once, so that it can train side by side; those alive are the individuals
-    of the last `LIFETIME` generations.
+    Offspring differ in one bit from the best of a sample of the living individuals: those of the last
+    `LIFETIME` generations. A whole generation is bred at once, so that it can train in parallel.
     """
 
     def _breed(self, rng: np.random.Generator, taken: set[str]) -> Offspring:
@@ -34,20 +34,20 @@ class AgingEvolution(SearchAlgorithm):
         return Offspring(to_chromosome(bits), "mutation", (parent.name,))
 
 
-@algorithm("random", "each network drawn at random")
+@algorithm("random", "uniform random search")
 class RandomSearch(SearchAlgorithm):
-    """Every individual drawn at random (Li & Talwalkar 2019: hard to beat at small budgets)."""
+    """Every individual is drawn uniformly at random, a strong baseline at small budgets (Li & Talwalkar 2019)."""
 
     def _breed(self, rng: np.random.Generator, taken: set[str]) -> Offspring:
         return random_bits(rng, self.space.length)
 
 
-@algorithm("local_search", "from the best to a better neighbour, one bit away")
+@algorithm("local_search", "hill climbing, one bit at a time")
 class LocalSearch(SearchAlgorithm):
-    """From the best so far to a better neighbour, one coding bit away; anew from random where there is none.
+    """Hill climbing over neighbours that differ in one coding bit, with random restarts at local optima.
 
-    White et al. 2021, in the variant that moves on at the first improvement: a generation holds as
-    many untrained neighbours, in random order, as it has room for.
+    The first-improvement variant of White et al. 2021: a generation holds as many untrained
+    neighbours of the best, in random order, as it has room for.
     """
 
     def _breed(self, rng: np.random.Generator, taken: set[str]) -> Offspring:
@@ -62,7 +62,7 @@ class LocalSearch(SearchAlgorithm):
         return random_bits(rng, self.space.length)
 
     def _summit(self) -> Individual | None:
-        """The best since the last restart, of which a generation without neighbours is the sign."""
+        """The best individual since the last restart; a generation without neighbours marks a restart."""
         climb: list[Individual] = []
         for generation in self.generations:
             if all(individual.origin != "mutation" for individual in generation.individuals):

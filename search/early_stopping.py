@@ -1,4 +1,4 @@
-"""Fewer epochs for poor networks: successive halving inside a generation, and the median rule."""
+"""Early stopping of poor networks: successive halving within a generation, and the median rule."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ RUNGS = 3
 
 
 def rungs(epochs: int, factor: int) -> tuple[int, ...]:
-    """The epochs of each rung, the full training last: `epochs`/factor², `epochs`/factor, `epochs`.
+    """The epochs of each rung: `epochs`/factor², `epochs`/factor, `epochs` (Jamieson & Talwalkar 2016).
 
-    Each has one epoch at least and is longer than the one before (Jamieson & Talwalkar 2016, with
-    a whole training at every rung in place of a training that goes on).
+    Each rung has at least one epoch and more than the one before. Unlike there, a network is trained
+    from scratch at every rung.
     """
     shares = (epochs / factor**power for power in reversed(range(RUNGS)))
     return tuple(sorted({max(1, round(share)) for share in shares}))
 
 
 def rungs_of(state: RunState) -> tuple[int, ...]:
-    """The epochs for which the networks of a run train, one rung after the other; without halving there is one."""
+    """The rungs of a run, in epochs; without halving there is one."""
     search, epochs = state.search, state.training.epochs
     return rungs(epochs, search.reduction_factor) if search.early_stopping == "halving" else (epochs,)
 
@@ -38,12 +38,12 @@ def epochs_spent(state: RunState) -> int:
 
 
 def promoted(count: int, factor: int) -> int:
-    """How many of `count` networks go on to the next rung."""
+    """How many of `count` networks are promoted to the next rung."""
     return -(-count // factor)
 
 
 def rung_sizes(count: int, epochs: int, factor: int) -> list[tuple[int, int]]:
-    """How many of `count` new networks train for how many epochs."""
+    """For each rung: how many of `count` new networks reach it, and its epochs."""
     sizes = []
     for length in rungs(epochs, factor):
         sizes.append((count, length))
@@ -52,11 +52,11 @@ def rung_sizes(count: int, epochs: int, factor: int) -> list[tuple[int, int]]:
 
 
 def median_curve(curves: Sequence[Sequence[float]]) -> tuple[float, ...]:
-    """The median accuracy at each epoch, over the trainings that reached it (after Golovin et al. 2017, sec. 3.2)."""
+    """The median score at each epoch, over the trainings that reached it (after Golovin et al. 2017, sec. 3.2)."""
     return tuple(statistics.median(value for value in values if value is not None) for values in zip_longest(*curves))
 
 
 def affordable(most: int, epochs_left: float, epochs: int, factor: int) -> int:
-    """How many new networks, at most `most`, can go through all rungs for so many epochs together."""
+    """How many new networks, at most `most`, can be trained through all rungs with `epochs_left` epochs in total."""
     costs = (sum(size * length for size, length in rung_sizes(count, epochs, factor)) for count in range(1, most + 1))
     return sum(cost <= epochs_left for cost in costs)

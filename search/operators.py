@@ -1,4 +1,4 @@
-"""Selection, crossover and mutation: pure functions that take the random generator first."""
+"""Selection, crossover and mutation: pure functions, each with the random generator as its first argument."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Crossover = Callable[[np.random.Generator, Bits, Bits], Bits]
 
 @dataclass(frozen=True, slots=True)
 class Offspring:
-    """A chromosome that may be trained, how it was made, and the names of its parents."""
+    """A new chromosome, the operators that made it, and the names of its parents."""
 
     chromosome: Chromosome
     origin: str
@@ -54,7 +54,7 @@ CROSSOVERS: dict[str, Crossover] = {
 
 
 def mutate(rng: np.random.Generator, bits: Bits, probability: float) -> Bits:
-    """Each bit flipped independently with `probability`."""
+    """Flips each bit independently with this probability."""
     return bits ^ (rng.random(len(bits)) < probability)
 
 

@@ -1,7 +1,7 @@
-"""Samplers of Optuna as searches behind `ask` and `tell`, with the promises of all others. Needs the package `optuna`.
+"""Samplers of Optuna as search algorithms behind `ask` and `tell`. Needs the package `optuna`.
 
-Every generation is asked of a new sampler, with a seed of its own, and of a new study in memory that holds what came
-out so far: there is no state of either to save.
+Every generation is proposed by a new sampler with its own seed, on a new in-memory study of all results so far, so
+neither has state to save.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from search.base import BitStrings, SearchAlgorithm
 from search.operators import Offspring, random_bits
 from search.surrogate import Rungs
 
-REPEATS = 64  # proposals of a generation that may be known or over a limit, before such are mutated on
-MOVES = ("CmaEsSampler", "QMCSampler")  # through a space of numbers; the genes that they leave out are left to chance
-REHEARSAL = 12  # networks known: more than samplers draw at random to begin with
+REPEATS = 64  # known or over-limit proposals accepted in a generation before they are mutated instead
+MOVES = ("CmaEsSampler", "QMCSampler")  # for numerical spaces; some versions sample categorical genes at random
+REHEARSAL = 12  # known networks: more than samplers draw at random at first
 
 
 class OptunaSearch(SearchAlgorithm):
-    """A sampler of Optuna proposes the networks, by one categorical parameter for each gene.
+    """A sampler of Optuna proposes the networks; each gene is a categorical parameter.
 
-    A trained network is a complete trial with the accuracy that it would have at the common scale of
-    all training lengths (`surrogate.Rungs`), a failed one a failed trial. What was proposed for this
-    generation stays open, so that samplers which look at open trials propose something else; so do
-    proposals that are known or over a limit. After `REPEATS` of these the engine mutates them on.
+    A trained network is a complete trial with its score on the common scale of all training lengths
+    (`surrogate.Rungs`), a failed one a failed trial. Proposals of the current generation, and
+    proposals that are known or over a limit, stay open trials, so that samplers which consider these
+    propose something else. After `REPEATS` of the latter they are mutated instead.
     """
 
     _study: Study  # of the generation that is asked for
@@ -66,7 +66,7 @@ class OptunaSearch(SearchAlgorithm):
         return replace(made, origin=f"{made.origin}+mutation") if is_mutated else made
 
     def _parameters(self) -> dict[str, CategoricalDistribution]:
-        """By names of which the order, by which Optuna sorts, is that of the genes."""
+        """The parameters, with names whose alphabetical order, which Optuna uses, is the order of the genes."""
         return {f"gene_{number:04}": categories(values) for number, values in enumerate(self.space.alleles)}
 
     def _new_study(self, seed: int) -> Study:
@@ -75,14 +75,14 @@ class OptunaSearch(SearchAlgorithm):
         study = optuna.create_study(directions=directions_of(self.config.objectives), sampler=sampler)
         study.add_trials(list(self._trials(generation_key(sampler))))
         if isinstance(sampler, optuna.samplers.BaseGASampler):
-            # Each selection rests on the one before; asked for in order, none has to look far back.
+            # Each selection builds on the one before; requested in order, none recurses deeply.
             complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
             for number in range(1, self._generation_of(len(complete))):
                 sampler.get_parent_population(study, number)
         return study
 
     def _trials(self, key: str | None) -> Iterator[FrozenTrial]:
-        """Each trained network once; `key` is where a sampler that breeds looks for its generation."""
+        """Each trained network once; under `key` genetic samplers store the generation of a trial."""
         distinct: dict[str, Individual] = {}
         for each in self.individuals():
             distinct.setdefault(self.space.phenotype(each.chromosome), each)
@@ -103,7 +103,7 @@ class OptunaSearch(SearchAlgorithm):
             )
 
     def _generation_of(self, complete: int) -> int:
-        """The generation, to a sampler that breeds, of the trial after so many complete ones."""
+        """The generation that a genetic sampler gives to the trial after `complete` complete ones."""
         return complete // self.config.population
 
 
@@ -119,21 +119,21 @@ def directions_of(objectives: Sequence[str]) -> list[StudyDirection]:
 
 
 def values_of(fitness: Fitness, objectives: Sequence[str]) -> list[float]:
-    """What a trial came to, for these objectives."""
+    """The values of a trial for these objectives."""
     return [
         -fitness.objective(name) if OBJECTIVES[name].is_maximised else fitness.objective(name) for name in objectives
     ]
 
 
 def constraints_of(fitness: Fitness, limits: dict[str, float]) -> dict[str, list[float]]:
-    """What a trial passes the limits by, as every version of Optuna reads it: over zero is passed."""
+    """The constraint values of a trial, as every version of Optuna reads them: above zero is a violation."""
     passed = [fitness.objective(name) / limit - 1 for name, limit in limits.items()]
     return {"constraints": passed} if limits else {}
 
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Without lines for what is made or drawn at random, and without warnings for what is experimental."""
+    """Silences Optuna's log below errors, and its warnings of experimental features."""
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
@@ -144,32 +144,32 @@ def quietly() -> Iterator[None]:
         optuna.logging.set_verbosity(verbosity)
 
 
-# Which samplers there are
+# Available samplers
 
 
 def new_sampler(config: EvolutionConfig, seed: int) -> BaseSampler:
-    """The sampler of a configuration with its defaults, but for what a search in generations needs."""
+    """The sampler of a configuration, with its defaults except for what a search in generations needs."""
     kind = getattr(optuna.samplers, str(config.sampler))
     wanted: dict[str, Any] = {
         "seed": seed,
-        "constant_liar": True,  # networks that are proposed together differ
+        "constant_liar": True,  # so that networks proposed together differ
         "population_size": config.population,
-        "scramble": True,  # without it there is one sequence alone, and every generation would begin it anew
+        "scramble": True,  # otherwise every generation would repeat the start of one fixed sequence
     }
     if config.limits and not hasattr(FrozenTrial, "constraints"):
-        wanted["constraints_func"] = lambda trial: ()  # before Optuna 5 constraints count only where there is one
+        wanted["constraints_func"] = lambda trial: ()  # before Optuna 5 constraints are ignored without this function
     taken = inspect.signature(kind).parameters
     return cast("BaseSampler", kind(**{name: value for name, value in wanted.items() if name in taken}))
 
 
 def generation_key(sampler: BaseSampler) -> str | None:
-    """Where a sampler that breeds keeps the generation of a trial; None for all others."""
+    """The attribute in which a genetic sampler stores the generation of a trial; None for other samplers."""
     find = getattr(sampler, "_get_generation_key", None)
     return None if find is None else str(find())
 
 
 def samplers() -> dict[str, Callable[..., BaseSampler]]:
-    """The samplers of the installed Optuna by name."""
+    """The samplers of the installed version of Optuna by name."""
     every = {name: getattr(optuna.samplers, name) for name in optuna.samplers.__all__}
     return {
         name: kind
@@ -179,7 +179,7 @@ def samplers() -> dict[str, Callable[..., BaseSampler]]:
 
 
 def check_sampler(config: EvolutionConfig) -> None:
-    """Raises `InputError` for a sampler that cannot propose networks, which says why and what to choose."""
+    """Raises `InputError` with the reason and the alternatives for a sampler that cannot propose networks."""
     name, known, advice = str(config.sampler), samplers(), ""
     if name in known:
         reason = refusal(config) or fault(config)
@@ -196,7 +196,7 @@ def check_sampler(config: EvolutionConfig) -> None:
 
 
 def refusal(config: EvolutionConfig) -> str:
-    """Why a sampler could not learn which networks are good; empty where it can."""
+    """Why a sampler cannot learn from results; empty if it can."""
     parameters = inspect.signature(samplers()[str(config.sampler)]).parameters
     needed = [each.name for each in parameters.values() if each.default is each.empty]
     if needed:
@@ -214,7 +214,7 @@ def refusal(config: EvolutionConfig) -> str:
 
 
 def fault(config: EvolutionConfig) -> str:
-    """What goes wrong when a sampler is asked for bit strings, for these objectives; empty if nothing does."""
+    """The error of a trial search with bit strings and these objectives; empty if it works."""
     rehearsed = EvolutionConfig(algorithm=config.algorithm, population=REHEARSAL, objectives=config.objectives)
     rng, space = np.random.default_rng(0), BitStrings(8)
     known = tuple(

@@ -1,4 +1,4 @@
-"""Several objectives at once: dominance, non-dominated sorting, crowding (NSGA-II, Deb et al. 2002)."""
+"""Multi-objective ranking by NSGA-II (Deb et al. 2002): dominance, non-dominated sorting, crowding distance."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Points = NDArray[np.float64]  # (individuals, objectives), all to be minimised
 
 
 def dominance(points: Points) -> NDArray[np.bool_]:
-    """(n, n): whether the row's point is nowhere worse than the column's, and better somewhere."""
+    """(n, n): whether the row's point dominates the column's: no worse in any objective, better in at least one."""
     no_worse = np.asarray((points[:, None] <= points[None]).all(2))
     return no_worse & ~no_worse.T
 
 
 def front_numbers(points: Points) -> NDArray[np.int64]:
-    """(n,): 0 for the points that none dominates, 1 for those that only these dominate, and so on (Deb, sec. III-A)."""
+    """(n,): the front of each point: 0 if none dominates it, 1 if only points of front 0 do, and so on (sec. III-A)."""
     dominates = dominance(points)
     dominators = dominates.sum(0)
     numbers = np.full(len(points), -1)
@@ -34,11 +34,10 @@ def front_numbers(points: Points) -> NDArray[np.int64]:
 
 
 def crowding_distance(points: Points) -> Points:
-    """(n,): how much room each point of one front has, the ends of each objective without bound (Deb, sec. III-B).
+    """(n,): the crowding distance of each point of one front (sec. III-B); infinite at the ends of each objective.
 
-    The sum over the objectives of the gap between the point's two neighbours, as a share of the
-    range of the front; an objective in which all are equal adds nothing. Of equal points all but the
-    first have no room.
+    An objective in which all points are equal contributes nothing. Of equal points, all but the first
+    have distance 0.
     """
     unique, first = np.unique(points, axis=0, return_index=True)
     room = np.zeros(len(unique))
@@ -46,7 +45,7 @@ def crowding_distance(points: Points) -> Points:
         order = np.argsort(column, kind="stable")
         spread = column[order[-1]] - column[order[0]]
         if spread > 0:
-            room[order[1:-1]] += (column[order[2:]] - column[order[:-2]]) / spread
+            room[order[1:-1]] += (column[order[2:]] - column[order[:-2]]) / spread  # crowding-distance-assignment
             room[order[[0, -1]]] = np.inf
     distance = np.zeros(len(points))
     distance[first] = room
@@ -54,7 +53,7 @@ def crowding_distance(points: Points) -> Points:
 
 
 def pareto_order(points: Points) -> list[int]:
-    """Indices, best first: by front, and within a front by room; ties in the order given."""
+    """Indices in the crowded-comparison order (sec. III-B): by front, then by descending crowding distance."""
     fronts = front_numbers(points)
     room = np.zeros(len(points))
     for front in range(int(fronts.max(initial=-1)) + 1):
@@ -64,17 +63,17 @@ def pareto_order(points: Points) -> list[int]:
 
 
 def objective_points(fitnesses: Sequence[Fitness], objectives: Sequence[str]) -> Points:
-    """The objectives of several networks as points, all to be minimised."""
+    """(networks, objectives): the values of the objectives, all to be minimised."""
     return np.array([[fitness.objective(name) for name in objectives] for fitness in fitnesses]).reshape(
         len(fitnesses), len(objectives)
     )
 
 
 def rank(individuals: Sequence[Individual], objectives: Sequence[str]) -> list[Individual]:
-    """Individuals, best first. With several objectives dominance decides among those that are comparable.
+    """Individuals, best first. With several objectives, comparable individuals are ordered by `pareto_order`.
 
-    Comparable are those that keep the limits and trained for equally many epochs; the others go by
-    `Individual.rank`: within the limits first, then who trained longer, failures last.
+    Individuals are comparable if they are within the limits and trained for the same number of epochs.
+    Otherwise `Individual.rank` decides: within the limits first, then more epochs, failures last.
     """
     ordered = sorted(individuals, key=lambda individual: individual.rank)
     if len(objectives) == 1:
@@ -95,9 +94,9 @@ def _class(individual: Individual) -> tuple[float, int] | None:
 
 
 def pareto_front(individuals: Sequence[Individual], objectives: Sequence[str]) -> list[Individual]:
-    """Those that no other beats in all objectives, of the longest trained that keep the limits, by accuracy.
+    """The non-dominated individuals among those within the limits that trained longest, by descending accuracy.
 
-    Where none keeps the limits there is no front. Of equal networks the first is taken.
+    It is empty if no individual is within the limits. Of several copies of a network the first is taken.
     """
     sound: dict[str, tuple[Individual, Fitness]] = {}
     for individual in individuals:

@@ -1,7 +1,7 @@
-"""Predicts the fitness of untrained networks from those of trained ones, with its uncertainty.
+"""A surrogate model: predicts the fitness of untrained networks, with uncertainty, from the results of trained ones.
 
-A Gaussian process (Rasmussen & Williams 2006, algorithm 2.1) over the genes: two networks are the
-more alike the fewer genes tell them apart. The engine asks it which offspring to train.
+A Gaussian process over the genes. Equation numbers are those of Rasmussen & Williams 2006, "Gaussian
+Processes for Machine Learning".
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from search.base import SearchSpace
 
 Array = NDArray[np.float64]
 
-OPTIMISM = 1.0  # standard deviations above the mean by which a network that is not trained yet is judged
-SHORT_LIST = 200  # the most promising, among which a generation is chosen with regard to one another
-FITTED = 200  # results, spread over the ranks, of which length scale and noise are learned
-RUNG_DISTANCE = 0.5  # of twice as many epochs, where one gene that differs has the distance 1
-OWN = 1 / 3  # share of what a network's own result says beyond the model, that is taken to be its own and not luck
+OPTIMISM = 1.0  # standard deviations by which the upper confidence bound exceeds the mean
+SHORT_LIST = 200  # the networks with the highest bounds, among which a batch is chosen
+FITTED = 200  # results, spread evenly over the ranks, to which the kernel is fitted
+RUNG_DISTANCE = 0.5  # between trainings of n and 2n epochs; a differing gene is a distance of 1
+OWN = 1 / 3  # share of a network's residual that is attributed to the network; the rest is noise
 
 
 class FitnessPredictor:
-    """What the results so far say of every network of a space: `Model` to the engine.
+    """A Gaussian process fitted to the results so far; implements `search.base.Model`.
 
-    A pure function of the space and the individuals, on one thread. Failures count as the worst.
-    Results below the median are cut off as far below it as the best is above: how bad a bad network
-    is says nothing of the good ones.
+    A pure function of the space and the individuals, on one thread. Failures count as the worst
+    result. Results are clipped at as far below the median as the best is above it, so that very poor
+    networks do not distort the model of good ones.
     """
 
     def __init__(self, space: SearchSpace, individuals: Sequence[Individual]) -> None:
@@ -57,14 +57,14 @@ class FitnessPredictor:
         self._process, self._noise = _fit(inputs, (cut - self._mean) / self._spread)
 
     def optimism(self, chromosomes: Sequence[Chromosome]) -> Array:
-        """(n,): the upper confidence bound of each network (Srinivas et al. 2010), in no unit."""
+        """(n,): the upper confidence bound of each network, standardised."""
         return _upper_bound(*self._expected(chromosomes))
 
     def choose(self, chromosomes: Sequence[Chromosome], count: int) -> list[int]:
-        """The indices of `count` networks to train side by side, the most promising first.
+        """The indices of `count` networks to train in parallel, the most promising first.
 
-        Each is chosen as if those before it were trained already: what they would tell is no longer
-        uncertain (Desautels et al. 2014).
+        Each is chosen as if those before it had been trained with their predicted result, which
+        lowers the variance of similar networks (GP-BUCB, Desautels et al. 2014).
         """
         mean, deviation = self._expected(chromosomes)
         listed = np.argsort(-_upper_bound(mean, deviation), kind="stable")[:SHORT_LIST]
@@ -78,18 +78,18 @@ class FitnessPredictor:
             best = int(bound.argmax())
             chosen.append(best)
             shared = covariance[:, best] - self._noise * (np.arange(len(listed)) == best)
-            covariance = covariance - np.outer(shared, shared) / covariance[best, best]
+            covariance = covariance - np.outer(shared, shared) / covariance[best, best]  # eq. 2.26 for one more input
         return [int(listed[n]) for n in chosen]
 
     def forecasts(self, chromosomes: Sequence[Chromosome]) -> list[Forecast]:
-        """What is expected of these networks after a full training."""
+        """The predicted fitness of networks after a full training, including the noise of the training."""
         mean, deviation = self._expected(chromosomes)
         centres = self._rungs.restored(self._mean + self._spread * mean)
         widths = self._rungs.slope * self._spread * np.sqrt(deviation**2 + self._noise)
         return [Forecast(mean=float(m), deviation=float(d)) for m, d in zip(centres, widths, strict=True)]
 
     def estimates(self, individuals: Sequence[Individual]) -> list[float]:
-        """The fitness of trained networks, freed of some of the luck of their training, at the last rung."""
+        """The denoised fitness of trained networks, on the scale of the last rung."""
         expected = [forecast.mean for forecast in self.forecasts([each.chromosome for each in individuals])]
         return [
             value if each.fitness is None else value + OWN * (each.fitness.value - value)
@@ -97,13 +97,13 @@ class FitnessPredictor:
         ]
 
     def _expected(self, chromosomes: Sequence[Chromosome]) -> tuple[Array, Array]:
-        """Mean and standard deviation of the true fitness of each network, standardised."""
+        """Mean and standard deviation of each network's noise-free fitness, standardised (eq. 2.25 and 2.26)."""
         with threadpool_limits(1):
             mean, deviation = self._process.predict(self._inputs(chromosomes), return_std=True)
         return mean, np.sqrt(np.maximum(deviation**2 - self._noise, 0.0))
 
     def _inputs(self, chromosomes: Sequence[Chromosome], epochs: Sequence[int] | None = None) -> Array:
-        """(n, alleles + 1): each gene one-hot, so that one that differs is a squared distance of 1; and the rung."""
+        """(n, alleles + 1): genes one-hot, so that a differing gene is a squared distance of 1; then the rung."""
         inputs = np.zeros((len(chromosomes), len(self._columns) + 1))
         for row, chromosome in enumerate(chromosomes):
             for pair in enumerate(self.space.traits(chromosome)):
@@ -114,10 +114,10 @@ class FitnessPredictor:
 
 
 class Rungs:
-    """Brings the accuracies after trainings of different lengths to one scale, that of the shortest.
+    """Maps scores after trainings of different lengths to a common scale, that of the shortest.
 
-    Networks that trained for both of two neighbouring lengths tell how mean and spread change from
-    one to the other.
+    The map between two neighbouring lengths matches mean and standard deviation of the networks that
+    trained for both.
     """
 
     def __init__(self, individuals: Sequence[Individual]) -> None:
@@ -127,7 +127,7 @@ class Rungs:
         ]
         lengths = sorted({epochs for curve in curves for epochs in curve}) or [0]
         self.last = lengths[-1]
-        self._lines = {lengths[0]: (0.0, 1.0)}  # by epochs: aligned = offset + slope × accuracy
+        self._lines = {lengths[0]: (0.0, 1.0)}  # by epochs: aligned = offset + slope × score
         for shorter, longer in itertools.pairwise(lengths):
             offset, slope = self._lines[shorter]
             pairs = [(curve[shorter], curve[longer]) for curve in curves if shorter in curve and longer in curve]
@@ -140,7 +140,7 @@ class Rungs:
 
     @property
     def slope(self) -> float:
-        """Accuracy at the last rung for one unit of the common scale."""
+        """The change of the score at the last rung for one unit of the common scale."""
         return 1 / self._lines[self.last][1]
 
     def epochs(self, individual: Individual) -> int:
@@ -153,23 +153,24 @@ class Rungs:
         return offset + slope * individual.fitness.value
 
     def restored(self, aligned: Array) -> Array:
-        """The accuracies at the last rung."""
+        """The scores at the last rung."""
         offset, slope = self._lines[self.last]
         return (aligned - offset) / slope
 
 
 def _upper_bound(mean: Array, deviation: Array) -> Array:
-    return mean + OPTIMISM * deviation
+    """The upper confidence bound, the acquisition function of GP-UCB."""
+    return mean + OPTIMISM * deviation  # Srinivas et al. 2010, eq. 6, with a constant β
 
 
 def _fit(inputs: Array, targets: Array) -> tuple[GaussianProcessRegressor, float]:
-    """The process given all results, and the variance of their noise; both on the targets' scale."""
+    """The process conditioned on all results, and the variance of their noise."""
     ranks = np.argsort(targets, kind="stable")
     some = ranks[np.unique(np.linspace(0, len(ranks) - 1, FITTED).round().astype(int))]
     kernel = ConstantKernel(1.0, "fixed") + ConstantKernel(1.0, (0.1, 10.0)) * RBF(2.0, (0.7, 20.0))
-    kernel += WhiteKernel(0.05, (0.003, 1.0))
+    kernel += WhiteKernel(0.05, (0.003, 1.0))  # the noise of eq. 2.20
     with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a value at its bound is meant
-        learned = GaussianProcessRegressor(kernel).fit(inputs[some], targets[some]).kernel_
-        process = GaussianProcessRegressor(learned, optimizer=None).fit(inputs, targets)
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a hyperparameter at its bound is acceptable
+        learned = GaussianProcessRegressor(kernel).fit(inputs[some], targets[some]).kernel_  # maximises eq. 5.8
+        process = GaussianProcessRegressor(learned, optimizer=None).fit(inputs, targets)  # algorithm 2.1
     return process, float(learned.k2.noise_level)

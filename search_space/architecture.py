@@ -13,7 +13,7 @@ from records.canonical import canonical_json
 from records.texts import NetworkText
 from search_space.genes import NETWORK_TRAITS, OPTIONS
 
-REDUCTION, LEAST_SQUEEZED = 16, 8  # filters for each unit between squeeze and excitation, and its fewest units
+REDUCTION, LEAST_SQUEEZED = 16, 8  # filters per unit between squeeze and excitation; the minimum of units
 
 OMITTED_DEFAULTS = ("residual", "squeeze_excitation", "dropout")  # fields that a network's text leaves out if not set
 
@@ -28,19 +28,19 @@ class Layer:
     stride: int = 1
 
 
-FeatureMap = tuple[Layer, int, int, int]  # a layer, and the channels, height and width of the map that it reads
+FeatureMap = tuple[Layer, int, int, int]  # a layer, and the channels, height and width of its input
 
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """A resolved network: what is built, layer by layer, for one input shape.
+    """A network, layer by layer, for one input shape.
 
-    `blocks` says how many of the last layers each block of the gene table brought. A plain network
-    does not depend on it: there it serves descriptions and drawings. With `residual`, the input of
-    each block is added to what its last BatchNorm gives, before the activation (He et al. 2016):
-    pooled where the block pools, by a 1×1 convolution and BatchNorm where the width changes. With
-    `squeeze_excitation`, maps are weighed after that BatchNorm (Hu et al. 2018). `dropout` is the
-    share of features dropped before the last layer.
+    `blocks` holds the number of layers in each block, counted from the end of the network; in a plain
+    network it only serves descriptions and drawings. With `residual`, the input of each block is added
+    to the output of its last BatchNorm, before the activation (He et al. 2016): pooled if the block
+    pools, through a 1×1 convolution and BatchNorm if the width changes. With `squeeze_excitation`, the
+    feature maps are reweighted after that BatchNorm (Hu et al. 2018). `dropout` is the probability of
+    dropping a feature before the last layer.
     """
 
     input_shape: tuple[int, int, int]  # channels, height, width
@@ -69,7 +69,7 @@ class Architecture:
         return self.residual or self.squeeze_excitation
 
     def feature_maps(self) -> Iterator[FeatureMap]:
-        """Each layer with the channels, height and width of the map that it reads."""
+        """Each layer with the channels, height and width of its input."""
         channels, height, width = self.input_shape
         for layer in self.layers:
             yield layer, channels, height, width
@@ -86,7 +86,7 @@ class Architecture:
         return maps[:stem], [maps[start:end] for start, end in itertools.pairwise(ends)]
 
     def describe(self) -> str:
-        """The network in one line of words."""
+        """The network in one line of text."""
         body = self.layers[len(self.layers) - sum(self.blocks) :] or self.layers
         late = self.blocks and not any(layer.pool for layer in body[: self.blocks[0]])
         stem = f"stem of {len(self.layers) - len(body)}, " if len(body) < len(self.layers) else ""
@@ -105,7 +105,7 @@ class Architecture:
 
 
 def squeezed(filters: int) -> int:
-    """The units between squeeze and excitation of so many maps."""
+    """The number of units between squeeze and excitation for this number of feature maps."""
     return max(LEAST_SQUEEZED, filters // REDUCTION)
 
 
@@ -114,8 +114,8 @@ LAYER_FIELDS = tuple(field.name for field in fields(Layer))
 
 
 def network_text(architecture: Architecture) -> NetworkText:
-    """The canonical JSON of a network: what is built; the grouping into blocks only where that changes the network."""
-    # By hand, as `asdict` takes most of the time in which a generation is bred.
+    """The canonical JSON of a network, including the grouping into blocks only if that changes the network."""
+    # Not by `to_json`: this function takes most of the time that a generation takes to breed.
     content: dict[str, Any] = {name: getattr(architecture, name) for name in ARCHITECTURE_FIELDS}
     content["layers"] = [{name: getattr(layer, name) for name in LAYER_FIELDS} for layer in architecture.layers]
     if not architecture.has_blocks:

@@ -1,4 +1,4 @@
-"""What a network costs before it is built: parameters, FLOPs, memory. In closed form, without torch."""
+"""The cost of a network in closed form, without building it: parameters, FLOPs, memory."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from search_space.architecture import Architecture, FeatureMap, Layer, squeezed
 
 EVALUATION_BATCH = 250  # images in one forward pass of an evaluation
-SMALL_MAP = 25  # pixels; convolutions on maps of at most so many have ways and speeds of their own
+SMALL_MAP = 25  # pixels; convolutions on maps up to this size are computed differently
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MemoryNeed:
-    """An estimate in bytes: so many, and so many for each image of a micro-batch."""
+    """An estimate in bytes: a fixed part, and a part for each image of a micro-batch."""
 
     fixed: int = 0
     image: int = 0
@@ -24,10 +24,10 @@ class MemoryNeed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelCost:
-    """What a network costs: `parameters` exactly, `flops` of one forward pass of one image.
+    """The cost of a network: its exact number of `parameters`, the `flops` of a forward pass of one image.
 
-    FLOPs are those of convolutions and of linear layers, two per multiplication and addition, as
-    `torch.utils.flop_counter` counts.
+    FLOPs of convolutions and linear layers are counted, two for each multiply-add, as in
+    `torch.utils.flop_counter`.
     """
 
     parameters: int
@@ -39,7 +39,7 @@ class ModelCost:
     layers: int  # convolutions, and squeezes with their excitations
 
     def memory(self, bytes_per_value: int = 4, optimizer: str = "sgd") -> MemoryNeed:
-        """What a training needs, beside the process that it runs in, of the memory of its device."""
+        """The device memory that a training needs, in addition to that of its process."""
         # Weights, gradients and momentum in float32; weights as computed with, and what their gradient is made of.
         # AdamW keeps the mean of squared gradients as well.
         fixed = (
@@ -89,7 +89,7 @@ def model_cost(architecture: Architecture) -> ModelCost:
 
 
 def _with_blocks(architecture: Architecture, plain: ModelCost) -> ModelCost:
-    """The cost of a network, of which `plain` is that without shortcuts and squeeze-and-excitation."""
+    """The cost of a network, given the cost without shortcuts and squeeze-and-excitation."""
     cost = plain
     for block in architecture.stem_and_blocks()[1]:
         if architecture.squeeze_excitation:
@@ -114,7 +114,7 @@ def _with_squeeze_excitation(cost: ModelCost, block: Sequence[FeatureMap]) -> Mo
 
 
 def _with_shortcut(cost: ModelCost, block: Sequence[FeatureMap], kept_index: int) -> ModelCost:
-    """`kept_index` is what pooling keeps for each output, beside its input and its output."""
+    """`kept_index` is the number of values that pooling keeps for each output, besides its input and output."""
     (_, channels, height, width), last = block[0], block[-1][0]
     pixels = _pooled(last, height, width)
     # The input of the block stays in memory until it is added.
@@ -138,5 +138,5 @@ def _with_shortcut(cost: ModelCost, block: Sequence[FeatureMap], kept_index: int
 
 
 def _pooled(layer: Layer, height: int, width: int) -> int:
-    """Pixels of the maps that a layer of stride 1 gives."""
+    """Pixels of the output of a layer with stride 1."""
     return (height // 2) * (width // 2) if layer.pool else height * width

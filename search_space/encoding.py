@@ -1,4 +1,4 @@
-"""The way from a chromosome (a string of 0 and 1) to a network and its training, and what each bit means."""
+"""Decoding of chromosomes (strings of 0 and 1) into networks and training settings, and the meaning of each bit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from search_space.genes import (
     stage_filters,
 )
 
-MAXIMUM_SIDE = 64  # pixels: larger inputs are halved by a stem until they fit
+MAXIMUM_SIDE = 64  # pixels; a stem halves larger inputs until they fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +55,23 @@ class Encoding:
 
     @property
     def coding_loci(self) -> tuple[int, ...]:
-        """The loci that some gene reads, in ascending order."""
+        """The loci that belong to a gene, in ascending order."""
         return self.table.coding_loci
 
     def network(self, chromosome: Chromosome) -> NetworkText:
-        """The canonical text of the network that `chromosome` builds, as jobs carry it; equal texts are one network."""
+        """The canonical text of the architecture that `chromosome` codes for, as training jobs contain it."""
         return network_text(decode(self, chromosome))
 
     def hyperparameters(self, chromosome: Chromosome) -> dict[str, Any]:
-        """The settings of its training that `chromosome` codes for, by their names in `TrainingConfig`."""
+        """The training settings that `chromosome` codes for, by their names in `TrainingConfig`."""
         check_chromosome(chromosome, self.length)
         traits = {gene.name: gene.value(chromosome) for gene in self.table.genes}
         return {name: traits[name] for name in self.table.hyperparameters}
 
     def phenotype(self, chromosome: Chromosome) -> str:
-        """The canonical text of all that `chromosome` codes for: the network, and how it trains if genes say so.
+        """The canonical text of all that `chromosome` codes for: the network and its training settings, if any.
 
-        Equal texts are never trained twice under the same protocol.
+        Chromosomes with equal texts are never trained twice under the same protocol.
         """
         network, hyperparameters = self.network(chromosome), self.hyperparameters(chromosome)
         if not hyperparameters:
@@ -79,16 +79,16 @@ class Encoding:
         return canonical_json({"network": json.loads(network), "hyperparameters": hyperparameters})
 
     def describe(self, chromosome: Chromosome) -> str:
-        """All that `chromosome` codes for, in one line of words."""
+        """All that `chromosome` codes for, in one line of text."""
         words = [decode(self, chromosome).describe(), describe_hyperparameters(self.hyperparameters(chromosome))]
         return "; ".join(filter(None, words))
 
 
 @dataclass(frozen=True, slots=True)
 class BitMeaning:
-    """What one bit of a chromosome is for: its gene, the whole code of that gene, and the value that this stands for.
+    """The meaning of one bit: its gene, the code of all bits of that gene, and the gene's value.
 
-    A bit that no gene reads codes for nothing: `gene` is None, `code` empty and `value` None.
+    For a bit that no gene reads, `gene` and `value` are None and `code` is empty.
     """
 
     locus: int
@@ -99,14 +99,14 @@ class BitMeaning:
 
     @property
     def words(self) -> str:
-        """The value in words."""
+        """The value for people."""
         if self.gene is None:
             return "codes for nothing"
         return TRAITS[self.gene].words(self.value)
 
 
 def explain(encoding: Encoding, chromosome: Chromosome) -> tuple[BitMeaning, ...]:
-    """What each bit of a chromosome is for, in their order. Raises `InputError` for a wrong length or characters."""
+    """The meaning of each bit of a chromosome. Raises `InputError` for a wrong length or other characters."""
     check_chromosome(chromosome, encoding.length)
     owners = {locus: gene for gene in encoding.table.genes for locus in gene.loci}
     meanings = []
@@ -121,7 +121,7 @@ def explain(encoding: Encoding, chromosome: Chromosome) -> tuple[BitMeaning, ...
 
 
 def describe_hyperparameters(hyperparameters: dict[str, Any]) -> str:
-    """Settings of a training in words: "AdamW, learning rate 0.05, cutout augmentation". Empty for none."""
+    """Training settings for people: "AdamW, learning rate 0.05, cutout augmentation". Empty for none."""
     return ", ".join(
         f"{name.replace('_', ' ')} {value:g}" if phrase is None else phrase(value)
         for name, value in hyperparameters.items()
@@ -140,10 +140,10 @@ def check_chromosome(text: str, length: int) -> Chromosome:
 
 
 def decode(encoding: Encoding, chromosome: Chromosome) -> Architecture:
-    """The network that a chromosome builds. Raises `InputError` for a wrong length or characters.
+    """The network that a chromosome codes for. Raises `InputError` for a wrong length or other characters.
 
-    On a feature map of s×s pixels a kernel is at most 2s−1 wide: a further weight would only ever
-    multiply padding. Maps that are not square count by their longer side.
+    On a feature map of s×s pixels a kernel is at most 2s−1 wide, as further weights would only
+    multiply padding. For maps that are not square the longer side counts.
     """
     check_chromosome(chromosome, encoding.length)
     traits = {name: trait.default for name, trait in NETWORK_TRAITS.items()}
@@ -179,7 +179,7 @@ def decode(encoding: Encoding, chromosome: Chromosome) -> Architecture:
 
 
 def every_chromosome(length: int, coding_loci: tuple[int, ...]) -> Iterator[Chromosome]:
-    """All settings of the coding loci, the other bits 0, in ascending order."""
+    """All combinations of the coding bits, with the other bits 0, in ascending order."""
     for bits in itertools.product("01", repeat=len(coding_loci)):
         chromosome = ["0"] * length
         for locus, bit in zip(coding_loci, bits, strict=True):

@@ -1,4 +1,4 @@
-"""Genes and gene tables: what can be coded for, and which bits of a chromosome code for it. No torch here."""
+"""Traits, genes and gene tables: what a chromosome can code for, and which of its bits code for it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def stage_filters(multiplier: int) -> list[int]:
 
 
 def value_in_words(value: object) -> str:
-    """The value of a gene, in a word."""
+    """The value of a gene as a word."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:g}" if isinstance(value, float) else str(value)
@@ -29,7 +29,7 @@ def value_in_words(value: object) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Trait:
-    """Something that a gene can code for: its values, its default, and how they are worded.
+    """A property that a gene can code for: its values, its default, and their wording.
 
     An entry in `NETWORK_TRAITS` or `TRAINING_TRAITS` is all that a new trait needs beside the code that
     acts on it. The network of a chromosome carries the value of a trait with `is_option` to
@@ -45,7 +45,7 @@ class Trait:
     is_option: bool = False
 
     def read(self, value: Any) -> Any:
-        """The value as the trait takes it; a whole number may stand for a float. Raises ValueError for others."""
+        """The value in the trait's type; a float may be written as a whole number. Raises ValueError for others."""
         if self.kind is float and type(value) in (int, float):
             value = value + 0.0 if abs(value) <= sys.float_info.max else None
         if type(value) is not self.kind or not self.takes(value):
@@ -94,7 +94,7 @@ NETWORK_TRAITS = {
     "squeeze_excitation": _switch("squeeze-and-excitation"),
     "dropout": _number("a number, at least 0 and under 1", lambda value: 0 <= value < 1, "dropout", 0.0),
 }
-# The names are those of `TrainingConfig`; what no gene codes for is as its flag says.
+# The names are those of `TrainingConfig`; without a gene the setting of that name holds.
 TRAINING_TRAITS = {
     "optimizer": _one_of(OPTIMIZERS, phrase=lambda value: {"sgd": "SGD", "adamw": "AdamW"}[value]),
     "learning_rate": _number("a number over 0", lambda value: value > 0, "learning rate"),
@@ -108,7 +108,7 @@ OPTIONS = tuple(name for name, trait in NETWORK_TRAITS.items() if trait.is_optio
 
 @dataclass(frozen=True, slots=True)
 class Gene:
-    """A trait, the loci that code for it (the first is the most significant bit), its value by code."""
+    """The coding of a trait: its loci, the most significant bit first, and its values in the order of their codes."""
 
     name: str
     loci: tuple[int, ...]
@@ -126,7 +126,7 @@ class Gene:
 
 @dataclass(frozen=True, slots=True)
 class GeneTable:
-    """The genes of a chromosome of `length` bits. Bits that no gene reads code for nothing.
+    """The genes of a chromosome of `length` bits. Bits that belong to no gene have no meaning.
 
     Raises `InputError` for loci that overlap or lie outside the chromosome.
     """
@@ -145,7 +145,7 @@ class GeneTable:
         return tuple(sorted(locus for gene in self.genes for locus in gene.loci))
 
     def chromosome_of(self, values: Sequence[Any]) -> Chromosome:
-        """The first chromosome whose genes have these values, in the genes' order; 0 where no gene reads."""
+        """The chromosome with the smallest codes whose genes have these values; bits without a gene are 0."""
         bits = ["0"] * self.length
         for gene, value in zip(self.genes, values, strict=True):
             for locus, bit in zip(gene.loci, f"{gene.values.index(value):0{len(gene.loci)}b}", strict=True):
@@ -154,13 +154,13 @@ class GeneTable:
 
     @property
     def hyperparameters(self) -> tuple[str, ...]:
-        """The settings of a training that a gene codes for."""
+        """The training settings that genes code for."""
         names = {gene.name for gene in self.genes}
         return tuple(name for name in TRAINING_TRAITS if name in names)
 
 
 def gray(*values: Any) -> tuple[Any, ...]:
-    """Ordered values by their Gray code (Gray 1953): neighbours differ in one bit."""
+    """Ordered values arranged by Gray code (Gray 1953), so that the codes of neighbours differ in one bit."""
     by_code = {place ^ (place >> 1): value for place, value in enumerate(values)}
     return tuple(by_code[code] for code in range(len(values)))
 

@@ -1,4 +1,4 @@
-"""The space that a search walks: chromosomes, the networks they build, and what these cost."""
+"""The search space of networks: chromosomes, their networks, and the cost of these."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from search_space.tables import encoding_of
 
 @dataclass(frozen=True, slots=True)
 class NetworkSpace:
-    """The networks of an encoding, as the engine sees them (`genetic_algorithm.SearchSpace`)."""
+    """The networks of an encoding as a `search.base.SearchSpace`."""
 
     encoding: Encoding
 
@@ -47,7 +47,7 @@ class NetworkSpace:
         return self.encoding.network(chromosome)
 
     def hyperparameters(self, chromosome: Chromosome) -> dict[str, Any]:
-        """The settings of the training that the chromosome decides."""
+        """The training settings that the chromosome codes for."""
         return self.encoding.hyperparameters(chromosome)
 
     def size(self, chromosome: Chromosome) -> Fitness:
@@ -62,5 +62,5 @@ class NetworkSpace:
 
 @functools.lru_cache(maxsize=4096)
 def cost_of(network: NetworkText) -> ModelCost:
-    """The cost of the network that a text describes."""
+    """The cost of a network."""
     return model_cost(architecture_of(network))

@@ -1,4 +1,4 @@
-"""Gene tables by name, from a person's own file, and as the text that travels in the state of a run."""
+"""Gene tables by name, from a JSON file, and as the text that is stored in the state of a run."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Place = tuple[str | int, ...]  # the keys and indices that lead to a part of the
 
 
 def gene_table(name: str) -> GeneTable:
-    """The table that `--encoding` names: standard, extended, or a file. Raises `InputError` for one that is not sound.
+    """The table that `--encoding` names: standard, extended, or a file. Raises `InputError` for an invalid one.
 
-    Names stand for the tables even where files of these names exist; write ./standard for such a file.
+    A name of a table takes precedence over a file of that name; write ./standard for the file.
     """
     if name in NAMED:
         return NAMED[name]
@@ -34,7 +34,7 @@ def gene_table(name: str) -> GeneTable:
 
 
 def load_gene_table(path: Path) -> GeneTable:
-    """A table of a person's own, as `parse_gene_table` reads it; errors name the file."""
+    """The table in a JSON file, see `parse_gene_table`; errors name the file."""
     try:
         return parse_gene_table(path.read_text(encoding="utf-8-sig"), str(path))
     except OSError as error:
@@ -44,7 +44,7 @@ def load_gene_table(path: Path) -> GeneTable:
 
 
 def gene_table_text(table: GeneTable) -> str:
-    """The canonical JSON of a table, in the format of a person's own; equal tables have equal texts."""
+    """The canonical JSON of a table, in the format of a table file; equal tables have equal texts."""
     genes = [{"name": gene.name, "loci": gene.loci, "values": gene.values} for gene in table.genes]
     unused = sorted(set(range(table.length)) - set(table.coding_loci))
     return canonical_json({"length": table.length, "unused": unused, "genes": genes})
@@ -53,7 +53,7 @@ def gene_table_text(table: GeneTable) -> str:
 def encoding_of(facts: DataFacts, text: str) -> Encoding:
     """The encoding of a run: the table of its state (the text of one) for its data. The inverse of `gene_table_text`.
 
-    Raises `InputError` for a text that is no sound table.
+    Raises `InputError` for an invalid table.
     """
     return Encoding(facts.input_shape, len(facts.class_names), parse_gene_table(text, "the gene table"))
 
@@ -70,7 +70,7 @@ def parse_gene_table(text: str, name: str) -> GeneTable:
 
         {"length": 3, "unused": [2], "genes": [{"name": "dropout", "loci": [0, 1], "values": [0, 0.1, 0.2, 0.4]}]}
 
-    A gene's first locus is its most significant bit; its values stand in the order of their codes,
+    A gene's first locus is its most significant bit; its values are in the order of their codes,
     or, with "gray": true, in the order of their Gray codes. Traits of the network without a gene
     are those of a small, sound one (`NETWORK_TRAITS`: 16 to 128 filters, kernels of 3, ReLU, early
     max pooling, one convolution a block, nothing else); settings of the training without a gene are
@@ -211,13 +211,13 @@ class _Source:
         return position + 1
 
     def _skip(self, position: int) -> int:
-        """The first position from here on that is not white space."""
+        """The first position from here that is not white space."""
         while self.text[position] in " \t\r\n":
             position += 1
         return position
 
 
 def _shown(value: Any) -> str:
-    """A part of a file in few characters."""
+    """A part of a file, shortened."""
     text = json.dumps(value, ensure_ascii=False).encode(errors="replace").decode()  # a lone surrogate is no text
     return text if len(text) <= MOST_SHOWN else text[: MOST_SHOWN - 1] + "…"

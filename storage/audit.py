@@ -1,4 +1,4 @@
-"""Checks the files of a run before it goes on: what is damaged is set aside, and made again where needed."""
+"""Checks the files of a run before it goes on: damaged ones are set aside, and written again where needed."""
 
 from __future__ import annotations
 
@@ -58,4 +58,4 @@ def _check_progress(run: RunDirectory, number: int, warn: Warn) -> None:
 def _check_weights(run: RunDirectory, path: Path, sha256: str | None, warn: Warn) -> None:
     if path.is_file() and file_sha256(path) != sha256:
         aside = run.set_aside(path).name
-        warn(f"warning: {path}: damaged, it is not what its training wrote; set aside as {aside}")
+        warn(f"warning: {path}: damaged: its content is not what the training wrote; set aside as {aside}")

@@ -35,14 +35,14 @@ def read_state(path: Path) -> RunState:
 
 
 def _check_consistency(state: RunState) -> None:
-    """Raises ValueError for parts that are sound by themselves but do not fit together."""
+    """Raises ValueError where parts that are valid by themselves do not fit together."""
     encoding = encoding_of(state.facts, state.gene_table)
     is_steady = state.search.scheme == "steady_state"
     generations = [generation.individuals for generation in state.generations]
     for number, individuals in enumerate(generations if is_steady else [*generations, state.population], start=1):
         found = [(individual.generation, individual.index) for individual in individuals]
         expected = [(number, index) for index in range(1, state.search.population + 1)]
-        # A budget may end in the middle of a generation; in a steady state the last network of the space, too.
+        # A run may end within a generation by its budget or, in a steady state, with the last network of the space.
         if found != (expected if state.search.budget is None and not is_steady else expected[: len(found)]):
             raise ValueError(f"generation {number} should hold the individuals {expected}, but holds {found}")
     evaluated = [individual for individuals in generations for individual in individuals]
@@ -118,9 +118,9 @@ def run_of(path: Path) -> RunDirectory:
 
 
 def load_state(path: Path) -> tuple[RunDirectory, RunState]:
-    """The run and state to go on from: a state file as it is, or the newest sound one of a folder.
+    """The run and state to go on from: those of a state file, or the newest sound state of a folder.
 
-    Raises `InputError` that says what to do if there is none.
+    Raises an `InputError` that says what to do if there is none.
     """
     run = run_of(path)
     if path.is_dir():

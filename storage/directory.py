@@ -16,7 +16,7 @@ from storage.lock import FolderLock
 
 
 class RunDirectory:
-    """The files of one run below `root`. It alone names them."""
+    """The paths of the files of one run, below `root`; no other module knows their names."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -41,7 +41,7 @@ class RunDirectory:
         return self.checkpoints / f"generation_{generation}" / "ga_state.json"
 
     def progress(self, generation: int) -> Path:
-        """What a steady state did after the state of a generation."""
+        """The file of what a steady state did after the checkpoint of a generation."""
         return self.state(generation).with_name("progress.json")
 
     def job(self, key: JobKey) -> Path:
@@ -66,7 +66,7 @@ class RunDirectory:
         return sorted(found, reverse=True)
 
     def clear(self) -> None:
-        """Removes a run: newest state first, so that what a crash leaves is an older run, or none."""
+        """Removes a run, the newest state first, so that a crash meanwhile leaves an older run or none."""
         self.drop_states_after(-1)
         for folder in [
             self.jobs,

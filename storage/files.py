@@ -1,4 +1,4 @@
-"""Durable writes, and sealed files: whole or noticed to be damaged."""
+"""Durable writes, and sealed files, in which any damage is noticed."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class DamagedFile(Exception):
 def write_durably(path: Path, content: bytes) -> None:
     """Replaces `path` by `content`, so that a crash at any instant leaves the old file or the new one.
 
-    Temporary file in the same folder, fsync, rename, fsync of the folder; folders that are missing
-    are made in the same way. Raises `SaveError` with path and reason where that fails; the
-    temporary file is then removed.
+    The content goes into a temporary file in the same folder: fsync, rename, fsync of the folder.
+    Missing folders are made in the same way. Raises `SaveError` with path and reason where that
+    fails; the temporary file is then removed.
     """
     _replace(path, content, durably=True)
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """The same without waiting for the disk: whole whoever reads it, but lost or torn if the power goes.
+    """The same without waiting for the disk: readers see a whole file, but a power failure may lose or tear it.
 
     `make_durable` waits for the disk. Raises `SaveError`.
     """
@@ -105,7 +105,7 @@ def make_folder_durably(folder: Path) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Raises `InputError` if a folder, or what there is of the way to it, cannot be written. Writes nothing."""
+    """Raises `InputError` if a folder, or the nearest one above it that exists, is not writable. Writes nothing."""
     nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not (nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)):
         raise InputError(f"cannot write to {folder}; choose another folder")

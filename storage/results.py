@@ -1,4 +1,4 @@
-"""Sealed results of trainings, their weights, and what else a run writes once."""
+"""Sealed results of trainings, their weights, and the other sealed files of a run."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ def find_result(run: RunDirectory, key: JobKey) -> TrainingResult | None:
 
 
 def sound_weights(run: RunDirectory, result: TrainingResult) -> Path | None:
-    """The file of a result's weights, if it is there and what was sealed."""
+    """The file of a result's weights, if it exists and matches the seal."""
     path = None if result.weights is None else run.root / result.weights
     return path if path is not None and path.is_file() and file_sha256(path) == result.weights_sha256 else None
 
 
 def take_over(source: RunDirectory, run: RunDirectory, key: JobKey, weights: Path) -> TrainingResult | None:
-    """Copies a job that succeeded in another run, and its weights where they are there and sound, to `weights`.
+    """Copies the result of a job from another run, and its weights to `weights` where they are sound.
 
-    None if that run has no such job. Raises DamagedFile if its result is not sound.
+    None if the job has not succeeded in that run. Raises DamagedFile if its result is not sound.
     """
     result = find_result(source, key)
     if result is None or result.status != "done":

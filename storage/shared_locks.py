@@ -23,7 +23,7 @@ class Mount:
 
 
 def mount_of(path: Path, mounts: str) -> Mount | None:
-    """The mount that a path lies on, of a table as Linux lists it; of several at one point the last."""
+    """The mount that a path is on, from a table as Linux lists it; the last of several at one point."""
     found: Mount | None = None
     for line in mounts.splitlines():
         fields = line.split()
@@ -56,7 +56,7 @@ def why_locks_stay_here(mount: Mount) -> str | None:
 
 
 def refuse_local_locks(folder: Path) -> None:
-    """Raises `InputError` if a second run on another machine could write to a folder unnoticed."""
+    """Raises `InputError` if a run on another machine could write to the same folder unnoticed."""
     if MOUNTS.exists():
         mount = mount_of(folder.resolve(), MOUNTS.read_text())
         if mount is not None and (why := why_locks_stay_here(mount)) is not None:

@@ -45,7 +45,7 @@ class ClusterProcess:
         self._process.stdout.close()
 
     def add(self, gpus: int = 0) -> str:
-        """Adds a node that counts so many GPUs, and returns its id."""
+        """Adds a node with this number of GPUs, and returns its id."""
         return self._ask(f"add {gpus}")
 
     def kill(self, node: str) -> None:

@@ -384,7 +384,7 @@ def test_a_diverged_training_ends_the_command_with_its_reason(capsys: pytest.Cap
     ("arguments", "said"),
     [
         (["--chromosome", "01101a0110110011010"], "'a'"),
-        (["--chromosome", CHROMOSOME, "--device", "abacus"], "--device abacus is not usable here"),
+        (["--chromosome", CHROMOSOME, "--device", "abacus"], "--device abacus cannot be used here"),
         (["--chromosome", CHROMOSOME, "--epochs", "0"], "--epochs must be at least 1"),
         (["--chromosome", CHROMOSOME, "--dataset", "nowhere"], "no data set 'nowhere'"),
         ([], "--chromosome"),

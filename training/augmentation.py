@@ -1,4 +1,4 @@
-"""Varies training images at random, a whole batch at a time, on the device."""
+"""Random augmentation of training images, a whole batch at a time, on the device."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-MOST_LIGHT = 0.4  # share by which strong augmentation changes brightness and contrast at most
+MOST_LIGHT = 0.4  # largest relative change of brightness and contrast by strong augmentation
 
 
 def augment(
     images: Tensor, padding: int, flip: bool, generator: torch.Generator, augmentation: str = "basic"
 ) -> Tensor:
-    """The images of a batch, each varied at random as `--augmentation` says; padding in pixels.
+    """The images of a batch, each augmented at random as `--augmentation` says; padding is in pixels.
 
     `images` are uint8 (B, C, H, W) in channels_last memory on the generator's device, and so is the
     result. Nothing here waits for the device.
@@ -47,7 +47,7 @@ def _crop_and_flip(images: Tensor, padding: int, flip: bool, generator: torch.Ge
 
 
 def _change_light(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Brightness times a random factor, then contrast about the mean of each image times another."""
+    """Multiplies brightness by a random factor, and contrast about each image's mean by another."""
     factors = torch.rand(2, len(images), 1, 1, 1, generator=generator, device=images.device)
     brightness, contrast = 1 + MOST_LIGHT * (2 * factors - 1)
     pixels = images.float() * brightness  # (B, C, H, W)
@@ -57,9 +57,9 @@ def _change_light(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _cut_out(images: Tensor, generator: torch.Generator) -> Tensor:
-    """A square of half the image's shorter side is set to 0, as the padding of crops is.
+    """Sets a square with half the image's shorter side to 0, the value of the padding of crops.
 
-    Its centre is any pixel, so that it may lie in part outside (DeVries & Taylor 2017, sec. 3.2).
+    Its centre may be any pixel, so part of it may lie outside the image (DeVries & Taylor 2017, sec. 3.2).
     """
     count, _, height, width = images.shape
     device, side = images.device, min(height, width) // 2

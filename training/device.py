@@ -14,9 +14,9 @@ from records.machine import processor_name
 
 
 def energy_counter(gpu: str) -> float | None:
-    """Joules that the GPU of this UUID has used since its driver was loaded, by all that ran on it.
+    """Joules that the GPU with this UUID has used since its driver was loaded, for everything that ran on it.
 
-    None where there is no such GPU, no package to ask it with, or no counter (before Volta, and parts of a GPU).
+    None where there is no such GPU, no package nvidia-ml-py, or no counter (GPUs before Volta, MIG instances).
     """
     found = _handle(gpu)
     if found is None:
@@ -30,7 +30,7 @@ def energy_counter(gpu: str) -> float | None:
 
 @functools.cache
 def _handle(gpu: str) -> tuple[ModuleType, Any] | None:
-    """NVIDIA's library, and what it knows the GPU by; None where either is missing."""
+    """NVIDIA's library and its handle of a GPU; None where either is missing."""
     try:
         import pynvml
     except ImportError:
@@ -43,7 +43,7 @@ def _handle(gpu: str) -> tuple[ModuleType, Any] | None:
 
 
 def hardware_name(device: torch.device) -> str:
-    """The device in words, alike for all devices that are equally fast."""
+    """The name of the device's model, which is the same for devices that are equally fast."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
 
 
@@ -70,7 +70,7 @@ def peak_memory(device: torch.device) -> int:
 
 
 def prepare_device(name: str, threads: int, deterministic: bool) -> torch.device:
-    """Settings of the process that belong to the protocol; returns the device."""
+    """Applies the settings of a protocol that concern the whole process, and returns the device."""
     torch.set_num_threads(threads)
     device = torch.device(name)
     if device.type == "cuda":

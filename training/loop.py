@@ -16,8 +16,8 @@ from training.augmentation import augment
 from training.worker import Report
 
 WARM_UP = 0.3  # share of the steps in which the learning rate rises
-REPORT_SECONDS = 0.5  # between two signs of progress within an epoch
-ADAMW_SCALE = 0.01  # the learning rate of AdamW for one of SGD
+REPORT_SECONDS = 0.5  # between two reports of progress within an epoch
+ADAMW_SCALE = 0.01  # the learning rate of AdamW relative to that of SGD
 ADAMW_SECOND_BETA = 0.99  # as in the fastai library: trainings are too short for 0.999
 STEPS_BEFORE_CAPTURE = 3  # cuDNN tries its algorithms and the optimizer makes its state in the first ones
 
@@ -25,7 +25,7 @@ Capture = Callable[[Callable[[], None], torch.Generator], Callable[[], object]]
 
 
 def one_cycle(step: int, steps: int) -> float:
-    """The share of the peak learning rate at a step: a cosine up, then a cosine down to nothing.
+    """The learning rate at a step, relative to its peak: it rises along a cosine, then falls along one to zero.
 
     Smith & Topin 2018, with the cosine annealing of the fastai library.
     """
@@ -36,7 +36,7 @@ def one_cycle(step: int, steps: int) -> float:
 
 
 def capture_cuda_graph(step: Callable[[], None], generator: torch.Generator) -> Callable[[], object]:
-    """Records the kernels of `step`, without running them; returns what launches them all at once."""
+    """Records the kernels of `step` without running them; returns a function that launches them all at once."""
     graph = torch.cuda.CUDAGraph()
     graph.register_generator_state(generator)
     with torch.cuda.graph(graph, stream=torch.cuda.current_stream(), capture_error_mode="thread_local"):
@@ -45,9 +45,10 @@ def capture_cuda_graph(step: Callable[[], None], generator: torch.Generator) -> 
 
 
 def make_optimizer(protocol: TrainingConfig, model: nn.Module, rate: Tensor) -> torch.optim.Optimizer:
-    """The optimizer of a protocol, of which `rate`, a tensor on the model's device, is the learning rate.
+    """The optimizer of a protocol; `rate`, a tensor on the model's device, is its learning rate.
 
-    For AdamW (Loshchilov & Hutter 2019) the decay is scaled against the rate: a step shrinks weights alike.
+    For AdamW (Loshchilov & Hutter 2019) the decay is scaled inversely to the rate, so that a step
+    shrinks weights as much as one of SGD does.
     """
     groups: list[dict[str, Any]] = [
         {"params": [weight for weight in model.parameters() if weight.ndim > 1]},
@@ -69,10 +70,10 @@ def make_optimizer(protocol: TrainingConfig, model: nn.Module, rate: Tensor) -> 
 class TrainingLoop:
     """Model, optimizer and schedule of one training; epochs of whole batches, shuffled on the device.
 
-    All that a step needs lies on the device, its own number and the learning rate included. So the
-    host waits for the device once an epoch, and on a GPU a whole step is captured after the first
-    few and replayed from then on: the launches of its hundred small kernels cost nothing more.
-    `eager_because` says why that could not be done, and is empty where it was not tried.
+    Everything a step needs is on the device, including its own number and the learning rate, so the
+    host waits for the device once per epoch. On a GPU a whole step is captured as a CUDA graph after
+    the first few steps and replayed from then on, which saves launching its hundred small kernels
+    one by one. `eager_because` says why capturing failed; it is empty where it worked or was not tried.
     """
 
     def __init__(
@@ -92,7 +93,8 @@ class TrainingLoop:
         self.batch = min(protocol.batch_size, len(images))
         self.steps = len(images) // self.batch  # of one epoch
         self.images_per_epoch = self.steps * self.batch
-        self.pieces = max(1, min(-(-self.batch // micro_batch), self.batch // 2))  # of two images or more
+        # Micro-batches of a batch, each of at least two images.
+        self.pieces = max(1, min(-(-self.batch // micro_batch), self.batch // 2))
         self.generator = torch.Generator(device).manual_seed(seed)
         self._autocast = torch.autocast(device.type, torch.bfloat16, enabled=protocol.precision == "bfloat16")
         self._capture = capture if protocol.cuda_graph == "on" else None
@@ -112,7 +114,7 @@ class TrainingLoop:
         self.optimizer = make_optimizer(protocol, model, self._rate)
 
     def run_epoch(self, epoch: int, report: Report | None) -> float:
-        """One pass over the training images; returns their mean loss. The device is waited for once."""
+        """One pass over the training images; returns their mean loss. Waits for the device once."""
         if self._stream is None:
             return self._run_epoch(epoch, report)
         self._stream.wait_stream(torch.cuda.current_stream())
@@ -140,10 +142,10 @@ class TrainingLoop:
         self._loss.zero_()
 
     def advance(self) -> None:
-        """One step: replayed where it has been captured, captured when the time has come, eager otherwise."""
+        """One step: captured after the first few, replayed once it has been captured, eager otherwise."""
         if self._capture is not None and self._steps_done == STEPS_BEFORE_CAPTURE:
             for group in self.optimizer.param_groups:
-                group["capturable"] = True  # asked for by AdamW, which warns of it in the steps before
+                group["capturable"] = True  # AdamW requires it here, but warns of it in eager steps
             try:
                 self._replay = self._capture(self._step, self.generator)
             except torch.OutOfMemoryError:

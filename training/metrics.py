@@ -1,4 +1,4 @@
-"""Predictions of a network, and how good they are."""
+"""Predictions of a network, and the metrics of their quality."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def predict(model: nn.Module, images: Tensor, precision: str) -> Tensor:
 
 
 def accuracy_and_loss(logits: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Share of images classified rightly, and mean cross-entropy in nats."""
+    """The share of correctly classified images, and the mean cross-entropy in nats."""
     correct = int((logits.argmax(1) == labels).sum())
     return correct / len(labels), functional.cross_entropy(logits, labels).item()
 
 
 def balanced_accuracy(logits: Tensor, labels: Tensor) -> float:
-    """The mean, over the classes that there are images of, of the share of images classified rightly.
+    """The mean recall of the classes that have images.
 
-    The images of all classes are counted by one operation; the device is waited for once.
+    All classes are counted by one operation, so that this waits for the device once.
     """
     is_right = logits.argmax(1) == labels
     counts = torch.zeros(2, logits.shape[1], device=logits.device)  # whole numbers, exact in any order

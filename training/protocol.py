@@ -1,4 +1,4 @@
-"""Resolves what a training protocol left open, once, before the first job of a run."""
+"""Resolves what a training protocol leaves open, once, before the first job of a run."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def resolve_protocol(
     class_counts: Sequence[int] = (),
     bfloat16: bool | None = None,
 ) -> TrainingConfig:
-    """The protocol with nothing left open: what "auto" and None stand for on this data and hardware.
+    """The protocol with "auto" and None replaced by what they mean for this data and hardware.
 
-    `class_counts` are the training images of each class; without them classes count as even.
-    `bfloat16` says whether the devices have it, where they are not those of this machine.
+    `class_counts` are the training images of each class; without them, classes are taken to be
+    balanced. `bfloat16` says whether the devices support it, where they are not this machine's.
     """
     precision = config.precision
     if precision == "auto":
@@ -34,7 +34,7 @@ def resolve_protocol(
     flip = ("on" if may_flip(data) else "off") if config.flip == "auto" else config.flip
     padding = max(1, min(input_shape[1:]) // 16) if config.crop_padding is None else config.crop_padding
     metric = config.metric
-    if metric == "auto":  # the named sets are compared by accuracy everywhere
+    if metric == "auto":  # results on the named sets are always given as accuracy
         is_balanced = data.dataset not in NAMED_SETS and is_uneven(class_counts)
         metric = "balanced_accuracy" if is_balanced else "accuracy"
     graph = config.cuda_graph

@@ -11,11 +11,11 @@ from torch.nn import functional
 from records.machine import processor_flags
 from search_space.cost import SMALL_MAP
 
-WIDE = 128 * 128  # pairs of channels; beyond, oneDNN's AMX kernels fall behind matrix products in all three directions
+WIDE = 128 * 128  # pairs of channels; above, matrix products beat oneDNN's AMX kernels forward and in both gradients
 
 
 class Convolution(nn.Conv2d):
-    """`nn.Conv2d` without bias, as matrix products where it reads small maps in bfloat16 and AMX is there.
+    """`nn.Conv2d` without bias, computed by matrix products on small maps in bfloat16 where the CPU has AMX.
 
     Below 25 pixels a map, oneDNN's AMX kernel for the gradient of weights runs at a tenth of their rate.
     """
@@ -33,9 +33,10 @@ class Convolution(nn.Conv2d):
 
 
 class SmallMapConvolution(torch.autograd.Function):
-    """A convolution of odd kernel size k, stride 1 and padding k//2 whose products are those of matrices.
+    """A convolution with odd kernel size k, stride 1 and padding k//2, computed by matrix products.
 
-    The gradient of the weights always is; the maps and their gradient are where there are many channels.
+    The gradient of the weights always is; the output and the gradient of the maps only where there
+    are many channels.
     """
 
     @staticmethod
@@ -65,7 +66,7 @@ def _convolve(maps: Tensor, weight: Tensor) -> Tensor:
 
 
 def _patches(maps: Tensor, kernel: int) -> Tensor:
-    """What each position of the kernel sees: (N, C, H, W) → (NHW, kkC)."""
+    """The patch of the maps under each position of the kernel: (N, C, H, W) → (NHW, kkC)."""
     edge = kernel // 2
     padded = functional.pad(maps.permute(0, 2, 3, 1), (0, 0, edge, edge, edge, edge))  # (N, H+k-1, W+k-1, C)
     count, height, width, channels = padded.shape

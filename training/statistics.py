@@ -1,4 +1,4 @@
-"""Whether a network is right as often as it is sure, and the uncertainty of an accuracy. No files, no torch."""
+"""Calibration of a network's confidence, and confidence intervals of accuracies. No files, no torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BINS = 15  # as in Guo et al. 2017, section 5
-UNEVEN = 1.5  # times the images of the smallest class: naming the larger of two classes is then right in 60%
+UNEVEN = 1.5  # largest class relative to the smallest: always naming the larger of two is then right in 60%
 Z_95 = 1.959963984540054  # of the normal distribution, for intervals of 95%
 
 Reals = NDArray[np.float64]
@@ -68,13 +68,13 @@ def calibration(confidence: Reals, correct: Flags, bins: int = BINS) -> Calibrat
 
 
 def surest_mistakes(confidence: Reals, correct: Flags, most: int) -> NDArray[np.int64]:
-    """Indices of at most `most` wrong predictions, the surest first; ties in the order of the images."""
+    """Indices of at most `most` wrong predictions, the most confident first; ties in the order of the images."""
     wrong = np.flatnonzero(~correct)
     return wrong[np.argsort(-confidence[wrong], kind="stable")][:most]
 
 
 def wilson_interval(right: int, count: int) -> tuple[float, float]:
-    """The 95% interval of a share of which `right` of `count` were seen (Wilson 1927); (0, 1) for none."""
+    """The 95% confidence interval of a share, from `right` of `count` cases (Wilson 1927); (0, 1) for none."""
     if not count:
         return 0.0, 1.0
     share, square = right / count, Z_95**2 / count
@@ -84,15 +84,15 @@ def wilson_interval(right: int, count: int) -> tuple[float, float]:
 
 
 def is_uneven(counts: Sequence[int]) -> bool:
-    """Whether the accuracy on classes of so many images says too little about the smaller ones."""
+    """Whether classes of these sizes are so imbalanced that accuracy says too little about the small ones."""
     return len(counts) > 0 and max(counts) > UNEVEN * min(counts)
 
 
 def balanced_interval(right: Sequence[int], counts: Sequence[int]) -> tuple[float, float]:
-    """The 95% interval of the mean of shares, `right` of `counts` each; classes without images are left out.
+    """The 95% confidence interval of the mean recall, from `right` of `counts` images of each class.
 
-    The deviations of the shares' own intervals, added as those of independent quantities are
-    (Zou & Donner 2008, eq. 3).
+    Classes without images are left out. The intervals of the classes are combined as those of
+    independent quantities (Zou & Donner 2008, eq. 3).
     """
     seen = [(hits, count) for hits, count in zip(right, counts, strict=True) if count]
     shares = [hits / count for hits, count in seen]

@@ -54,7 +54,7 @@ class WorkerProcess:
             os.close(writer)
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """Writes a message; one that has died does not read it, of which its pipe of events tells."""
+        """Writes a message. A dead worker does not read it; its closed pipe of events will tell."""
         assert self.process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.write(json.dumps(message).encode() + b"\n")
@@ -69,7 +69,7 @@ class WorkerProcess:
         return [json.loads(line) for line in lines]
 
     def kill(self) -> str:
-        """Ends the process, unless it has ended, and returns how it did: its status and last line."""
+        """Ends the process if it is still running; returns its exit status and last line of output."""
         self.process.kill()
         assert self.process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
@@ -84,7 +84,7 @@ class WorkerProcess:
 
 
 def worker_main(writer: int, parent: int) -> None:
-    """The life of a worker process: made ready once, then one task after the other."""
+    """What a worker process does: it prepares once, then trains one task after the other."""
     _die_with(parent)
     os.set_inheritable(writer, False)
     events = os.fdopen(writer, "w", buffering=1)
@@ -109,12 +109,12 @@ def named_function(name: str) -> Callable[..., Any]:
 
 
 def perform(train: Trainer, task: Mapping[str, Any], send: Callable[..., None]) -> None:
-    """Trains, and sends what comes of it: progress, then one of result, failed, fault."""
+    """Runs one training and sends its events: progress, then one of "result", "failed" and "fault"."""
     clock = time.perf_counter()
     try:
         result = train(task, lambda progress: send("progress", progress=dict(progress)))
     except RunFault as fault:
-        send("fault", reason=str(fault))  # of the machine, not of the network: the run has to stop
+        send("fault", reason=str(fault))  # of the machine, not of the network: the run must stop
     except Exception as error:
         status, reason = name_failure(error)
         send("failed", status=status, reason=reason, seconds=time.perf_counter() - clock)
@@ -123,7 +123,7 @@ def perform(train: Trainer, task: Mapping[str, Any], send: Callable[..., None]) 
 
 
 def _die_with(parent: int) -> None:
-    """Has the kernel kill this process when its parent ends (Linux), and ends it if that was before."""
+    """Has the kernel kill this process when its parent ends (Linux); exits at once if it has ended already."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
@@ -144,7 +144,7 @@ def _read_tasks() -> queue.SimpleQueue[dict[str, Any]]:
 
 
 def name_failure(error: Exception) -> tuple[str, str]:
-    """The status of `FAILURES` and the reason of what a training raised."""
+    """The status (one of `FAILURES`) and the reason for an exception that a training raised."""
     if isinstance(error, TrainingFailure):
         return error.status, error.reason
     if isinstance(error, MemoryError):

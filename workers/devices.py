@@ -12,14 +12,14 @@ from records import InputError
 from records.machine import KEEP_PAGES, cores, free_memory
 from worker_manager import Slot
 
-MOST_PER_GPU = 8  # trainings at once on one GPU, where their number is found out
-CPU_PROCESS = 400e6  # bytes of a worker that does not train, beside what it shares with the others
-GPU_PROCESS = 600e6  # bytes on the GPU of a worker that does not train: the context, and cuDNN's workspace
+MOST_PER_GPU = 8  # trainings at once on one GPU, where the run finds out how many pay off
+CPU_PROCESS = 400e6  # bytes of an idle worker, without what it shares with the others
+GPU_PROCESS = 600e6  # bytes on the GPU of an idle worker: the context, and cuDNN's workspace
 GPU_SHARE = 0.95  # of a GPU's memory, to leave its allocator some slack
 
 
 def gpu_indices(wanted: Sequence[int] | None) -> list[int]:
-    """The CUDA devices asked for, by default all. Raises `InputError` that lists those that are there."""
+    """The CUDA devices asked for, by default all. Raises an `InputError` that lists the available ones."""
     there = list(range(torch.cuda.device_count()))
     if wanted is None:
         return there
@@ -37,12 +37,12 @@ def find_slots(
 ) -> tuple[str, list[Slot]]:
     """The type of device to train on ("cuda", "mps", "cpu") and one slot per worker.
 
-    With None for `workers_per_gpu` there are as many as may pay, and what pays is found out in the run.
+    With None for `workers_per_gpu` there are as many slots as may pay off, and the run measures how many do.
     """
     indices = gpu_indices(gpus) if gpus is not None or cpu_workers is None else []
     if indices:
         count = workers_per_gpu or max(1, min(MOST_PER_GPU, cores() // len(indices)))
-        # One slot of each GPU before the second of any, so that few jobs spread out.
+        # One slot of each GPU before the second of any, so that a few jobs spread over all GPUs.
         places = [(place, index) for place in range(1, count + 1) for index in indices]
         return "cuda", [_gpu_slot(index, place, count, is_tuned=workers_per_gpu is None) for place, index in places]
     accelerator = torch.accelerator.current_accelerator(check_available=True)
@@ -68,12 +68,12 @@ def _cpu_slots(count: int, threads: int) -> list[Slot]:
     environment = {
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
-        "OPENBLAS_NUM_THREADS": "1",  # NumPy's; it has nothing to do here, and its threads would spin
+        "OPENBLAS_NUM_THREADS": "1",  # NumPy's: it has no work here, and its threads would busy-wait
         "CUDA_VISIBLE_DEVICES": "",
         **KEEP_PAGES,
     }
     free = free_memory()
-    # A machine that is short of memory swaps before it fails: a quarter is always worth a try.
+    # A machine short of memory swaps before it fails, so at least a quarter of what is free is used.
     memory = math.inf if free is None else max(free - count * CPU_PROCESS, free / 4)
     names = [f"cpu {place}" for place in range(1, count + 1)]
     return [Slot(name=name, environment=environment, device="cpu", memory=memory) for name in names]

@@ -1,4 +1,4 @@
-"""The workers of this machine: processes that hold the images of a run once between them."""
+"""The workers of this machine: processes that share one copy of the images of a run."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from workers.trainers import WorkerSetup
 
 
 class LocalWorkers(WorkerManager):
-    """Worker processes, which import what they need while the data is read in this one.
+    """Worker processes, which import their modules while this process reads the data.
 
-    `device` is the type of device that they train on. They write the weights into the run's folder.
+    `device` is the type of device that they train on. They write weights into the run's folder.
     """
 
-    bfloat16 = None  # whether the devices have it: as this process finds it
+    bfloat16 = None  # whether the devices support it: as this process does
 
     def __init__(self, run: RunDirectory, device: str, slots: Sequence[Slot], job_timeout: float | None = None) -> None:
         self.device, self.where = device, device
@@ -37,7 +37,7 @@ class LocalWorkers(WorkerManager):
         )
 
     def hold(self, data: ImageData, protocol: TrainingConfig) -> None:
-        """Has the workers hold the training and validation images; the test images stay here."""
+        """Shares the training and validation images with the workers; test images stay in this process."""
         setup = WorkerSetup(
             descriptor=self._memory,
             contents=share_training_data(data, self._memory),

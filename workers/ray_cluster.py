@@ -1,4 +1,4 @@
-"""Trainings as tasks of a Ray cluster, behind the same surface as the workers of one machine.
+"""Trainings as tasks of a Ray cluster, behind the same interface as the workers of one machine.
 
 A job is one stateless task: a generator that says where it runs, reports progress, and ends with
 the result and the weights, which the main process writes. Ray decides on which node a task runs
@@ -6,7 +6,7 @@ the result and the weights, which the main process writes. Ray decides on which 
 places, so none waits in Ray that the queue would now send later. The program's code and the images
 travel to each node once.
 
-Needs the package `ray`; nothing else imports this module before it is asked for.
+Needs the package `ray`, so it is imported only where a cluster is asked for.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ from workers.ray_connection import connect
 from workers.ray_inventory import ClusterUse, Inventory, Node, nodes_in_words
 from workers.trainers import ClusterSetup
 
-GONE_SECONDS = 300.0  # for which a run waits where no node is left that could train
-TICK = 0.25  # seconds between looks at stop signals and time limits; results wake us at once
-REFRESH_SECONDS = 2.0  # between looks at which nodes there are
-# A process is kept for the next task: it has torch, its GPU and the images at hand.
+GONE_SECONDS = 300.0  # to wait while no node is left that could train
+TICK = 0.25  # seconds between checks of stop signals and time limits; results are handled at once
+REFRESH_SECONDS = 2.0  # between updates of the list of nodes
+# A process is kept for the next task: it has loaded torch, its GPU and the images.
 TRAIN = ray.remote(max_retries=0, max_calls=0, scheduling_strategy="SPREAD")(ray_tasks.train)
 
 
 @dataclass(slots=True)
 class _Task:
-    """A job under way: its attempt, and the slot it was found to run on, once it does."""
+    """A submitted job: its attempt, and the slot that it runs on, once that is known."""
 
     attempt: Attempt
     slot: str = ""
@@ -58,9 +58,9 @@ class RayWorkers:
     """Runs the jobs of a queue as tasks of a cluster: "local", "auto" or an address.
 
     A job takes up a GPU, or its share of one, where the cluster has any and `use.cpu_workers` is
-    None; otherwise as many cores as it has threads. `modules` are files that the nodes need beside
-    this program's. Use as a context manager: on leaving, all tasks are
-    cancelled. Raises `InputError` where there is no cluster, or none that can do such a job.
+    None; otherwise as many cores as it has threads. `modules` are files that the nodes need in
+    addition to this program. Use it as a context manager: on leaving, all tasks are cancelled.
+    Raises `InputError` where there is no cluster, or none that can run such a job.
     """
 
     def __init__(
@@ -98,9 +98,9 @@ class RayWorkers:
         self.close()
 
     def close(self) -> None:
-        """Cancels all tasks at once and leaves the cluster; one that was started here ends."""
+        """Cancels all tasks at once and leaves the cluster; a cluster that was started here ends."""
         for generator in self._tasks:
-            with contextlib.suppress(RayError):  # the cluster may have gone; with it the task
+            with contextlib.suppress(RayError):  # the cluster may be gone, and the task with it
                 ray.cancel(generator, force=True)
         self._tasks.clear()
         ray.shutdown()
@@ -118,8 +118,8 @@ class RayWorkers:
     def run(self, jobs: JobQueue, observer: Observer, stop: int | None = None) -> None:
         """Works until every job of the queue is done or has failed; jobs may be added while it runs.
 
-        `stop` is a descriptor; when it becomes readable, `StopRequested` is raised, after all
-        results that have arrived were handed on. Raises `WorkersBroken` if no node is left.
+        `stop` is a descriptor; when it becomes readable, `StopRequested` is raised, once all
+        results that have arrived have been passed on. Raises `WorkersBroken` if no node is left.
         """
         while not jobs.is_finished:
             self._refresh()
@@ -132,7 +132,7 @@ class RayWorkers:
                 raise StopRequested
 
     def _slots(self, nodes: Sequence[Node]) -> list[Slot]:
-        """One slot for each place; those of all nodes have the memory of the smallest GPU, or of the largest node."""
+        """The slots of all nodes; each has the memory of the smallest GPU or, on CPUs, of the largest node."""
         memory = self._gpu_memory if self.device == "cuda" else max((node.memory for node in nodes), default=math.inf)
         places = [(place, node) for node in nodes for place in range(self._needs.places(node))]
         # One slot of each node before the second of any, as Ray spreads the tasks.
@@ -146,7 +146,7 @@ class RayWorkers:
         return f"{node} gpu {place // each}" + (f".{place % each + 1}" if each > 1 else "")
 
     def _refresh(self) -> None:
-        """Looks at times which nodes there are: some may have died, others joined."""
+        """Updates the slots every few seconds: nodes may have died or joined."""
         now = time.monotonic()
         if now - self._seen < REFRESH_SECONDS:
             return
@@ -160,7 +160,7 @@ class RayWorkers:
                 raise WorkersBroken(f"cluster {self.cluster}: for {GONE_SECONDS:.0f} s no node has been able to train")
 
     def _submit(self, jobs: JobQueue) -> None:
-        """Submits as many waiting jobs as there are free places, the longest first."""
+        """Submits as many waiting jobs as there are free slots, the longest first."""
         while len(self._tasks) < len(self.slots) and (attempt := jobs.start(self.slots[0].memory)) is not None:
             memory = attempt.memory if self.device == "cpu" else 0
             task = TRAIN.options(num_gpus=self._needs.gpus, num_cpus=self._needs.cpus, memory=memory or None)
@@ -168,7 +168,7 @@ class RayWorkers:
             self._tasks[task.remote(self._trainer, self._setup, message)] = _Task(attempt)
 
     def _take_ready(self, jobs: JobQueue, observer: Observer, seconds: float) -> bool:
-        """Waits for so long for an event, and takes it; whether there was one."""
+        """Waits up to `seconds` for events and handles them; returns whether there were any."""
         if not self._tasks:
             time.sleep(seconds)
             return False
@@ -194,21 +194,21 @@ class RayWorkers:
             del self._tasks[generator]
             if event["event"] == "result":
                 result = jobs.finish(self._with_weights(task, event["result"]))
-                self._submit(jobs)  # first: the device trains on while the result is made durable
+                self._submit(jobs)  # first, so that the device trains on while the result is written
                 observer.job_ended(task.slot, task.attempt, result)
             else:
                 cost = Cost(seconds=event["seconds"], device=task.slot)
                 end_failed(task.slot, task.attempt, jobs, observer, event["status"], event["reason"], cost)
 
     def _with_weights(self, task: _Task, content: Mapping[str, Any]) -> TrainingResult:
-        """A result that came with weights, which are written where they belong."""
+        """The result of a task, whose weights are written into the run's folder."""
         path = self._run.weights(task.attempt.name)
         write_whole(path, content["weights"])
         result: TrainingResult = content["result"]
         return replace(result, weights=self._run.relative(path), cost=replace(result.cost, device=task.slot))
 
     def _slot_of(self, node_id: str, gpu: int | None) -> str:
-        """The first free slot of a node, and of its GPU; a node may have joined since the last look."""
+        """The first free slot of a node or, where the task has a GPU, of that GPU."""
         node, taken = self._inventory.name(node_id), {task.slot for task in self._tasks.values()}
         each = 1 if gpu is None else round(1 / self._needs.gpus)
         place = 0 if gpu is None else gpu * each
@@ -227,7 +227,7 @@ class RayWorkers:
 
 
 def _next_event(generator: ray.ObjectRefGenerator) -> Mapping[str, Any]:
-    """The event that a task has ready; where the task died, a failure that says how."""
+    """The next event of a task; where the task has died, a failure that says how."""
     try:
         event: Mapping[str, Any] = ray.get(next(generator))
     except StopIteration:

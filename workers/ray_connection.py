@@ -1,7 +1,7 @@
-"""The way to a Ray cluster: whether one answers, and what this process and the nodes tell each other first.
+"""Connecting to a Ray cluster: whether one answers, and the program and settings that its nodes receive.
 
-Needs the package `ray`, but does not import it, nor torch, before there is a cluster: one that is not
-there is told of at once.
+Needs the package `ray`, but imports neither it nor torch before a cluster has answered, so that a
+missing one is reported at once.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from typing import Any
 from records import InputError
 from records.machine import KEEP_PAGES, cores
 
-CONNECT_SECONDS = 4.0  # for which a cluster may leave us without an answer
+CONNECT_SECONDS = 4.0  # to wait for the answer of a cluster
 ENVIRONMENT = {
     **KEEP_PAGES,
     "OPENBLAS_NUM_THREADS": "1",
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
-    # A process trains on whichever GPU its task is given, and stays warm for the next; by itself Ray
-    # hides the other GPUs from it, which CUDA takes note of only once.
+    # A process runs several tasks, each on the GPU that it is given. By default Ray hides all other
+    # GPUs from a process, but CUDA reads that setting only once.
     "RAY_EXPERIMENTAL_NOSET_CUDA_VISIBLE_DEVICES": "1",
 }
-# What Ray prints of nodes that died is long, and our own lines say it. It reads this when it is imported.
+# Ray prints long messages about nodes that died, which our own lines report. It reads this on import.
 os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
-# Connects and says what came in the way. The first line it prints says that Python has got so far.
+# Connects, or prints why that failed. The first line of output says that Python has imported Ray.
 TRIAL = """
 import logging, sys, ray
 print(flush=True)
@@ -55,7 +55,7 @@ def connect(cluster: str, modules: Sequence[Path]) -> None:
     from ray.exceptions import RayError
 
     logging.getLogger("ray").setLevel(logging.ERROR)
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told of a cluster that was started here
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster that was started here reports no usage
     own: dict[str, Any] = {}
     if cluster == "local":
         own = {"num_cpus": cores(), "include_dashboard": False}
@@ -78,7 +78,7 @@ def connect(cluster: str, modules: Sequence[Path]) -> None:
         if threading.current_thread() is threading.main_thread():
             for number, handler in handlers.items():
                 if handler is not None and signal.getsignal(number) is not handler:
-                    signal.signal(number, handler)  # Ray has put its own in the place of ours
+                    signal.signal(number, handler)  # Ray has replaced ours
 
 
 def copy_program(folder: Path) -> None:
@@ -107,8 +107,8 @@ def try_connection(cluster: str) -> None:
             socket.create_connection((address[1].strip("[]"), int(address[2])), CONNECT_SECONDS).close()
         except (OSError, OverflowError) as error:
             raise InputError(
-                f"--cluster {cluster}: nothing answers there ({error}); look on the head node by: ray status, "
-                "or start a cluster by: ray start --head"
+                f"--cluster {cluster}: nothing answers there ({error}); check the head node with: ray status, "
+                "or start a cluster with: ray start --head"
             ) from None
     trial = subprocess.Popen(
         [sys.executable, "-c", TRIAL, cluster], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -120,8 +120,8 @@ def try_connection(cluster: str) -> None:
             said, _ = trial.communicate(timeout=CONNECT_SECONDS)
         except subprocess.TimeoutExpired:
             raise InputError(
-                f"--cluster {cluster}: it does not let this machine in; run this on one of its nodes (a machine is "
-                "made one by: ray start --address HOST:PORT), with RAY_AUTH_MODE=token set if it asks for a token"
+                f"--cluster {cluster}: it does not accept this machine; run this on one of its nodes (a machine joins "
+                "with: ray start --address HOST:PORT), and set RAY_AUTH_MODE=token if it requires a token"
             ) from None
         finally:
             trial.kill()
@@ -135,11 +135,11 @@ def explained(said: str) -> str:
     if "ours" in versions:
         (ray_there, python_there), (ray_here, python_here) = versions["theirs"], versions["ours"]
         return (
-            f"the cluster runs Ray {ray_there} with Python {python_there}, here are Ray {ray_here} with Python "
-            f"{python_here}; all machines need the same, to the last digit (pip install ray=={ray_there})"
+            f"the cluster runs Ray {ray_there} with Python {python_there}, this machine Ray {ray_here} with Python "
+            f"{python_here}; all machines need exactly the same versions (pip install ray=={ray_there})"
         )
     if "Could not find any running Ray instance" in said:
-        return "no Ray cluster runs on this machine; start one by: ray start --head, or name its HOST:PORT"
+        return "no Ray cluster runs on this machine; start one with: ray start --head, or name its HOST:PORT"
     if "Invalid address format" in said:
         return "expected auto, local, or the HOST:PORT that ray start has printed"
-    return " ".join(said.split()) or "the connection failed without a word"
+    return " ".join(said.split()) or "the connection failed without a message"

@@ -1,4 +1,4 @@
-"""The nodes of a Ray cluster: which there are, what they have and say, and whether one can train.
+"""The nodes of a Ray cluster: which there are, what they have, and whether they can train.
 
 Needs the package `ray`; only `ray_cluster` imports this module.
 """
@@ -21,8 +21,8 @@ from records.words import counted
 from workers import ray_node as ray_tasks
 from workers.ray_node import NodeFacts
 
-LOOK_SECONDS = 180.0  # for which a node may take to start Python and import torch
-SMALLEST_SHARE = 1e-4  # of a GPU that Ray tells apart
+LOOK_SECONDS = 180.0  # that a node may take to start Python and import torch
+SMALLEST_SHARE = 1e-4  # of a GPU that Ray distinguishes
 LOOK = ray.remote(num_cpus=0)(ray_tasks.look)
 
 
@@ -88,9 +88,9 @@ class Inventory:
         return self._names[node_id]
 
     def survey(self, use: ClusterUse) -> tuple[list[Node], JobNeeds, dict[str, NodeFacts]]:
-        """The nodes, what a job needs of one, and what each node that could take a job says of itself.
+        """The nodes, what a job needs of one, and what each node that could run a job reports about itself.
 
-        Waits until all of them have answered. Raises `InputError` where none can train, or one trains differently.
+        Waits until all of them have answered. Raises `InputError` where none can train, or results would differ.
         """
         nodes = self.alive()
         while True:
@@ -108,7 +108,7 @@ class Inventory:
 
 
 def look(nodes: Sequence[Node]) -> dict[str, NodeFacts]:
-    """What nodes say of themselves, by their names; those that died meanwhile are left out.
+    """What nodes report about themselves, by their names; those that have died meanwhile are left out.
 
     Raises `InputError` where one cannot train at all.
     """
@@ -127,13 +127,13 @@ def look(nodes: Sequence[Node]) -> dict[str, NodeFacts]:
             last = (str(cause).strip().splitlines() or [type(cause).__name__])[-1]
             raise InputError(
                 f"node {name} of the cluster cannot train ({last}); it needs Python {platform.python_version()} "
-                "with what requirements.txt lists"
+                "with the packages of requirements.txt"
             ) from error
     return facts
 
 
 def refuse_small(cluster: str, nodes: Sequence[Node], needs: JobNeeds, workers_per_gpu: int) -> None:
-    """Raises `InputError` where no node could ever take one job: Ray would wait for such a node for good."""
+    """Raises `InputError` where no node could ever run a job: Ray would wait for such a node forever."""
     there = "; ".join(f"{node.name}: {node.cpus:g} CPUs, {node.gpus:g} GPUs" for node in nodes)
     if workers_per_gpu > 1 and not needs.gpus:
         raise InputError(f"--workers_per_gpu is for GPUs, but cluster {cluster} has none ({there}); leave it out")
@@ -143,7 +143,7 @@ def refuse_small(cluster: str, nodes: Sequence[Node], needs: JobNeeds, workers_p
 
 
 def refuse_odd(cluster: str, facts: Mapping[str, NodeFacts], on_gpus: bool) -> None:
-    """Raises `InputError` where nodes would train otherwise than this process expects."""
+    """Raises `InputError` where nodes would train differently from what this process expects."""
     for name, each in facts.items():
         if each.torch != torch.__version__:
             raise InputError(
@@ -153,12 +153,12 @@ def refuse_odd(cluster: str, facts: Mapping[str, NodeFacts], on_gpus: bool) -> N
         if on_gpus and not each.gpu_memory:
             raise InputError(
                 f"--cluster {cluster}: Ray counts GPUs on node {name}, but torch sees none there; "
-                "mend its driver, or train on processors by --cpu_workers"
+                "fix its driver, or train on CPUs with --cpu_workers"
             )
 
 
 def nodes_in_words(device: str, cluster: str, facts: Mapping[str, NodeFacts]) -> str:
-    """Where trainings run: "cpu of 2 nodes of cluster auto (Intel …)"; says where nodes are not alike."""
+    """Where trainings run: "cpu of 2 nodes of cluster auto (Intel …)"; mentions it where nodes differ."""
     kinds = sorted({each.hardware for each in facts.values()})
     alike = "" if len(kinds) == 1 else "; they differ, so results depend on which node trains"
     return f"{device} of {counted(len(facts), 'node')} of cluster {cluster} ({', '.join(kinds)}{alike})"

@@ -17,13 +17,13 @@ from training.protocol import has_bfloat16
 from training.worker import Trainer, named_function, perform
 from workers.trainers import ClusterSetup
 
-_thread = ThreadPoolExecutor(1)  # trains, while the task's own thread hands on what it reports
+_thread = ThreadPoolExecutor(1)  # trains, while the task's own thread passes on its reports
 _trainers: dict[tuple[str, str], Trainer] = {}  # of this process, by their function and device
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NodeFacts:
-    """What a node says of itself: its torch, the device in words, whether that has bfloat16, bytes of each GPU."""
+    """What a node reports about itself: torch's version, its device, whether that has bfloat16, and its GPUs' bytes."""
 
     torch: str
     hardware: str
@@ -32,7 +32,7 @@ class NodeFacts:
 
 
 def look() -> NodeFacts:
-    """What this node is."""
+    """Reports what this node has."""
     count = torch.cuda.device_count()
     return NodeFacts(
         torch=torch.__version__,
@@ -43,7 +43,7 @@ def look() -> NodeFacts:
 
 
 def train(trainer: str, setup: ClusterSetup, task: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """One training: where it runs, its progress, and what comes of it."""
+    """Runs one training; yields where it runs, its progress, and its result."""
     ids = ray.get_gpu_ids()
     gpu = gpu_index(ids[0], os.environ.get("CUDA_VISIBLE_DEVICES")) if ids else None
     yield {"event": "started", "node": ray.get_runtime_context().get_node_id(), "gpu": gpu}
@@ -56,13 +56,13 @@ def train(trainer: str, setup: ClusterSetup, task: Mapping[str, Any]) -> Iterato
     training.add_done_callback(lambda done: events.put(None))
     while (event := events.get()) is not None:
         yield event
-    training.result()  # raises what was no fault of the training
+    training.result()  # raises errors of anything but the training
 
 
 def _perform(
     trainer: str, setup: ClusterSetup, device: str, task: Mapping[str, Any], send: Callable[..., None]
 ) -> None:
-    """Trains as the processes of one machine do, with what this process keeps from one task to the next."""
+    """Trains as the worker processes of one machine do; the trainer is kept for the next task."""
     key = (trainer, device)
     if key not in _trainers:
         _trainers[key] = named_function(trainer)(setup, device)
@@ -70,5 +70,5 @@ def _perform(
 
 
 def gpu_index(ray_id: int | str, visible: str | None) -> int:
-    """The number by which torch knows a GPU: its place in `CUDA_VISIBLE_DEVICES`, whose entries are Ray's ids."""
+    """torch's index of a GPU: its position in `CUDA_VISIBLE_DEVICES`, whose entries are Ray's ids."""
     return int(ray_id) if visible is None else visible.split(",").index(str(ray_id))

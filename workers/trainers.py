@@ -1,4 +1,4 @@
-"""What a worker does with a task: it trains with the images that it holds, and hands over the weights."""
+"""The trainers of workers: each trains with the images that it has, and passes on the weights."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from train_model import train_model
 from training.device import prepare_device
 from training.worker import Report
 
-MOST_KEPT = 800e6  # bytes of a worker; what a larger training has freed goes back to the system
+MOST_KEPT = 800e6  # bytes; after a training that needed more, a worker returns freed memory to the system
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ def start_trainer(setup: Mapping[str, Any]) -> Callable[[Mapping[str, Any], Repo
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterSetup:
-    """What a task on a cluster needs to train; the arrays, in the order of `SHARED_ARRAYS`, are its node's copy."""
+    """What a task on a cluster needs to train; the arrays (in the order of `SHARED_ARRAYS`) are its node's copy."""
 
     arrays: list[NDArray[Any]]
     class_names: list[str]
@@ -68,7 +68,7 @@ def start_cluster_trainer(setup: ClusterSetup, device_name: str) -> Callable[...
     """The trainer of a process on a cluster: takes a task, returns the result and the weights."""
     device = prepare_device(device_name, setup.threads, setup.deterministic)
     with warnings.catch_warnings():
-        # A node's copy cannot be written, and no training does; torch would say so each time.
+        # A node's copy is read-only; torch would warn of that each time, though no training writes to it.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         data = to_device(training_images(setup.arrays, setup.class_names), device)
 
@@ -82,7 +82,7 @@ def start_cluster_trainer(setup: ClusterSetup, device_name: str) -> Callable[...
 def _result_and_weights(
     job: TrainingJob, data: TrainingData, device: torch.device, micro_batch: int, report: Report
 ) -> tuple[TrainingResult, bytes]:
-    """The result of a job, which has the SHA-256 of the weights, and their file's content."""
+    """The result of a job, with the SHA-256 of its weights, and the content of their file."""
     result, model = train_model(job, data, device, micro_batch, report)
     weights = weights_bytes(model)
     del model

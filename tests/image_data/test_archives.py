@@ -67,7 +67,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "float labels": ({"y_train": Y.astype(float)}, "is float64 of shape (40,)"),
     "one-hot labels": ({"y_train": np.eye(4, dtype=int)[Y]}, "of shape (40, 4)"),
     "text labels": ({"y_test": np.array(list("abcdefghijkl"))}, "y_test must hold one whole number"),
-    "labels from 1": ({"y_train": Y + 1, "y_test": Y_TEST + 1}, "from 0 on without a gap"),
+    "labels from 1": ({"y_train": Y + 1, "y_test": Y_TEST + 1}, "from 0 up without gaps"),
     "labels with a gap": ({"y_train": Y * 2}, "training labels are 0, 2, 4, 6"),
     "negative labels": ({"y_train": Y - 1}, "training labels are -1, 0, 1, 2"),
     "high test labels": ({"y_test": Y_TEST + 1}, "test labels must lie between 0 and 3"),
@@ -156,7 +156,7 @@ def test_a_damaged_compressed_archive_is_refused(tmp_path: Path) -> None:
 
 def test_a_label_far_out_of_range_is_refused_without_a_list_of_all_classes(tmp_path: Path) -> None:
     path = write_npz(tmp_path / "images.npz", y_train=np.where(np.arange(40) == 7, 2**40, Y))
-    assert "from 0 on without a gap" in refusal(lambda: load(path))
+    assert "from 0 up without gaps" in refusal(lambda: load(path))
 
 
 def test_any_damage_to_an_archive_is_refused(tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ REFUSED_TOGETHER: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a class that is not validated": (
         {"x_val": X_VAL, "y_val": Y_VAL % 3, "classes": np.array(["oak", "ash", "elm", "yew"])},
-        "there is none of 'yew'",
+        "there are none of 'yew'",
     ),
     "an unknown class in validation": (
         {"x_val": X_VAL, "y_val": Y_VAL + 1},

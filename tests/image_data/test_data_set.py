@@ -102,7 +102,7 @@ def test_validation_images_of_ones_own_are_part_of_the_fingerprint(tmp_path: Pat
 
 
 def test_fingerprints_of_folders_and_archives_never_change(tmp_path: Path) -> None:
-    """Of what could be read before there were validation splits of one's own; runs made then can be resumed."""
+    """Of what could be read before a data set could bring its own validation split; runs made then can be resumed."""
     write_pictures(tmp_path / "limited")
     write_pictures(tmp_path / "both" / "train", count=7)
     write_pictures(tmp_path / "both" / "test", count=3)
@@ -149,7 +149,7 @@ def test_images_that_are_too_large_are_refused_with_a_size_that_would_do(tmp_pat
         large = np.zeros((40, 300, 400), np.uint8)
         path = write_npz(tmp_path / "a.npz", x_train=large, x_test=large[:12])
     message = refusal(lambda: load(path))
-    assert "images are 300×400 pixels, but networks read at most 224 a side" in message
+    assert "images are 300×400 pixels, but networks read at most 224 pixels a side" in message
     assert "--image_size 64" in message
     assert "96x128" in message
     assert load(path, image_size="96x128").input_shape == (1, 96, 128)

@@ -188,7 +188,7 @@ def test_an_empty_class_folder_is_named(tmp_path: Path) -> None:
     (folder / "eel").mkdir()
     (folder / "eel" / "eel.gif").write_bytes(b"GIF89a")
     message = refusal(lambda: load(folder))
-    assert f"{folder / 'eel'}: there is no picture of this class" in message
+    assert f"{folder / 'eel'}: this class has no pictures" in message
     assert ".png" in message
 
 
@@ -204,7 +204,7 @@ def test_classes_that_are_missing_or_too_many_are_named(tmp_path: Path, part: st
     write_pictures(tmp_path / part)
     (tmp_path / part / "dog").rename(tmp_path / part / "eel")
     message = refusal(lambda: load(tmp_path))
-    assert f"{tmp_path / part} lacks 'dog', and has 'eel', which the training images have not" in message
+    assert f"{tmp_path / part} lacks 'dog', and has 'eel', which the training images lack" in message
 
 
 def test_two_validation_folders_are_refused(tmp_path: Path) -> None:

@@ -160,8 +160,8 @@ def test_too_much_for_the_memory_is_refused_before_a_pixel_is_read(
     message = refusal(lambda: load(path))
     assert "its 100 images of 64×64×3 need" in message
     assert (
-        "are free; make them smaller, for instance by --image_size 56, or use fewer, by --train_limit 79, or free some"
-        in message
+        "are free; make them smaller, "
+        "for instance with --image_size 56, or use fewer, with --train_limit 79, or free some memory" in message
     )
 
 

@@ -1,12 +1,9 @@
-"""The gene table, and the way from bits to a network."""
+"""From chromosomes to networks, and what each bit is for."""
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from hypothesis import assume, given, settings
@@ -14,7 +11,7 @@ from hypothesis import strategies as st
 
 from records import InputError, TrainingConfig
 from records.texts import Chromosome
-from search_space.architecture import Architecture, Layer, architecture_of, network_text
+from search_space.architecture import Layer
 from search_space.encoding import (
     Encoding,
     check_chromosome,
@@ -23,59 +20,30 @@ from search_space.encoding import (
     every_chromosome,
     explain,
 )
-from search_space.genes import EXTENDED, STANDARD, STANDARD_GENES, TRAINING_TRAITS, TRAITS, Gene, GeneTable, gray
+from search_space.genes import EXTENDED, STANDARD_GENES, TRAINING_TRAITS, Gene, GeneTable
 from tests.builders import chromosome as chromosome_with
-from tests.builders import chromosomes
+from tests.search_space.standard import (
+    ACTIVATIONS,
+    CIFAR,
+    DIGITS,
+    EXTENDED_VALUES,
+    KERNELS,
+    POOLINGS,
+    WIDTHS,
+    any_sides,
+    bits,
+    channels,
+    expected,
+    extended_chromosomes,
+    standard_chromosomes,
+)
 
-CIFAR = Encoding((3, 32, 32), 10)
-DIGITS = Encoding((1, 8, 8), 10)
 CODE_FOR_NOTHING = (2, 5, 8, 11)
-
-WIDTHS = {"00": [16, 32, 64, 128], "01": [32, 64, 128, 256], "10": [48, 96, 192, 384], "11": [64, 128, 256, 512]}
-KERNELS = {"00": 1, "01": 3, "10": 5, "11": 7}
-ACTIVATIONS = {"00": "ReLU", "01": "LeakyReLU", "10": "ELU", "11": "GELU"}
-POOLINGS = {
-    "00": ("max", [1, 3, 5]),
-    "01": ("max", [2, 4, 6]),
-    "10": ("average", [1, 3, 5]),
-    "11": ("average", [2, 4, 6]),
-}
-
-standard_chromosomes = chromosomes(STANDARD)
 sides = st.integers(8, 64)
-any_sides = st.integers(8, 400)
-channels = st.sampled_from([1, 3])
-
-
-def bits(
-    multiplier: str = "00", kernel: str = "01", activation: str = "00", pooling: str = "00", blocks: str = "1111111"
-) -> Chromosome:
-    """A chromosome of the standard table, spelled gene by gene."""
-    return Chromosome(f"{multiplier}0{kernel}0{activation}0{pooling}0{blocks}")
-
-
-def expected(chromosome: Chromosome, height: int, width: int) -> tuple[str, str, list[Layer]]:
-    """Activation, pooling and layers as the table says, for images of at most 64 pixels."""
-    pooling, places = POOLINGS[chromosome[9:11]]
-    widths = WIDTHS[chromosome[0:2]].copy()
-    layers = []
-    for block in range(1, 8):
-        kernel = KERNELS[chromosome[3:5]]
-        while kernel > 2 * max(height, width) - 1:
-            kernel -= 2
-        plain, pooled = Layer(widths[0], kernel), Layer(widths[0], kernel, pool=block in places)
-        layers += [pooled] if chromosome[11 + block] == "1" else [plain, pooled]
-        if block in places:
-            height, width = height // 2, width // 2
-            widths.pop(0)
-    return ACTIVATIONS[chromosome[6:8]], pooling, layers
 
 
 def other_bit(chromosome: Chromosome, locus: int) -> Chromosome:
     return Chromosome(chromosome[:locus] + "10"[int(chromosome[locus])] + chromosome[locus + 1 :])
-
-
-# The standard table
 
 
 @pytest.mark.parametrize("code", WIDTHS)
@@ -156,9 +124,6 @@ def test_a_pooling_ends_its_block_and_starts_the_next_wider_stage(chromosome: Ch
         assert after.filters == before.filters * (2 if place in pools else 1)
 
 
-# One network, one phenotype
-
-
 def test_the_standard_table_has_12672_networks_at_32_by_32() -> None:
     networks = {CIFAR.phenotype(chromosome) for chromosome in every_chromosome(19, CIFAR.coding_loci)}
     # 99 ways to spread convolutions over four stages (54 early, 54 late, 9 both), times the other genes
@@ -217,41 +182,6 @@ def test_the_shape_of_the_images_and_the_classes_are_part_of_the_phenotype() -> 
     assert len({encoding.phenotype(bits()) for encoding in shapes}) == len(shapes)
 
 
-@given(standard_chromosomes, any_sides, any_sides, channels, st.integers(2, 1000))
-@settings(deadline=None)
-def test_a_phenotype_gives_back_its_architecture(
-    chromosome: Chromosome, height: int, width: int, depth: int, classes: int
-) -> None:
-    architecture = decode(Encoding((depth, height, width), classes), chromosome)
-    text = network_text(architecture)
-    assert architecture_of(text) == replace(architecture, blocks=())
-    assert network_text(architecture_of(text)) == text
-    assert json.dumps(json.loads(text), sort_keys=True, separators=(",", ":")) == text
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "network",
-        "5",
-        "[]",
-        "{}",
-        '"text"',
-        "null",
-        CIFAR.phenotype(bits()).replace('"pool"', '"swim"'),
-        CIFAR.phenotype(bits()).replace('"classes":10,', ""),
-        CIFAR.phenotype(bits()).replace("{", '{"odd":1,', 1),
-    ],
-)
-def test_a_text_that_is_no_phenotype_is_refused(text: str) -> None:
-    with pytest.raises((KeyError, TypeError, ValueError)):
-        architecture_of(text)
-
-
-# Kernels on small maps
-
-
 @pytest.mark.parametrize(
     ("pooling", "kernels"), [("00", [7, 7, 7, 3, 3, 1, 1]), ("01", [7, 7, 7, 7, 3, 3, 1])], ids=["early", "late"]
 )
@@ -285,9 +215,6 @@ def test_every_chromosome_is_valid_for_every_image_of_8_pixels_or_more(
         assert read == layer.filters
     assert all(rows >= 1 and columns >= 1 for *_, rows, columns in maps)
     assert all(layer.kernel % 2 == 1 for layer in architecture.layers)
-
-
-# The stem
 
 
 @pytest.mark.parametrize(
@@ -329,37 +256,6 @@ def test_behind_the_stem_all_fits_that_can(chromosome: Chromosome, height: int, 
     assert max(rows, columns) <= 64 or min(rows, columns) < 16
 
 
-# In words
-
-
-@pytest.mark.parametrize(
-    ("shape", "chromosome", "words"),
-    [
-        (
-            (3, 32, 32),
-            "0110010110110011010",
-            "7 blocks, 11 convolutions 1×1, 32→256 filters, LeakyReLU, late max pooling",
-        ),
-        ((1, 8, 8), bits(), "7 blocks, 7 convolutions 3×3, 16→128 filters, ReLU, early max pooling"),
-        (
-            (3, 224, 224),
-            bits("11", "11", "11", "10", "0000000"),
-            "stem of 2, 7 blocks, 14 convolutions 7×7, 64→512 filters, GELU, early average pooling",
-        ),
-        (
-            (3, 65, 65),
-            bits("10", "10", "10", "11", "0111111"),
-            "stem of 1, 7 blocks, 8 convolutions 5×5, 48→384 filters, ELU, late average pooling",
-        ),
-    ],
-)
-def test_a_network_is_described_in_words(shape: tuple[int, int, int], chromosome: Chromosome, words: str) -> None:
-    assert decode(Encoding(shape, 10), chromosome).describe() == words
-
-
-# What is refused
-
-
 @pytest.mark.parametrize("chromosome", ["", "0", "0" * 18, "0" * 20])
 def test_a_chromosome_of_the_wrong_length_is_refused(chromosome: Chromosome) -> None:
     with pytest.raises(InputError, match=f"has 19 bits, but '{chromosome}' has {len(chromosome)}"):
@@ -387,31 +283,6 @@ def test_a_good_chromosome_passes() -> None:
     check_chromosome("0110", 4)
 
 
-@pytest.mark.parametrize(
-    ("loci", "values"), [((0,), (1,)), ((0,), (1, 2, 3)), ((0, 1), (1, 2, 3)), ((0, 1, 2), (1,) * 7)]
-)
-def test_a_gene_without_a_value_for_each_code_is_refused(loci: tuple[int, ...], values: tuple[int, ...]) -> None:
-    with pytest.raises(InputError, match=f"gene size: {len(loci)} bits need {2 ** len(loci)} values"):
-        Gene("size", loci, values)
-
-
-def test_the_first_locus_of_a_gene_is_the_most_significant_bit() -> None:
-    gene = Gene("size", (3, 0), ("a", "b", "c", "d"))
-    assert [gene.value(Chromosome(chromosome)) for chromosome in ("0000", "1000", "0001", "1001")] == [
-        "a",
-        "b",
-        "c",
-        "d",
-    ]
-
-
-@pytest.mark.parametrize("loci", [(0, 19), (-1, 0), (2, 2), (0, 3)])
-def test_genes_that_overlap_or_lie_outside_the_chromosome_are_refused(loci: tuple[int, int]) -> None:
-    genes = (Gene("filter_multiplier", loci, (1, 2, 3, 4)), *STANDARD_GENES[1:])
-    with pytest.raises(InputError, match="loci of its own between 0 and 18"):
-        GeneTable(genes, 19)
-
-
 @pytest.mark.parametrize("shape", [(3, 7, 32), (3, 32, 7), (1, 0, 0), (2, 32, 32), (4, 32, 32), (0, 32, 32)])
 def test_images_that_no_network_can_read_are_refused(shape: tuple[int, int, int]) -> None:
     depth, height, width = shape
@@ -423,9 +294,6 @@ def test_images_that_no_network_can_read_are_refused(shape: tuple[int, int, int]
 def test_fewer_than_two_classes_are_refused(classes: int) -> None:
     with pytest.raises(InputError, match=f"at least 2 classes, but has {classes}"):
         Encoding((3, 32, 32), classes)
-
-
-# Listing the space
 
 
 @given(
@@ -442,28 +310,7 @@ def test_every_setting_of_the_coding_bits_is_listed_once_in_ascending_order(spac
     assert all(chromosome[locus] == "0" for chromosome in listed for locus in set(range(length)) - loci)
 
 
-def test_an_architecture_can_be_written_down_by_hand() -> None:
-    by_hand = Architecture((1, 8, 8), 10, "ReLU", "max", tuple(expected(bits(), 8, 8)[2]))
-    assert network_text(by_hand) == DIGITS.phenotype(bits())
-
-
-# The extended table
-
 EXTENDED_CIFAR = Encoding((3, 32, 32), 10, EXTENDED)
-extended_chromosomes = chromosomes(EXTENDED)
-EXTENDED_VALUES: dict[str, tuple[int, dict[str, Any]]] = {
-    "residual": (19, {"0": False, "1": True}),
-    "squeeze_excitation": (20, {"0": False, "1": True}),
-    "dropout": (21, {"00": 0.0, "01": 0.1, "11": 0.2, "10": 0.4}),
-    "learning_rate": (
-        23,
-        {"000": 0.03, "001": 0.05, "011": 0.08, "010": 0.12, "110": 0.2, "111": 0.3, "101": 0.5, "100": 0.8},
-    ),
-    "weight_decay": (26, {"00": 0.0, "01": 1e-4, "11": 5e-4, "10": 2e-3}),
-    "optimizer": (28, {"0": "sgd", "1": "adamw"}),
-    "label_smoothing": (29, {"00": 0.0, "01": 0.05, "11": 0.1, "10": 0.2}),
-    "augmentation": (31, {"00": "none", "01": "basic", "11": "cutout", "10": "strong"}),
-}
 
 
 def with_code(chromosome: Chromosome, start: int, code: str) -> Chromosome:
@@ -488,37 +335,6 @@ def test_each_further_gene_has_its_values_by_code(name: str) -> None:
         found = settings[name] if name in settings else getattr(decode(EXTENDED_CIFAR, chromosome), name)
         assert found == value
         assert type(found) is type(value)
-
-
-def test_the_further_genes_leave_no_bit_and_no_hyperparameter_out() -> None:
-    loci = [start + place for start, values in EXTENDED_VALUES.values() for place in range(len(next(iter(values))))]
-    assert loci == list(range(19, 33))
-    assert EXTENDED.hyperparameters == tuple(TRAINING_TRAITS)
-    assert STANDARD.hyperparameters == ()
-
-
-@pytest.mark.parametrize("count", [2, 4, 8, 16, 64])
-def test_neighbours_in_gray_code_differ_in_one_bit(count: int) -> None:
-    values = gray(*range(count))
-    codes = {value: code for code, value in enumerate(values)}
-    assert sorted(codes) == list(range(count))
-    assert all((codes[value] ^ codes[value + 1]).bit_count() == 1 for value in range(count - 1))
-
-
-@pytest.mark.parametrize("name", ["dropout", "learning_rate", "weight_decay", "label_smoothing", "augmentation"])
-def test_neighbouring_values_of_the_further_ordinal_genes_differ_in_one_bit(name: str) -> None:
-    gene = next(gene for gene in EXTENDED.genes if gene.name == name)
-    ranks = {"none": 0, "basic": 1, "cutout": 2, "strong": 3}
-    by_value = sorted(range(len(gene.values)), key=lambda code: ranks.get(gene.values[code], gene.values[code]))
-    assert all((one ^ other).bit_count() == 1 for one, other in itertools.pairwise(by_value))
-
-
-def test_the_texts_of_standard_networks_are_what_they_have_always_been() -> None:
-    """Jobs are named by them: 526 networks in the text of version 0.1.0."""
-    digest = hashlib.sha256()
-    for number in range(0, 2**19, 997):
-        digest.update(CIFAR.phenotype(Chromosome(f"{number:019b}")).encode())
-    assert digest.hexdigest() == "8e529a017383b6dc9b1ebaba072f341bde98b7d07622948f0a2b0cf52cda1d02"
 
 
 @given(standard_chromosomes)
@@ -567,26 +383,6 @@ def test_the_grouping_into_blocks_counts_where_blocks_are_built(tail: str) -> No
     assert one != other
 
 
-@given(extended_chromosomes, any_sides, any_sides, channels)
-@settings(deadline=None)
-def test_the_text_of_an_extended_network_gives_it_back(
-    chromosome: Chromosome, height: int, width: int, depth: int
-) -> None:
-    encoding = Encoding((depth, height, width), 10, EXTENDED)
-    architecture = decode(encoding, chromosome)
-    text = encoding.network(chromosome)
-    blocks = architecture.blocks if architecture.has_blocks else ()
-    assert architecture_of(text) == replace(architecture, blocks=blocks)
-    assert network_text(architecture_of(text)) == text
-
-
-@pytest.mark.parametrize("blocks", [(), (3,), (1, 2)])
-def test_layers_that_cannot_be_grouped_into_the_blocks_are_refused(blocks: tuple[int, ...]) -> None:
-    layers = (Layer(8, 3), Layer(8, 3))
-    with pytest.raises(ValueError, match="2 layers cannot be grouped"):
-        Architecture((1, 8, 8), 10, "ReLU", "max", layers, blocks, residual=True)
-
-
 def test_all_that_a_chromosome_codes_for_is_described_in_words() -> None:
     chromosome = chromosome_with(
         EXTENDED,
@@ -609,60 +405,10 @@ def test_all_that_a_chromosome_codes_for_is_described_in_words() -> None:
     assert describe_hyperparameters({}) == ""
 
 
-# Tables of one's own
-
-
 def test_what_no_gene_codes_for_makes_a_small_sound_network() -> None:
     encoding = Encoding((3, 32, 32), 10, GeneTable((Gene("learning_rate", (0,), (0.1, 0.2)),), 1))
     assert encoding.network(Chromosome("0")) == encoding.network(Chromosome("1")) == CIFAR.phenotype(bits())
     assert encoding.hyperparameters(Chromosome("1")) == {"learning_rate": 0.2}
-
-
-@pytest.mark.parametrize("name", TRAITS)
-def test_a_trait_takes_its_values_of_the_extended_table_and_its_default(name: str) -> None:
-    values = next(gene.values for gene in EXTENDED.genes if gene.name == name)
-    default = TRAITS[name].default
-    for value in values if default is None else (*values, default):
-        assert TRAITS[name].read(value) == value
-
-
-@pytest.mark.parametrize("name", TRAITS)
-@pytest.mark.parametrize("value", [None, "", "no", -1, 10**400, float("nan"), float("inf"), [], {}, [1]])
-def test_a_trait_refuses_what_has_no_meaning(name: str, value: object) -> None:
-    with pytest.raises(ValueError, match=r"number|one of|true or false"):
-        TRAITS[name].read(value)
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("filter_multiplier", 0),
-        ("filter_multiplier", 65),
-        ("filter_multiplier", 1.0),
-        ("filter_multiplier", True),
-        ("kernel", 2),
-        ("kernel", 65),
-        ("block_1", 0),
-        ("block_7", 17),
-        ("residual", 1),
-        ("dropout", 1.0),
-        ("dropout", False),
-        ("learning_rate", 0.0),
-        ("label_smoothing", 1),
-        ("optimizer", "SGD"),
-    ],
-)
-def test_a_trait_refuses_values_just_beyond_its_own(name: str, value: object) -> None:
-    with pytest.raises(ValueError, match=r"number|one of|true or false"):
-        TRAITS[name].read(value)
-
-
-def test_numbers_are_one_value_however_they_are_written() -> None:
-    read = [TRAITS["weight_decay"].read(value) for value in (0, 0.0, -0.0)]
-    assert [repr(value) for value in read] == ["0.0"] * 3
-
-
-# What each bit is for
 
 
 @given(chromosome=extended_chromosomes)

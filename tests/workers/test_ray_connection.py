@@ -20,14 +20,14 @@ OTHER_RAY = "import ray\nray.__version__ = '1.99.1'\n"
 
 @pytest.mark.parametrize("cluster", ["127.0.0.1:1", "no-such-host.invalid:6379"])
 def test_an_address_where_nothing_listens_is_told_of(cluster: str) -> None:
-    with pytest.raises(InputError, match=r"nothing answers there .* start a cluster by: ray start --head"):
+    with pytest.raises(InputError, match=r"nothing answers there .* start a cluster with: ray start --head"):
         try_connection(cluster)
 
 
 def test_something_else_at_the_address_is_told_of_in_time() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         began = time.monotonic()
-        with pytest.raises(InputError, match="it does not let this machine in"):
+        with pytest.raises(InputError, match="it does not accept this machine"):
             try_connection(f"127.0.0.1:{server.getsockname()[1]}")
         assert time.monotonic() - began < 60  # promised are 10, on a machine that does nothing else
 
@@ -45,7 +45,9 @@ def test_other_kinds_of_addresses_are_refused(cluster: str, said: str) -> None:
 
 
 def test_a_machine_without_a_cluster_is_told_how_to_start_one() -> None:
-    assert "start one by: ray start --head" in explained("ConnectionError: Could not find any running Ray instance. …")
+    assert "start one with: ray start --head" in explained(
+        "ConnectionError: Could not find any running Ray instance. …"
+    )
 
 
 def test_a_command_without_ray_names_the_line_that_installs_it(tmp_path: Path) -> None:
@@ -76,6 +78,6 @@ def test_another_ray_than_the_clusters_is_explained(tmp_path: Path) -> None:
             timeout=100,
         )
     assert said.returncode == 2
-    assert "here are Ray 1.99.1 with Python 3." in said.stderr
-    assert "all machines need the same, to the last digit (pip install ray==" in said.stderr
+    assert "this machine Ray 1.99.1 with Python 3." in said.stderr
+    assert "all machines need exactly the same versions (pip install ray==" in said.stderr
     assert not (tmp_path / "run").exists()
