@@ -101,7 +101,7 @@ def test_a_network_is_explained_and_drawn_with_the_words_of_its_training(
     [
         (["--out", "x.gif"], r"--out x.gif must end in .svg, .png or .pdf"),
         (["--out", "svg"], r"--out svg must end in"),
-        (["--resume", "."], r"--resume draws a run and --chromosome one network"),
+        (["--resume", "."], r"--resume draws a run and --chromosome draws a network"),
         (["--dataset", "digits", "--input_shape", "1", "8", "8"], r"leave out --input_shape"),
         (["--dataset", "digits", "--classes", "3"], r"--classes needs --input_shape"),
         (["--input_shape", "3", "4", "4"], r"at least 8×8 pixels"),

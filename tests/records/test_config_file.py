@@ -66,7 +66,7 @@ SLIPS = {
     "[search]\nxyzzy = 1\n": "line 2: there is no setting xyzzy; see --help",
     "[sarch]\nepochs = 1\n": "line 1: there is no table sarch; known are search",
     "epochs = \n": "run.toml is not TOML",
-    "epochs = 3\n[training]\nepochs = 4\n": "epochs stands in two tables",
+    "epochs = 3\n[training]\nepochs = 4\n": "epochs is set in two tables",
     "[training]\ndeterministic = 3\n": "line 2: deterministic must be true or false, but is 3",
     "epochs = true\n": "line 1: epochs must be a number or a text, but is true",
     "gpus = 0\n": "line 1: gpus must be a list, but is 0",
