@@ -1,12 +1,12 @@
-"""Whether what makes training fast changes what it comes to: accuracies and rankings, bfloat16 against float32.
+"""Whether the measures that speed up training change its results: accuracies and rankings, bfloat16 against float32.
 
 usage: python benchmarks/accuracy.py [--seeds N] [--networks N] [--data_dir DIR] [--skip fashion_mnist]
 
-1. Seeds: networks of three sizes, N seeds each (default 10), on digits (8 epochs, batch 32) and, but for the largest,
-   on 4,000 images of Fashion-MNIST (3 epochs): validation accuracy by our training in bfloat16, with all that is on by
-   default, and in float32, which leaves out bfloat16 and the matrix products on small maps; with --usual_script also by
-   benchmarks/usual_script.py with tensors in memory. Means, standard deviations, and the difference of the means with
-   its standard error.
+1. Seeds: networks of three sizes, N seeds each (default 10), on digits (8 epochs, batch size 32) and, except for the
+   largest, on 4,000 images of Fashion-MNIST (3 epochs). Measured is the validation accuracy of our training in
+   bfloat16, with everything that is on by default, and in float32, without bfloat16 and the matrix products on small
+   maps; with --usual_script also that of benchmarks/usual_script.py with tensors in memory. Printed are means, standard
+   deviations, and the difference of the means with its standard error.
 2. Ranking: Kendall's τ over N random networks (default 40) on digits, between bfloat16 and float32, and between two
    seeds of float32.
 
@@ -50,13 +50,13 @@ TASKS = {
     "fashion_mnist": (DataConfig(dataset="fashion_mnist", train_limit=4000), TrainingConfig(epochs=3)),
 }
 RANKING = TrainingConfig(epochs=2, batch_size=32)  # short enough for accuracies to differ
-SLOW = ("fashion_mnist", "large")  # five minutes a training in float32
+SLOW = ("fashion_mnist", "large")  # a training takes five minutes in float32
 WAYS = ("bfloat16", "float32")
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One training: which images, how, what, and with which seed."""
+    """One training: its images, the way it is trained, its network and its seed."""
 
     task: str
     way: str

@@ -1,7 +1,7 @@
 """The engine alone on OneMax: generations to the optimum, and the time of 1,000 generations; then with the predictor.
 
-With the predictor it is the time of one generation that counts, when 100 generations of 10 are known: chromosomes of
-the standard and of the extended encoding, at 32×32 pixels, with random fitness.
+With the predictor, the time of one generation is measured when 100 generations of 10 are known, with chromosomes of the
+standard and of the extended encoding at 32×32 pixels and random fitness.
 
 usage: python benchmarks/engine_speed.py
 """

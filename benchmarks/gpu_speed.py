@@ -1,17 +1,17 @@
-"""All that is to be known of one GPU in one go, eight minutes at most by plan: steps, CUDA graphs, trainings at once.
+"""The speed of one GPU in a single call of about eight minutes at most: steps, CUDA graphs, parallel trainings.
 
 usage: python benchmarks/gpu_speed.py [--dataset cifar10.npz] [--seconds S]
        python benchmarks/gpu_speed.py --device cpu --networks small --counts 1 2 --seconds 0.1
 
-1. Images per second and seconds for 50,000 images of three networks at batch 64, 128 and 512: the usual script with
-   its pictures on disk (ImageFolder, at most 8 loader workers), our loop eager in float32, eager in bfloat16 and
-   channels_last, compiled (its seconds apart), and captured as a CUDA graph (its seconds apart).
-2. 1, 2, 4, 8 and 16 trainings at once on the GPU, as processes, as processes under NVIDIA's MPS where its daemon can be
-   started, and as captured graphs on streams of one process; times the speed of one.
-3. With --dataset: one network trained to 94% on the CIFAR-10 test images, seconds of training.
+1. Images per second, and seconds for 50,000 images, of three networks at batch sizes 64, 128 and 512: the usual script
+   with its pictures on disk (ImageFolder, at most 8 loader workers), our loop eager in float32, eager in bfloat16 and
+   channels_last, compiled, and captured as a CUDA graph (with the time of compiling and of capturing given separately).
+2. 1, 2, 4, 8 and 16 trainings at once on the GPU, as processes, as processes under NVIDIA's MPS if its daemon can be
+   started, and as captured graphs on streams of one process, as multiples of the speed of one training.
+3. With --dataset: one network trained to 94% on the CIFAR-10 test images, in seconds of training.
 
-Each figure is the median of five slices after warm-up. GPU utilisation is read through nvidia-ml-py, where it is
-installed. `--device cpu` walks through the same code on a CPU, to see that it works; its figures mean nothing.
+Each figure is the median of five slices after warm-up. GPU utilisation is read through nvidia-ml-py, if it is
+installed. `--device cpu` runs the same code on a CPU to check that it works; its figures are meaningless.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ IMAGES = 10_240
 EPOCH = 50_000
 SHAPE = (3, 32, 32)
 PICTURES = 2_048
-# A wide network of the 19-bit space, and a schedule for it; what the search of a person's own would hand over.
+# A wide network of the 19-bit space, and a schedule for it, as a search might hand over.
 GOOD_NETWORK, GOOD_EPOCHS = "1100100000000000000", 30
 
 
@@ -91,7 +91,7 @@ def random_data(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def make_loop(way: Way, name: str, batch: int, device: torch.device) -> TrainingLoop:
-    """A training that is warm: compiled or captured where the way says so."""
+    """A training after its warm-up, compiled or captured if the way says so."""
     architecture = decode(Encoding(SHAPE, CLASSES), Chromosome(NETWORKS[name]))
     model = build_model(architecture, [127.5] * 3, [74.0] * 3).to(device)
     if way.channels_last:
@@ -116,7 +116,7 @@ def wait_for(device: torch.device) -> None:
 
 
 def warm_up(step: Callable[[], None], device: torch.device, steps: int = 8) -> float:
-    """Seconds of the first steps: with compiling, or capturing."""
+    """The seconds of the first steps, including compiling or capturing."""
     clock = time.perf_counter()
     for _ in range(steps):
         step()
@@ -136,7 +136,7 @@ def slice_speed(step: Callable[[], object], batch: int, device: torch.device, se
 
 
 def side_stream(device: torch.device) -> AbstractContextManager[object]:
-    """Captures must not happen on the default stream."""
+    """A stream for captures, which are not possible on the default stream."""
     return torch.cuda.stream(torch.cuda.Stream(device)) if device.type == "cuda" else nullcontext()
 
 
@@ -202,7 +202,7 @@ def steps_table(device: torch.device, networks: Sequence[NetworkText], seconds: 
                 print(f"{name:8}{batch:6}  {'usual script, pictures on disk':30}{usual:10,.0f}{EPOCH / usual:9.2f}")
                 for way in WAYS:
                     if way.compiled and batch != 128:
-                        continue  # half a minute each
+                        continue  # each of them takes half a minute
                     speed, first, because = measure_way(way, name, batch, device, seconds)
                     note = f"  ({because})" if because else ""
                     row = f"{name:8}{batch:6}  {way.name:30}{speed:10,.0f}{EPOCH / speed:9.2f}{first:16.2f}{note}"
@@ -210,7 +210,7 @@ def steps_table(device: torch.device, networks: Sequence[NetworkText], seconds: 
 
 
 def serve(pipe: Connection, name: str, batch: int, device_name: str, seconds: float) -> None:
-    """One of several processes that train at once."""
+    """Runs in one of several processes that train at the same time."""
     device = prepare_device(device_name, 1, deterministic=False)
     with side_stream(device):
         step = steps_of(make_loop(WAYS[-1], name, batch, device))
@@ -221,7 +221,7 @@ def serve(pipe: Connection, name: str, batch: int, device_name: str, seconds: fl
 
 
 def processes_at_once(count: int, name: str, batch: int, device: torch.device, seconds: float) -> float:
-    """Images per second of so many processes together."""
+    """Images per second of `count` processes together."""
     context = multiprocessing.get_context("spawn")
     pipes, processes = [], []
     for _ in range(count):
@@ -247,7 +247,7 @@ def processes_at_once(count: int, name: str, batch: int, device: torch.device, s
 
 
 def streams_at_once(count: int, name: str, batch: int, device: torch.device, seconds: float) -> float:
-    """Images per second of so many trainings on streams of one process, their steps launched in turn."""
+    """Images per second of `count` trainings on streams of one process, whose steps are launched in turn."""
     turns: list[tuple[AbstractContextManager[object], Callable[[], None]]] = []
     for _ in range(count):
         stream = side_stream(device)
@@ -295,7 +295,7 @@ class Utilisation:
 
             pynvml.nvmlInit()
             handle = pynvml.nvmlDeviceGetHandleByIndex(0)
-        except Exception:  # no package, no driver, no permission: there is no figure
+        except Exception:  # no package, no driver or no permission: there is no figure
             return self
 
         def watch() -> None:
@@ -318,7 +318,7 @@ def together_table(
     print(f"\n{'network':8}{'at once':>8}  {'way':28}{'images/s':>10}{'× one':>7}{'GPU':>6}")
     for name in networks:
         if name == "large":
-            continue  # one fills a GPU
+            continue  # a single one fills a GPU
         with multi_process_service() as has_service:
             if has_service:
                 _rows("processes under MPS", processes_at_once, name, device, seconds, counts)
@@ -366,7 +366,7 @@ def train_to_94(path: str, device: torch.device) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", help="CIFAR-10 as an .npz file, for the training to 94%%")
-    parser.add_argument("--seconds", type=float, default=0.5, help="of each of the slices of a figure")
+    parser.add_argument("--seconds", type=float, default=0.5, help="length of each slice of a figure")
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS)
     parser.add_argument("--counts", type=int, nargs="+", default=[1, 2, 4, 8, 16], help="trainings at once")
     parser.add_argument("--device", default="cuda")

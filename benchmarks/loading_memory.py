@@ -1,9 +1,10 @@
-"""Memory that reading a data set of one's own takes, against the pixels that are kept.
+"""The memory needed to read your own data set, compared with the size of the pixels that are kept.
 
 usage: python benchmarks/loading_memory.py [--images N] [--train_limit N]
 
-Writes N random images of 224×224×3 (default 3,000, and a tenth as many to test) to a temporary .npz file, reads them,
-and shares them as a run does: the growth of the resident memory to its peak, and the size of the workers' copy.
+Writes N random images of 224×224×3 (default 3,000, and a tenth as many test images) to a temporary .npz file, reads
+them, and shares them as a run does. Printed are the growth of the resident memory to its peak, and the size of the copy
+for the workers.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ SHAPE, CLASSES = (224, 224, 3), 5
 
 
 def resident(name: str) -> int:
-    """An entry of this process's status, in bytes."""
+    """An entry of this process's /proc status, in bytes."""
     return 1024 * int(Path("/proc/self/status").read_text().split(f"{name}:")[1].split()[0])
 
 
@@ -46,7 +47,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=3000, metavar="N")
     parser.add_argument("--train_limit", type=int, metavar="N")
     options = parser.parse_args()
-    load_image_data(DataConfig(dataset="digits"))  # imports what reading needs
+    load_image_data(DataConfig(dataset="digits"))  # imports the modules that reading needs
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "images.npz")
         write_images(path, options.images)

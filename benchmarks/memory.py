@@ -1,12 +1,12 @@
-"""Memory: what trainings were expected to take against what they took, and what the processes of a run hold.
+"""Memory: the expected and the measured memory of trainings, and the memory of the processes of a run.
 
 usage: python benchmarks/memory.py [--dataset cifar10.npz] [--networks N]
 
 1. N random networks (default 8), each trained in a fresh process for four batches of 128 random 32×32 images: the
-   growth of the process's resident memory from before the training to its peak, against ModelCost.memory, by which
-   jobs are refused, cut into pieces, or made to wait.
-2. A run of the real program, on --dataset or else on digits, watched: the proportional share (PSS) of the main process
-   and of each worker, in which memory that n processes share counts 1/n to each, and the private part (USS).
+   growth of the process's resident memory from before the training to its peak, compared with ModelCost.memory, by
+   which jobs are rejected, split into micro-batches, or made to wait.
+2. A run of the real program, on --dataset or otherwise on digits: the proportional set size (PSS) of the main process
+   and of each worker, in which memory shared by n processes counts as 1/n for each, and the unique set size (USS).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def status(name: str, process: str = "self", file: str = "status") -> int:
 
 
 def measure(chromosome: Chromosome) -> None:
-    """Prints the bytes by which this process grows while it trains a network."""
+    """Prints by how many bytes this process grows while it trains a network."""
     import torch
 
     from image_data.tensors import TrainingData
@@ -61,7 +61,7 @@ def measure(chromosome: Chromosome) -> None:
         job = TrainingJob(phenotype=encoding.network(Chromosome(bits)), protocol=protocol, data_fingerprint="")
         return train_model(job, data, device)[0].cost.peak_memory or 0
 
-    train("0000000000001111111")  # what torch loads and keeps for good
+    train("0000000000001111111")  # what torch loads once and keeps
     before = status("VmRSS")
     print(train(chromosome) - before, protocol.precision)
 
@@ -85,7 +85,7 @@ def expected_against_measured(count: int) -> None:
 
 
 def watch_run(dataset: str) -> None:
-    """Peaks of the processes of a run, sampled ten times a second while all of it is alive."""
+    """The peaks of the processes of a run, sampled ten times a second while all of them are alive."""
     print(f"\n{'process of a run on ' + Path(dataset).name:32}{'peak PSS, MiB':>15}{'peak USS, MiB':>15}")
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, str(ROOT / "evolution.py"), "--dataset", dataset, "--generations", "1"]
@@ -120,7 +120,7 @@ def children(parent: int) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset", default="digits", help="what the run that is watched trains on")
+    parser.add_argument("--dataset", default="digits", help="data set of the run that is watched")
     parser.add_argument("--networks", type=int, default=8)
     parser.add_argument("--measure", metavar="BITS", help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -1,24 +1,25 @@
-"""The loss between trainings: what one orchestration and another make of the same jobs on the same workers.
+"""The time lost between trainings: different orchestrators run the same jobs on the same workers.
 
 usage: python benchmarks/orchestration.py [--workers N] [--jobs N] [--trainings N] [--only TEXT]
-The others are installed by: pip install -r benchmarks/requirements.txt
+The other systems are installed by: pip install -r benchmarks/requirements.txt
 
-Each system gets no-op jobs, and trainings of distinct small networks on scikit-learn's digits for four epochs of
-batch 32: the same networks, by the same `train_model`, on one CPU thread each. Each of both is measured in a fresh
-interpreter. All instants are taken inside the workers.
+Each system runs no-op jobs, and trainings of distinct small networks on scikit-learn's digits for four epochs with
+batch size 32: the same networks, by the same `train_model`, on one CPU thread each. No-ops and trainings are each
+measured in a fresh interpreter. All times are taken inside the workers.
 
-- start-up: from the start of that interpreter to the begin of the first training. Imports, the workers' start and
-  the reading of the data are part of it.
-- ms a no-op: each worker first holds one job until all workers hold one. From the end of the first of these to the
-  end of the last no-op, over the number of no-ops. Of ours alone, queueing the no-ops is counted, too.
-- wall: from the begin of the first training to the end of the last. Inside: the seconds of all trainings, summed.
+- start-up: from the start of that interpreter to the start of the first training, including imports, the start of the
+  workers and the reading of the data.
+- ms a no-op: each worker first holds one job until all workers hold one. The time is measured from the end of the first
+  of these to the end of the last no-op, and divided by the number of no-ops. For ours alone, queueing the no-ops is
+  included.
+- wall: from the start of the first training to the end of the last. Inside: the sum of the seconds of all trainings.
 - idle: 1 − inside / (workers × wall), the share of the devices' time that no training used.
 
-Ours hands out the longest training first, the others get them in the order drawn. Two rows of ours do more than the
-others: they write weights, and have both on disk, as a run does. Optuna's sampler (TPE) proposes 19 bits for
-each trial, as in use, but what is trained are the same networks; waits of its threads for each other (for the
-interpreter's lock) lie inside the trainings, so that they show in its wall, not in its idle share. Systems that take
-seconds for a job get fewer of them, as the table says.
+Ours hands out the longest training first; the others get the trainings in the order drawn. Two rows of ours do more
+than the others: they write weights, and one of them also seals results, as a run does. Optuna's sampler (TPE) proposes
+19 bits for each trial, as in normal use, but the networks trained are the same; the time for which its threads wait for
+each other (for the global interpreter lock) is inside the trainings, so it shows in its wall time, not in its idle
+share. Systems that take seconds for a job get fewer jobs, as the table says.
 """
 
 from __future__ import annotations
@@ -60,12 +61,12 @@ from storage.files import make_durable
 from storage.results import seal_result
 from worker_manager import Slot, WorkerManager
 
-# Whatever imports torch is imported late: a no-op needs no torch.
+# Modules that import torch are imported late: a no-op needs no torch.
 if TYPE_CHECKING:
     from image_data.tensors import TrainingData
 
 DIGITS = DataConfig(dataset="digits")
-SMALL = (0, 1, 3)  # loci that are 0 in the networks trained: 16 to 128 filters, kernels of 1 or 3
+SMALL = (0, 1, 3)  # loci that are 0 in the networks trained: 16 to 128 filters, kernel sizes 1 and 3
 TIME_LIMIT = 180.0  # seconds for one system and one kind of job
 ENVIRONMENT = {
     "CUDA_VISIBLE_DEVICES": "",
@@ -78,7 +79,7 @@ ENVIRONMENT = {
 }
 
 Task = TrainingJob | str  # a training, a warm-up (the path of its token), or a no-op (no text)
-Span = tuple[float, float]  # begin and end of a job, in seconds since 1970
+Span = tuple[float, float]  # start and end of a job, in seconds since 1970
 
 
 def work(task: Task) -> Span:
@@ -92,7 +93,7 @@ def work(task: Task) -> Span:
 
 
 def hold(token: Path) -> None:
-    """Removes the token, and waits until no other is left: until each worker holds one of these jobs."""
+    """Removes its token and waits until no other is left, that is, until each worker holds one of these jobs."""
     token.unlink()
     while any(token.parent.iterdir()):
         time.sleep(0.001)
@@ -143,7 +144,7 @@ class Recorder:
 
 
 def start(setup: Mapping[str, Any]) -> Callable[..., dict[str, Any]]:
-    """A trainer of our workers that does what the workers of the others do, and writes no weights."""
+    """A trainer for our workers that does the same as the workers of the other systems, and writes no weights."""
 
     def run(task: Mapping[str, Any], report: object) -> dict[str, Any]:
         job = from_json(TrainingJob, task["job"])
@@ -155,7 +156,7 @@ def start(setup: Mapping[str, Any]) -> Callable[..., dict[str, Any]]:
 
 
 def ours(tasks: Sequence[Task], workers: int, folder: Path, *, weights: bool = False, seal: bool = False) -> list[Span]:
-    """`JobQueue` and `WorkerManager`; with `weights` as in a run, with the trainer that writes them."""
+    """`JobQueue` and `WorkerManager`; with `weights`, the trainer writes the weights as in a run."""
     trainings = isinstance(tasks[0], TrainingJob)
     run = RunDirectory(folder / "run")
     recorder = Recorder(run if seal else None)
@@ -170,7 +171,7 @@ def ours(tasks: Sequence[Task], workers: int, folder: Path, *, weights: bool = F
 
 
 def start_writing(slots: Sequence[Slot], run: RunDirectory) -> WorkerManager:
-    """Workers as a run starts them: they import what they need while the data is read here."""
+    """Starts workers as a run does: they import their modules while the data is read here."""
     from image_data import load_image_data
     from image_data.shared_memory import new_shared_memory, share_training_data
     from workers.trainers import WorkerSetup
@@ -197,7 +198,7 @@ def start_writing(slots: Sequence[Slot], run: RunDirectory) -> WorkerManager:
 
 
 def queue_of(tasks: Sequence[Task]) -> JobQueue:
-    """The tasks with what a run expects of them before its first training: which takes longest."""
+    """A queue of the tasks, with the times that a run expects before its first training."""
     queue = JobQueue()
     for number, task in enumerate(tasks, start=1):
         if isinstance(task, TrainingJob):
@@ -211,7 +212,7 @@ def queue_of(tasks: Sequence[Task]) -> JobQueue:
 def expected_seconds(job: TrainingJob) -> float:
     from run.training_time import Effort, TrainingTime
 
-    images = 1  # of every training the same number, so it does not matter which takes longest
+    images = 1  # the same number for every training, so it does not affect which takes longest
     return TrainingTime().seconds(Effort(architecture_of(job.phenotype), images, job.protocol.batch_size))
 
 
@@ -225,7 +226,7 @@ def process_pool(tasks: Sequence[Task], workers: int, folder: Path) -> list[Span
 
 
 def process_per_job(tasks: Sequence[Task], workers: int, folder: Path) -> list[Span]:
-    """Each of as many threads as workers starts a process, takes its answer, joins it, and starts the next."""
+    """One thread for each worker starts a process, takes its answer, joins it, and starts the next."""
     with ThreadPoolExecutor(workers) as threads:
         return list(threads.map(in_a_process, tasks))
 
@@ -288,7 +289,7 @@ def optuna_journal(tasks: Sequence[Task], workers: int, folder: Path) -> list[Sp
 
 
 def take_part(tasks: Sequence[Task], journal: str) -> list[Span]:
-    """One of the processes that share a study: takes trials until there are as many as tasks."""
+    """Runs in one of the processes that share a study: takes trials until there are as many as tasks."""
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -313,7 +314,7 @@ def take_part(tasks: Sequence[Task], journal: str) -> list[Span]:
 
 
 def try_out(trial: Any, tasks: Sequence[Task], spans: list[Span]) -> float:
-    """One trial; its value is that of OneMax, since what a value costs a sampler does not depend on the value."""
+    """One trial; its value is that of OneMax, since the cost for the sampler does not depend on the value."""
     bits = [trial.suggest_int(f"bit {locus}", 0, 1) for locus in range(STANDARD_LENGTH)]
     spans.append(work(tasks[trial.number]))
     return float(sum(bits))
@@ -321,7 +322,7 @@ def try_out(trial: Any, tasks: Sequence[Task], spans: list[Span]) -> float:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class System:
-    """A row of the table: what runs the jobs, the package it needs, and the most jobs that it gets."""
+    """A row of the table: the function that runs the jobs, the package it needs, and the most jobs that it gets."""
 
     name: str
     run: Callable[[Sequence[Task], int, Path], list[Span]]
@@ -420,7 +421,7 @@ def row_of(system: System, jobs: int, trainings: Sequence[TrainingJob], workers:
     row = [system.name, *["–"] * (len(HEADINGS) - 1)]
     if jobs:
         spans = sorted(measure(system, [""] * jobs, workers)[1])
-        warm = min(ended for _, ended in spans[:workers])  # the warm-ups are the first that begin
+        warm = min(ended for _, ended in spans[:workers])  # the warm-ups start first
         seconds = max(ended for _, ended in spans) - warm
         row[1:3] = str(jobs), f"{1000 * seconds / jobs:.2f}"
     if trainings:
@@ -454,7 +455,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="jobs at once (default: 2)")
     parser.add_argument("--jobs", type=int, default=500, metavar="N", help="no-op jobs (default: 500)")
     parser.add_argument("--trainings", type=int, default=40, metavar="N", help="trainings (default: 40)")
-    parser.add_argument("--only", default="", metavar="TEXT", help="systems with this in their name (default: all)")
+    parser.add_argument("--only", default="", metavar="TEXT", help="systems whose name contains this (default: all)")
     options = parser.parse_args()
     print(f"{processor_name()}, {cores()} cores")
     print(describe_versions())

@@ -1,6 +1,6 @@
-"""How long the report of a large run takes, and how large it is: a made-up run of the real engine, drawn for real.
+"""How long writing the report of a large run takes, and how large it is, for a simulated run of the real engine.
 
-python benchmarks/report_speed.py --generations 30 --population 20
+usage: python benchmarks/report_speed.py --generations 30 --population 20
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ EPOCHS, DEVICES, SECONDS = 9, 4, 20.0
 
 
 def accuracy(chromosome: Chromosome, epoch: int) -> float:
-    """A made-up learning curve: better with more ones, with noise of a hundredth, rising with the epochs."""
+    """A simulated learning curve: better with more ones, with noise of one percentage point, rising with the epochs."""
     noise = int(hashlib.sha256(f"{chromosome} {epoch}".encode()).hexdigest()[:8], 16) / 16**8 - 0.5
     share = chromosome.count("1") / len(chromosome)
     return min(1.0, max(0.0, (0.5 + 0.4 * share) * (1 - 0.7**epoch) + 0.02 * noise))
 
 
 def made_up_run(search: EvolutionConfig) -> RunState:
-    """A run as its last checkpoint has it, of the real engine with halving, as if trained on four devices."""
+    """A run as in its last checkpoint, of the real engine with halving, as if trained on four devices."""
     facts = DataFacts(
         fingerprint="0" * 64,
         input_shape=(3, 32, 32),

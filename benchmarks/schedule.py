@@ -1,15 +1,16 @@
-"""How near the order of jobs comes to the best possible schedule, on recorded training times, for 2 to 64 devices.
+"""How close the order of jobs comes to the best possible schedule, on recorded training times, for 2 to 64 devices.
 
 usage: python benchmarks/schedule.py [--run FOLDER] [--generations N]
 
-Training times come from a finished run (its folder), or else from 40 networks trained here, for one epoch of
+Training times come from a finished run (its folder), or otherwise from 40 networks trained here for one epoch of
 scikit-learn's digits. Generations of 2.5 jobs for each device are drawn from them (seeded, with replacement) and pass
-through the real JobQueue and the real TrainingTime, on a clock that is simulated. Efficiency is the best possible
-duration over the one reached: no schedule ends before its longest job, nor before all devices have shared the sum.
+through the real JobQueue and the real TrainingTime, on a simulated clock. Efficiency is the best possible duration
+divided by the duration reached. A schedule cannot end before its longest job, nor before the sum of all jobs divided by
+the number of devices.
 
 - in the order asked: the order of the population.
 - longest FLOPs first.
-- longest first as learned: FLOPs at first, corrected by the generations before.
+- longest first as learned: by FLOPs at first, corrected by the results of previous generations.
 - longest first, times known: what a perfect forecast would reach.
 """
 
@@ -89,7 +90,7 @@ def from_digits() -> list[Recorded]:
         job = TrainingJob(phenotype=NetworkText(network), protocol=protocol, data_fingerprint=images.fingerprint)
         result, _ = train_model(job, data, torch.device("cpu"))
         recorded.append(Recorded(Effort(architecture_of(network), len(data.images), BATCH), result.cost.seconds))
-    return recorded[1:]  # the first of a process pays for what is loaded on first use
+    return recorded[1:]  # the first training of a process includes what is loaded on first use
 
 
 def duration(generation: Sequence[Recorded], devices: int, work: Callable[[int, Recorded], float]) -> float:
@@ -98,7 +99,7 @@ def duration(generation: Sequence[Recorded], devices: int, work: Callable[[int, 
     for number, item in enumerate(generation):
         job = TrainingJob(phenotype=NetworkText(str(number)), protocol=protocol, data_fingerprint="")
         queue.add(job, name=str(number), work=work(number, item))
-    now, running = 0.0, [(0.0, "")] * devices  # when each device falls free, and the key of its job
+    now, running = 0.0, [(0.0, "")] * devices  # when each device becomes free, and the key of its job
     while not queue.is_finished:
         now, key = heapq.heappop(running)
         if key:
@@ -110,7 +111,7 @@ def duration(generation: Sequence[Recorded], devices: int, work: Callable[[int, 
 
 
 def efficiencies(recorded: list[Recorded], devices: int, generations: int) -> dict[str, list[float]]:
-    """Best possible over reached duration of each generation, by the order of jobs."""
+    """The best possible duration of each generation divided by the one reached, by the order of jobs."""
     generator = np.random.default_rng(devices)
     reached: dict[str, list[float]] = {}
     learned: list[tuple[Effort, float]] = []

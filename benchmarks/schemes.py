@@ -1,12 +1,12 @@
-"""How busy devices are with each scheme: whole runs with real workers, files and model, whose trainings sleep.
+"""How busy devices are with each scheme: whole runs with real workers, files and predictor, whose trainings sleep.
 
 usage: python benchmarks/schemes.py [--devices 2 4] [--each 1 2 4] [--budget 48] [--repeat 3]
 
-A training sleeps in proportion to what `TrainingTime` expects of the network (a random one a second in the mean), times
-lognormal noise of σ = .16; so there may be more devices than cores. Accuracies are drawn at random. Everything else is
-that of a run: search, surrogate, queue, worker processes, sealed results, checkpoints, figures. `--each` is the
-population for each device. Printed are, for every run, the share of the devices' time in which they trained, between
-the first start and the last end, and the seconds between these.
+A training sleeps in proportion to the time that `TrainingTime` expects for the network (one second on average for a
+random network), times lognormal noise of σ = .16; so there may be more devices than cores. Accuracies are drawn at
+random. Everything else is as in a real run: search, predictor, queue, worker processes, sealed results, checkpoints,
+figures. `--each` is the number of individuals for each device. Printed are, for every run, the share of the time
+between the first start and the last end in which the devices trained, and the length of that time in seconds.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def expected_seconds(network: str, epochs: int) -> float:
 
 
 def start_trainer(setup: Mapping[str, Any]) -> Callable[..., dict[str, Any]]:
-    """The trainer of a worker process: it sleeps."""
+    """The trainer of a worker process, which only sleeps."""
 
     def train(task: Mapping[str, Any], report: object) -> dict[str, Any]:
         started, job = time.time(), from_json(TrainingJob, task["job"])

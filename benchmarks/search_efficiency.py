@@ -6,18 +6,18 @@ usage: python benchmarks/search_efficiency.py TABLE.json [--seeds 100] [--only N
 needs: pip install -r benchmarks/requirements.txt
 
 TABLE.json is NAS-Bench-Macro (Su et al. 2021): 6,561 CNNs (8 layers, 3 choices each), each trained three times on
-CIFAR-10. A search that trains a network is given the test accuracy of one of the three runs, drawn once for each
-seed and network: a network is trained once, and all searches meet the same luck. Its true accuracy is the mean of
-the three. After 50, 100 and 200 distinct trainings a search hands over one network: that with the highest accuracy
-it saw, unless it has a way of its own. Reported are
+CIFAR-10. A search that trains a network is given the test accuracy of one of the three runs, drawn once for each seed
+and network: a network is trained once, and all searches are subject to the same noise. Its true accuracy is the mean of
+the three. After 50, 100 and 200 distinct trainings a search hands over one network: the one with the highest accuracy
+it saw, unless the search has its own rule. Reported are
 
-- the regret: the best true accuracy of the table less that of the network handed over, in percentage points
+- the regret: the best true accuracy in the table minus that of the network handed over, in percentage points
   (mean ± standard error over seeds);
 - the distinct trainings until one of the best 0.1 % was trained (the 7 = ceil(6.561) with the highest true
   accuracy), as the median over seeds; a search that trained none within its budget counts as more than that.
 
-Searches, with what their documentation shows or their defaults; a row of 10 individuals is there where the
-default spends the budget on its first generation or two:
+The searches use the settings that their documentation shows, or their defaults; there is a further row with 10
+individuals if the default would spend the budget on its first generation or two:
 
 - random search: networks without replacement;
 - aging evolution (Real et al. 2019, algorithm 1): populations of 50 with samples of 10 and of 10 with samples of 3
@@ -25,19 +25,19 @@ default spends the budget on its first generation or two:
 - DEAP: eaSimple as in the One Max example: cxTwoPoint, mutFlipBit 0.05, selTournament 3, cxpb 0.5, mutpb 0.2,
   population 300;
 - pymoo: GA with BinaryRandomSampling, TwoPointCrossover, BitflipMutation, without duplicates, population 100;
-- Optuna: TPESampler, NSGAIISampler and GPSampler, one categorical of 3 choices for each layer (GPSampler asks
-  ever more of what it knows after about 100 networks: run it with --only GPSampler --seeds 10 --budget 100);
-- this engine, with the defaults of EvolutionConfig: in generations of 10 whose networks could train side by side,
-  and with what a run of that budget hands over: from 90 trainings on, 9 of them are fresh trainings of three
-  finalists (each again one of the three runs, drawn anew), before that the highest accuracy seen;
+- Optuna: TPESampler, NSGAIISampler and GPSampler, one categorical parameter of 3 choices for each layer (after about
+  100 networks GPSampler asks more and more often for known ones: run it with --only GPSampler --seeds 10 --budget 100);
+- this engine, with the defaults of EvolutionConfig, in generations of 10 whose networks could train in parallel. It
+  hands over what a run of that budget would: from 90 trainings on, 9 of them are fresh trainings of three finalists
+  (each again one of the three runs, drawn independently); with fewer, the network with the highest accuracy seen;
 - this engine with TPESampler as its --algorithm, in the same generations of 10, without finalists.
 
-Those that breed bit strings have 16 bits, two for each layer: 00, 01 and 10 are the choices 0, 1 and 2, and so is
-11 the choice 1. Only distinct networks are counted, so that no search pays for what it asks again.
+Searches that breed bit strings use 16 bits, two for each layer: 00, 01 and 10 are the choices 0, 1 and 2, and 11 is
+also the choice 1. Only distinct networks are counted, so a search does not pay for networks that it asks for again.
 
---ioh: the 25 functions of the class PBO of IOHexperimenter (Doerr et al. 2020), 64 bits, instance 1, 2,000
-evaluations: the median over seeds of the best value found, which is maximised. Every evaluation that a search asks
-for is counted, repeated or not; this engine repeats none.
+--ioh: the 25 functions of the class PBO of IOHexperimenter (Doerr et al. 2020), 64 bits, instance 1, 2,000 evaluations:
+the median over seeds of the best value found, which is maximised. Every evaluation that a search requests is counted,
+repeated or not; this engine repeats none.
 """
 
 # mypy: disable-error-code="import-untyped, import-not-found"
@@ -85,10 +85,10 @@ CODES = {"00": "0", "01": "1", "10": "2", "11": "1"}
 POINTS = (50, 100, 200)  # distinct trainings after which a network is handed over
 BUDGET, TOP_SHARE, SEEDS = 300, 0.001, 100
 FUNCTIONS, DIMENSION, INSTANCE, EVALUATIONS, FUNCTION_SEEDS = 25, 64, 1, 2000, 10
-PATIENCE = 20  # times the budget that a search may ask, before it counts as one that goes in circles
+PATIENCE = 20  # multiples of the budget for which a search may ask before it counts as going in circles
 
 T = TypeVar("T")
-Search = Callable[["Oracle", int], None]  # with a seed; ends by BudgetSpent
+Search = Callable[["Oracle", int], None]  # with a seed; ends when BudgetSpent is raised
 
 
 class BudgetSpent(Exception):
@@ -97,7 +97,7 @@ class BudgetSpent(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LayerCodes:
-    """Chromosomes of NAS-Bench-Macro; a phenotype is the table's name of the network, a digit for each layer."""
+    """Chromosomes of NAS-Bench-Macro; a phenotype is the network's name in the table, one digit for each layer."""
 
     @property
     def length(self) -> int:
@@ -146,17 +146,17 @@ class Oracle:
         self.observed: dict[str, float] = {}
         self.spent = self.asks = 0
         self.handed_over: list[str] = []  # after each evaluation paid for
-        self.chosen: dict[int, str] = {}  # by evaluations paid for, where a search chooses in a way of its own
+        self.chosen: dict[int, str] = {}  # by evaluations paid for, if a search has its own rule for choosing
         self.recommend: Callable[[], str] = lambda: max(self.observed, key=self.observed.__getitem__)
         self.value, self._count_repeats = value, count_repeats
         self.again = again or (lambda phenotype, rng: value(phenotype))  # the value of a fresh training
 
     def evaluate(self, chromosome: Chromosome) -> float:
-        """The value of the chromosome's phenotype. Raises BudgetSpent when it cannot be paid for."""
+        """The value of the chromosome's phenotype. Raises BudgetSpent if the budget does not allow it."""
         return self.train(self.space.phenotype(chromosome))
 
     def train(self, phenotype: str) -> float:
-        """The value of a phenotype. Raises BudgetSpent when it cannot be paid for."""
+        """The value of a phenotype. Raises BudgetSpent if the budget does not allow it."""
         self.asks += 1
         if self.asks > PATIENCE * self.budget:
             raise BudgetSpent
@@ -171,7 +171,7 @@ class Oracle:
 
 
 def run_engine(engine: SearchAlgorithm, oracle: Oracle) -> None:
-    """Asks and tells without end; what is known already, such as elites, costs nothing."""
+    """Asks and tells until the budget is spent; networks known already, such as elites, cost nothing."""
 
     def value(chromosome: Chromosome) -> float:
         known = oracle.observed.get(oracle.space.phenotype(chromosome))
@@ -182,13 +182,13 @@ def run_engine(engine: SearchAlgorithm, oracle: Oracle) -> None:
 
 
 def this_engine(oracle: Oracle, seed: int, **settings: Any) -> None:
-    """The genetic algorithm alone; `settings` replace defaults of EvolutionConfig."""
+    """The genetic algorithm alone; `settings` override defaults of EvolutionConfig."""
     config = EvolutionConfig(generations=1000, seed=seed, **settings)
     run_engine(GeneticAlgorithm(config, oracle.space), oracle)
 
 
 def whole_runs(oracle: Oracle, seed: int, **settings: Any) -> None:
-    """The engine as `evolution.py` runs it: for each of `POINTS` what a run of that budget hands over."""
+    """The engine as `evolution.py` runs it; for each of `POINTS`, the network that a run of that budget hands over."""
     rng = np.random.default_rng([seed, 1])
     for point in (point for point in POINTS if point <= oracle.budget):
         config = EvolutionConfig(generations=1000, seed=seed, budget=point, **settings)
@@ -218,7 +218,7 @@ def deap_individual() -> Any:
 
 
 def deap_simple(oracle: Oracle, seed: int, *, population: int) -> None:
-    """eaSimple, as in examples/ga/onemax_short.py of DEAP."""
+    """DEAP's eaSimple, as in its examples/ga/onemax_short.py."""
     from deap import algorithms, base, tools
 
     random.seed(seed)
@@ -263,7 +263,7 @@ def random_search(oracle: Oracle, seed: int) -> None:
 
 
 def aging_evolution(oracle: Oracle, seed: int, *, population: int, sample: int) -> None:
-    """Real et al. 2019, algorithm 1; a mutation gives one layer another of its choices."""
+    """Real et al. 2019, algorithm 1; a mutation changes the choice of one layer."""
     rng = np.random.default_rng(seed)
     living: deque[tuple[float, tuple[int, ...]]] = deque()
     while True:
@@ -316,25 +316,25 @@ SEARCHES = OF_NETWORKS | OF_BITS
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """How one search of NAS-Bench-Macro went."""
+    """The outcome of one search of NAS-Bench-Macro."""
 
     search: str
     seed: int
     budget: int
     trainings: int  # distinct ones
     asks: int
-    regrets: tuple[float, ...]  # percentage points, at those of POINTS that the budget reaches
+    regrets: tuple[float, ...]  # in percentage points, at each of POINTS within the budget
     top_after: int | None  # trainings until one of the best was trained
     seconds: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FunctionOutcome:
-    """How one search of a pseudo-Boolean function went."""
+    """The outcome of one search of a pseudo-Boolean function."""
 
     search: str
     function: str
-    optimum: float | None  # None where it is not known
+    optimum: float | None  # None if it is not known
     seed: int
     best: float
     seconds: float
@@ -352,7 +352,7 @@ class NetworkTable:
         self.top = frozenset(ranked[: math.ceil(TOP_SHARE * len(ranked))])
 
     def observe(self, seed: int, network: str) -> float:
-        """The accuracy that training the network comes to; a function of seed and network alone."""
+        """The accuracy that training the network reaches; a function of seed and network alone."""
         runs = self.runs[network]
         run: int = np.random.default_rng([seed, int(network, CHOICES)]).integers(len(runs)).item()
         return runs[run]
@@ -378,7 +378,7 @@ def search_table(path: Path, budget: int, name: str, seed: int) -> Outcome:
     table = load_table(path)
     oracle = Oracle(LayerCodes(), partial(table.observe, seed), budget, again=table.observe_again)
     seconds = timed(SEARCHES[name], oracle, seed)
-    # A search that went in circles before a point hands over there what it had.
+    # A search that went in circles before a point hands over the network that it had by then.
     handed_over = [
         oracle.chosen.get(point) or oracle.handed_over[min(point, oracle.spent) - 1]
         for point in POINTS
@@ -426,7 +426,7 @@ def by(key: str, outcomes: Iterable[T]) -> dict[str, list[T]]:
 
 
 def median_until_top(outcomes: Sequence[Outcome]) -> str:
-    """The median of trainings until one of the best was trained; ">" marks that it lies beyond the budget."""
+    """The median number of trainings until one of the best was trained; ">" if that is beyond the budget."""
     budget = min(outcome.budget for outcome in outcomes)
     counts = [outcome.top_after if outcome.top_after is not None else math.inf for outcome in outcomes]
     median = statistics.median(counts)
@@ -462,7 +462,7 @@ def print_functions(outcomes: Sequence[FunctionOutcome]) -> None:
             medians.setdefault(name, []).append(value)
         known = group[0].optimum
         if known is not None and max(outcome.best for outcome in group) > known:
-            known = None  # ioh 0.4.2 understates that of function 24, as 64 is no multiple of its traps' length
+            known = None  # ioh 0.4.2 understates that of function 24, as 64 is not a multiple of its traps' length
         optimum = "–" if known is None else f"{known:g}"
         print(f"{function:26}{optimum:>8}" + "".join(f"{best[name]:>{width}.6g}" for name in names))
     for name, group in by("search", outcomes).items():
@@ -491,10 +491,10 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("table", type=Path, nargs="?", help="JSON file of NAS-Bench-Macro")
     parser.add_argument("--ioh", action="store_true", help="search the pseudo-Boolean functions instead")
-    parser.add_argument("--show", type=Path, nargs="+", metavar="FILE", help="print what --json wrote, together")
+    parser.add_argument("--show", type=Path, nargs="+", metavar="FILE", help="print what --json wrote, in one table")
     parser.add_argument("--seeds", type=int, help=f"default: {SEEDS}, with --ioh {FUNCTION_SEEDS}")
     parser.add_argument("--budget", type=int, default=BUDGET, help=f"distinct trainings (default: {BUDGET})")
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="searches with one of these words in their names")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="searches whose names contain one of these words")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write each run's outcome")
     options = parser.parse_args()

@@ -1,12 +1,12 @@
-"""Whole runs on real images, no table: what each search finds for an equal number of epochs.
+"""Whole runs on real images instead of a table: what each search finds with an equal number of epochs.
 
     python benchmarks/search_end_to_end.py --seeds 5 --budget 40 --epochs 3 [--dataset fashion_mnist --data_dir data]
 
-Each search is `evolution.py` itself, with one flag or two; all train under one protocol and end after
-an equal number of epochs. What counts is the accuracy of the network finally chosen, on test images,
-by weights that were chosen without them. Runs share what they train (`--reuse`), which changes no
-result, so that the benchmark pays for each network once. The space is that of the standard table with
-16 to 128 filters, so that a CPU gets through it.
+Each search is `evolution.py` itself, with one or two flags; all train under the same protocol and end
+after an equal number of epochs. Compared is the accuracy of the network finally chosen, on test images
+that played no part in choosing its weights. Runs share their trainings (`--reuse`), which changes no
+result, so the benchmark trains each network only once. The space is that of the standard table with 16
+to 128 filters, which a CPU can handle.
 """
 
 from __future__ import annotations

@@ -1,20 +1,20 @@
-"""How busy 1 to 4,096 devices would be: the real engine and the real JobQueue, on a clock that is simulated.
+"""How busy 1 to 4,096 devices would be: the real engine and the real JobQueue on a simulated clock.
 
 usage: python benchmarks/simulate_scaling.py [--full | --devices N ...] [--early_stopping halving] [--json FILE]
 
-No network is trained. The time that a training is expected to take is TrainingTime's, at the prices of training_time.py
-(measured on one core with AMX), for 9 epochs of 45,000 images of 3×32×32. It really takes that times lognormal noise of
-σ = .16: a median error of 11%, which docs/performance.md gives for CIFAR-10. Accuracies are made up: every coding bit
-has a weight of its own, drawn anew for each seed, and a training adds noise; how long a network takes says nothing of
-how good it is. The surrogate is off. Efficiency is the sum of the training times / (devices × makespan), the end of the
-run, when devices run out of work, included.
+No network is trained. The expected time of a training is that of `TrainingTime`, with the coefficients in
+run/training_time.py (measured on one core with AMX), for 9 epochs of 45,000 images of 3×32×32. The actual time is the
+expected one times lognormal noise of σ = .16: a median error of 11%, which docs/performance.md reports for CIFAR-10.
+Accuracies are simulated: every coding bit has its own weight, drawn for each seed, and a training adds noise; the time
+that a network takes is independent of its quality. The predictor is off. Efficiency is the sum of the training times /
+(devices × makespan), including the end of the run, when devices run out of work.
 
 - longest first: a generation ends before the next one is bred; the longest expected training starts first.
 - first come: the same generations, in the order of the population.
-- steady state: whenever a device falls free, the engine's operators breed one offspring from the best results so far;
-  as many trainings in all. (It has no halving.)
+- steady state: whenever a device becomes free, the engine's operators breed one offspring from the best results so far,
+  with the same total number of trainings. (It has no halving.)
 
-Where a run would train more than half of the 12,672 networks of the standard encoding, it takes the extended one.
+If a run would train more than half of the 12,672 networks of the standard encoding, it uses the extended one.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ from storage.results import seal_result
 
 EPOCHS, IMAGES, BATCH = 9, 45_000, 128
 TIME_NOISE = 0.16  # σ of the logarithm; a median error of 11%
-ACCURACY_NOISE = 0.25  # in standard deviations of the networks' true worth
+ACCURACY_NOISE = 0.25  # in standard deviations of the networks' true quality
 STANDARD_NETWORKS = 12_672
 QUICK, FULL = (1, 4, 16, 64), (1, 4, 16, 64, 256, 1024, 4096)
 COST_JOBS, COST_WORKERS = 10_000, 1024
@@ -84,7 +84,7 @@ PROTOCOL = TrainingConfig(epochs=EPOCHS, batch_size=BATCH)
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """A job, the seconds that it is expected to take, and those that it takes."""
+    """A job, with its expected and its actual seconds."""
 
     job: TrainingJob
     name: str
@@ -93,7 +93,7 @@ class Training:
 
 
 class World:
-    """What would happen on devices: how long trainings take, and how good networks are."""
+    """The simulated outcome on devices: how long trainings take, and how good networks are."""
 
     def __init__(self, encoding: str, seed: int) -> None:
         self.space = NetworkSpace(encoding_of(FACTS, gene_table_text(gene_table(encoding))))
@@ -101,7 +101,7 @@ class World:
         weights = np.zeros(self.space.length)
         loci = list(self.space.coding_loci)
         weights[loci] = self.rng.standard_normal(len(loci))
-        self.weights = weights / np.sqrt((weights**2).sum() / 4)  # a random network's worth has a variance of 1
+        self.weights = weights / np.sqrt((weights**2).sum() / 4)  # the quality of a random network has a variance of 1
 
     def worth(self, chromosome: Chromosome) -> float:
         """How good a network truly is, in standard deviations above a random one."""
@@ -118,7 +118,7 @@ class World:
         return Training(job, individual.name, expected, seconds)
 
     def trained(self, individual: Individual, epochs: int) -> Individual:
-        """The individual with an accuracy, which the logistic function makes of its worth and of noise."""
+        """The individual with an accuracy: the logistic function of its true quality plus noise."""
         seen = self.worth(individual.chromosome) + ACCURACY_NOISE * self.rng.standard_normal()
         return replace(individual, fitness=Fitness(value=1 / (1 + float(np.exp(-seen))), epochs=epochs))
 
@@ -129,7 +129,7 @@ def result_of(key: str, accuracy: float = 0.0, seconds: float = 0.0) -> Training
 
 
 def makespan(trainings: Sequence[Training], devices: int, longest_first: bool) -> float:
-    """Seconds until the last training has ended, by the real queue."""
+    """The seconds until the last training has ended, with the real queue."""
     queue, seconds = JobQueue(), dict[str, float]()
     for place, each in enumerate(trainings):
         attempt = queue.add(each.job, name=each.name, work=each.expected if longest_first else -place)
@@ -148,7 +148,7 @@ def makespan(trainings: Sequence[Training], devices: int, longest_first: bool) -
 
 @dataclass
 class Outcome:
-    """What came of a run: the seconds of all trainings, those until its end, and the worth of its best network."""
+    """The outcome of a run: the seconds of all trainings, those until its end, and the quality of its best network."""
 
     trainings: int
     work: float
@@ -158,7 +158,7 @@ class Outcome:
 
 
 def by_generations(search: EvolutionConfig, devices: int, world: World) -> Outcome:
-    """A search that waits for the end of each generation, and with halving for the end of each rung."""
+    """A search that waits for the end of each generation and, with halving, of each rung."""
     engine, space = GeneticAlgorithm(search, world.space), world.space
     known: dict[str, Individual] = {}
     outcome = Outcome(0, 0.0, 0.0, 0.0, 0.0)
@@ -186,7 +186,7 @@ def by_generations(search: EvolutionConfig, devices: int, world: World) -> Outco
 
 
 class SteadyState(GeneticAlgorithm):
-    """Offspring one at a time, from the best `population` results so far; the operators are the engine's."""
+    """Breeds offspring one at a time from the best `population` results so far, with the engine's operators."""
 
     def __init__(self, search: EvolutionConfig, space: NetworkSpace) -> None:
         super().__init__(search, space)
@@ -196,7 +196,7 @@ class SteadyState(GeneticAlgorithm):
         return self.pool
 
     def ask_one(self) -> Individual:
-        """The next to be trained; the first `population` are random, as those of the first generation are."""
+        """The next network to train; the first `population` are random, like those of the first generation."""
         first, self.asked = self.asked < self.config.population, self.asked + 1
         bred = random_bits(self.rng, self.space.length) if first else self._breed(self.rng, self._known)
         made = self._make_new(self.rng, bred, self._known)
@@ -211,7 +211,7 @@ class SteadyState(GeneticAlgorithm):
 
 
 def steady_state(search: EvolutionConfig, devices: int, world: World, trainings: int) -> Outcome:
-    """A search that never waits: a device that falls free is given a new offspring at once."""
+    """A search that never waits: a device that becomes free gets a new offspring at once."""
     engine, queue, work = SteadyState(search, world.space), JobQueue(), 0.0
     running: list[tuple[float, int, str, Individual | None]] = [(0.0, -n, "", None) for n in range(devices)]
     moment = 0.0
@@ -233,7 +233,7 @@ def steady_state(search: EvolutionConfig, devices: int, world: World, trainings:
 
 @dataclass(frozen=True)
 class Row:
-    """Means over the seeds: efficiencies, and by how much the best network is better than a random one."""
+    """The means over the seeds of the efficiencies, and of the lead of the best network over a random one."""
 
     devices: int
     population: int
@@ -279,7 +279,7 @@ def simulate(devices: int, population: int, generations: int, early_stopping: st
 
 
 def now() -> NDArray[np.float64]:
-    """(2,): seconds by the clock, and those of the processor, without waiting for the disk or for other processes."""
+    """(2,): wall time, and processor time, which excludes waiting for the disk or for other processes."""
     return np.array([time.perf_counter(), time.process_time()])
 
 
@@ -294,7 +294,7 @@ def main_process_cost(folder: Path) -> dict[str, float]:
     world, run = World("extended", 0), RunDirectory(folder)
     engine, results = GeneticAlgorithm(search, world.space), dict[JobKey, TrainingResult]()
     parts = ("engine", "jobs and queue", "results sealed", "checkpoints")
-    spent = {part: np.zeros(2) for part in parts}  # (2,) seconds by the clock, and of the processor
+    spent = {part: np.zeros(2) for part in parts}  # (2,) seconds of wall time and of processor time
     state = RunState(
         version="simulated",
         search=search,
@@ -348,12 +348,12 @@ def main() -> None:
     parser.add_argument("--devices", type=int, nargs="+", default=QUICK)
     parser.add_argument("--full", action="store_true", help=f"1 to {FULL[-1]:,} devices")
     parser.add_argument("--generations", type=int, default=6)
-    parser.add_argument("--seeds", type=int, default=5, help="for up to 64 devices; beyond that a run is large")
+    parser.add_argument("--seeds", type=int, default=5, help="seeds for up to 64 devices; larger runs take one")
     parser.add_argument("--early_stopping", choices=("none", "halving"), default="none")
-    parser.add_argument("--json", type=Path, help="write all figures to this file, too")
+    parser.add_argument("--json", type=Path, help="also write all figures to this file")
     options = parser.parse_args()
     print(f"{processor_name()}, {cores()} cores; {options.generations} generations, {options.early_stopping}\n")
-    with tempfile.TemporaryDirectory() as name:  # first, so that its peak of memory is its own
+    with tempfile.TemporaryDirectory() as name:  # first, so that the peak of memory belongs to it alone
         cost = main_process_cost(Path(name))
     print("\n".join(f"{name:40}{value:8.2f}" for name, value in cost.items()) + "\n", flush=True)
     heads = ("devices", "population", "encoding", "seeds", "trainings", "longest first", "first come", "steady state")

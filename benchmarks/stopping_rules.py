@@ -1,29 +1,31 @@
-"""Which rule of early stopping finds better networks for an equal number of epochs: searches replayed on a table.
+"""Which early-stopping rule finds better networks with an equal number of epochs: searches replayed on a table.
 
 usage: python benchmarks/stopping_rules.py train --dataset NAME --out FILE.json [--data_dir DIR] [--networks N]
        python benchmarks/stopping_rules.py replay FILE.json [--searches N] [--draw]
 
-`train` fills a table of learning curves: all networks of a subspace of the standard encoding (digits: 128, batch 32;
-fashion_mnist: 64 on 4,500 images, multiplier 1), each trained for 1, 3 and 9 epochs with a complete schedule of its
-own (replicate 0, what a search sees), and twice more for 9 epochs (replicates 1 and 2, whose mean accuracy is the
-truth). Networks come in a seeded random order; the file is whole at any time, and a second call goes on from it.
+`train` fills a table of learning curves: all networks of a subspace of the standard encoding (digits: 128, batch size
+32; fashion_mnist: 64 on 4,500 images, multiplier 1), each trained for 1, 3 and 9 epochs with a complete schedule for
+each length (replicate 0, which a search sees), and twice more for 9 epochs (replicates 1 and 2, whose mean is the true
+accuracy). Networks are trained in a seeded random order; the file is complete at any time, and a second call continues
+it.
 
-`replay` runs the real GeneticAlgorithm (its defaults, without a predictor) over the subspace, N searches (default 50,
-seeds 0 to N-1) for each rule, and reads trainings from the table. What is counted is epochs trained, each training
-once:
+`replay` runs the real GeneticAlgorithm (with its defaults, without a predictor) over the subspace, N searches (default
+50, seeds 0 to N-1) for each rule, and reads trainings from the table. The cost is the number of epochs trained, with
+each training counted once:
 
 - none: 9 epochs each.
 - halving: successive halving within each generation (Jamieson and Talwalkar 2016): all new networks 1 epoch, the
   best third 3 epochs from scratch, the best third of those 9.
-- median: 9 epochs each, ended after an epoch in which the validation accuracy is under the median of the trainings of
-  earlier generations that came as far (after Golovin et al. 2017).
+- median: 9 epochs each, ended after an epoch in which the validation accuracy is below the median of those trainings of
+  earlier generations that reached this epoch (after Golovin et al. 2017).
 - short: 3 epochs each, and 9 once for the network handed over (whose seconds are not in the table).
 
 More epochs rank above fewer, whatever the accuracy. Searches end within a generation when the budget is spent. Errors
-are standard errors over searches, differences are paired by seed. All searches share one table, and the luck of its
-trainings is in no error: it can be several times as large. With --draw each search draws, for each network, which of
-the three trainings of 9 epochs it sees, and the mean of the other two is its truth; 1 and 3 epochs were trained once.
-Rows marked * have seen over half of the subspace: what they lack is no longer networks.
+are standard errors over searches; differences are paired by seed. All searches share one table, and the noise of its
+trainings, which can be several times as large, is not part of the errors. With --draw, each search draws for each
+network which of the three trainings of 9 epochs it sees, and the mean of the other two is the true accuracy; the
+trainings of 1 and 3 epochs exist only once. Rows marked * have seen more than half of the subspace, so more networks
+would help them little.
 """
 
 from __future__ import annotations
@@ -95,18 +97,18 @@ class Table:
 
     dataset: str
     loci: tuple[int, ...]  # the free ones; the others are those of FIXED
-    protocol: str  # JSON, as it was then: a table outlives the settings of later versions
+    protocol: str  # JSON, as it was at the time: the settings may change in later versions
     fingerprint: str
     made_with: str
     curves: dict[str, Curve]
 
     @property
     def networks(self) -> list[str]:
-        """The free bits of each network whose trainings are all there, in ascending order."""
+        """The free bits of each network with all its trainings, in ascending order."""
         return sorted({key.split("/")[0] for key in self.curves if key.endswith(f"/{EPOCHS}/{TRUTH[-1]}")})
 
     def curve(self, bits: str, epochs: int) -> Curve:
-        """What a search sees of a training."""
+        """The learning curve of a training that a search sees."""
         return self.curves[place(bits, epochs, 0)]
 
     def truth(self, bits: str) -> float:
@@ -115,7 +117,7 @@ class Table:
 
 
 def drawn(table: Table, seed: int) -> Table:
-    """The table with the replicates of 9 epochs of each network in an order drawn anew."""
+    """The table with the replicates of 9 epochs of each network in a random order."""
     rng, curves = np.random.default_rng([seed, EPOCHS]), dict(table.curves)
     for bits in table.networks:
         for replicate, source in enumerate(rng.permutation(1 + len(TRUTH)).tolist()):
@@ -140,14 +142,14 @@ def chromosome_of(bits: str, loci: Sequence[int]) -> Chromosome:
 
 
 def epochs_until_stopped(accuracies: Sequence[float], least: Sequence[float]) -> int:
-    """Epochs that are trained: up to the first whose accuracy is under the least, or all."""
-    pairs = zip(accuracies, least, strict=False)  # no training came further than the shorter of the two
+    """The epochs that are trained: up to the first whose accuracy is below the threshold, or all."""
+    pairs = zip(accuracies, least, strict=False)  # no training went further than the shorter of the two
     return next((epoch for epoch, (found, bar) in enumerate(pairs, start=1) if found < bar), len(accuracies))
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A training as a rule made it: `epochs` of a schedule of `schedule` epochs."""
+    """A training under a rule: `epochs` of a schedule of `schedule` epochs."""
 
     individual: Individual
     schedule: int
@@ -204,7 +206,7 @@ RULES: dict[str, Rule] = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Where a search stands after a training: what it has spent, what it would hand over."""
+    """The state of a search after a training: what it has spent, and what it would hand over."""
 
     epochs: int
     seconds: float
@@ -269,7 +271,7 @@ def print_rules(tables: Sequence[Table]) -> None:
 
 
 def print_correlations(table: Table) -> None:
-    """How well short trainings foretell the truth, over all networks and over the better half."""
+    """How well short trainings predict the true accuracy, over all networks and over the better half."""
     order = sorted(table.networks, key=table.truth, reverse=True)
     print(f"\n{'Kendall τ with the truth':32}{'all':>8}{'better half':>13}")
     rows: dict[str, Callable[[str], float]] = {
@@ -314,7 +316,7 @@ def empty_table(dataset: str, protocol: TrainingConfig, images: ImageData) -> Ta
 
 
 def networks_of(table: Table, images: ImageData) -> dict[str, NetworkText]:
-    """The text of each network of the subspace. Raises ValueError if two are the same."""
+    """The text of each network in the subspace. Raises ValueError if two are the same."""
     encoding = Encoding(images.input_shape, images.classes)
     if len(FIXED) != STANDARD_LENGTH:
         raise ValueError(f"FIXED must have {STANDARD_LENGTH} bits, but has {len(FIXED)}")
@@ -337,7 +339,7 @@ def train_one(job: TrainingJob, data: TrainingData, device: torch.device) -> Cur
 
 
 def train(dataset: str, file: Path, data_dir: str, most: int | None) -> None:
-    """Goes on with the table in `file`, or begins it."""
+    """Continues the table in `file`, or begins it."""
     config = replace(TASKS[dataset][0], data_dir=data_dir)
     images = load_image_data(config)
     protocol = resolve_protocol(TASKS[dataset][1], config, images.input_shape, gpu=False)
@@ -376,11 +378,11 @@ def main() -> None:
     training.add_argument("--dataset", choices=TASKS, required=True)
     training.add_argument("--out", type=Path, required=True)
     training.add_argument("--data_dir", default="data", help="where torchvision's data sets are")
-    training.add_argument("--networks", type=int, help="stop after so many (default: all)")
+    training.add_argument("--networks", type=int, help="stop after this many (default: all)")
     replaying = commands.add_parser("replay", help="replay searches on a table")
     replaying.add_argument("file", type=Path)
     replaying.add_argument("--searches", type=int, default=50)
-    replaying.add_argument("--draw", action="store_true", help="each search draws which training it sees")
+    replaying.add_argument("--draw", action="store_true", help="each search draws at random which training it sees")
     options = parser.parse_args()
     if options.command == "train":
         train(options.dataset, options.out, options.data_dir, options.networks)

@@ -4,15 +4,15 @@ usage: python benchmarks/time_to_accuracy.py
        python benchmarks/time_to_accuracy.py --dataset cifar10.npz --train_limit 10000 --seeds 3 --max_minutes 60
 needs: pip install -r benchmarks/requirements.txt
 
-Both search the same space on the same cores, with the same protocol, images and split, and by turns, so that
-whatever else the machine does meets both. A search is timed from the start of its process, imports included,
-to the end of the first training whose validation accuracy after its last epoch reaches the target. One that
-has not found it after --max_minutes counts with that time, printed as ">"; medians and quartiles that rest on
-such a time are bounds and are marked alike.
+Both search the same space on the same cores, with the same protocol, images and split, and they take turns, so that
+other load on the machine affects both. A search is timed from the start of its process, including imports, to
+the end of the first training whose validation accuracy after its last epoch reaches the target. A search that
+has not reached it after --max_minutes counts with that time, printed as ">"; medians and quartiles that depend
+on such a time are bounds and are marked in the same way.
 
 - evolution.py, with its defaults and one worker for each core;
-- Optuna's TPESampler with one categorical for each gene, one trial at a time, each trained by the usual script
-  (usual_script.py), which by its threads and two loader processes has all cores.
+- Optuna's TPESampler with one categorical parameter for each gene, one trial at a time, each trained by the usual
+  script (usual_script.py), which uses all cores through its threads and two loader processes.
 """
 
 from __future__ import annotations
@@ -47,19 +47,19 @@ from search_space.genes import STANDARD_GENES, STANDARD_LENGTH
 from storage.directory import RunDirectory
 from storage.results import find_result
 
-# Optuna and whatever imports torch are imported by the process that searches, where they are timed.
+# Optuna, and modules that import torch, are imported by the process that searches, so that they are timed.
 if TYPE_CHECKING:
     import optuna
 
-POLL_SECONDS = 0.05  # between two looks for finished trainings
-END_SECONDS = 10  # after which a search that was asked to end is killed
-GENERATIONS = 1000  # of evolution.py, which is to go on until it is ended here
+POLL_SECONDS = 0.05  # between two polls for finished trainings
+END_SECONDS = 10  # after which a search that does not end on request is killed
+GENERATIONS = 1000  # of evolution.py, which is to continue until it is ended here
 SYSTEMS = ("evolution.py", "optuna")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Goal:
-    """What both systems are asked for, and how long they may take."""
+    """The target of both systems, and the time that they may take."""
 
     data: DataConfig
     epochs: int
@@ -68,14 +68,14 @@ class Goal:
     max_seconds: float
 
     def flags(self) -> list[str]:
-        """Data and training as flags, which evolution.py and this program spell alike."""
+        """Data and training as flags, which are the same for evolution.py and this program."""
         settings = {**asdict(self.data), "epochs": self.epochs, "batch_size": self.batch_size}
         return [part for name, value in settings.items() if value is not None for part in (f"--{name}", str(value))]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
-    """How a search went: its time, the trainings that had ended by then, and the best accuracy among them."""
+    """The outcome of a search: its time, the trainings that had ended by then, and the best accuracy among them."""
 
     seconds: float
     trainings: int
@@ -95,12 +95,12 @@ def build_parser() -> Parser:
     parser.add_argument("--batch_size", type=int, metavar="N", help="images in a batch (default: digits 32, else 128)")
     parser.add_argument("--seeds", type=int, default=5, metavar="N", help="searches of each system (default: 5)")
     parser.add_argument("--max_minutes", type=float, default=30.0, metavar="X", help="of one search (default: 30)")
-    parser.add_argument("--peer_seed", type=int, help=argparse.SUPPRESS)  # this process is the search by Optuna
+    parser.add_argument("--peer_seed", type=int, help=argparse.SUPPRESS)  # this process is the search with Optuna
     return parser
 
 
 def goal_of(options: argparse.Namespace) -> Goal:
-    """The goal that the flags ask for. Raises `InputError` for values without meaning."""
+    """The goal that the flags ask for. Raises `InputError` for invalid values."""
     data = DataConfig(**{"dataset": "digits", **given(options, DataConfig)})
     target, epochs, batch_size = (0.98, 8, 32) if data.dataset == "digits" else (0.6, 3, 128)
     goal = Goal(
@@ -117,7 +117,7 @@ def goal_of(options: argparse.Namespace) -> Goal:
 
 
 def sealed_accuracies(folder: Path) -> Iterator[list[float]]:
-    """Validation accuracies of the trainings that evolution.py has ended so far, anew at each step; 0 for failures."""
+    """Validation accuracies of the trainings that evolution.py has ended, read again at each step; 0 for failures."""
     run = RunDirectory(folder)
     accuracies: dict[str, float] = {}
     while True:
@@ -128,13 +128,13 @@ def sealed_accuracies(folder: Path) -> Iterator[list[float]]:
 
 
 def printed_accuracies(output: Path) -> Iterator[list[float]]:
-    """Validation accuracies that the search by Optuna has printed so far, anew at each step."""
+    """Validation accuracies that the search with Optuna has printed, read again at each step."""
     while True:
         yield [float(line) for line in output.read_text().splitlines(keepends=True) if line.endswith("\n")]
 
 
 def time_search(system: str, seed: int, goal: Goal) -> Found:
-    """One search in a process of its own, which ends with it, as do its files."""
+    """Times one search in a separate process; the process and its files are removed at the end."""
     with tempfile.TemporaryDirectory() as name:
         folder, output = Path(name), Path(name, "output.txt")
         if system == "optuna":
@@ -164,7 +164,7 @@ def time_search(system: str, seed: int, goal: Goal) -> Found:
 
 
 def _await_target(process: subprocess.Popen[bytes], clock: float, progress: Iterator[list[float]], goal: Goal) -> Found:
-    """Looks until a training has reached the target or time is up. Raises `RunFault` if the search ends before."""
+    """Polls until a training has reached the target or time is up. Raises `RunFault` if the search ends before that."""
     while True:
         status = process.poll()
         accuracies = next(progress)
@@ -177,19 +177,19 @@ def _await_target(process: subprocess.Popen[bytes], clock: float, progress: Iter
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ends a search, and the processes it has started: evolution.py ends its own, Optuna's loaders are killed."""
+    """Ends a search and the processes it started: evolution.py ends its own, Optuna's loaders are killed."""
     process.send_signal(signal.SIGINT)
     try:
         process.wait(END_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    with contextlib.suppress(ProcessLookupError):  # where all of them have ended
+    with contextlib.suppress(ProcessLookupError):  # if all of them have ended
         os.killpg(process.pid, signal.SIGKILL)
 
 
 def search_by_optuna(goal: Goal, seed: int) -> None:
-    """Prints the validation accuracy of one training after the other, until one reaches the target."""
+    """Prints the validation accuracy of one training after another, until one reaches the target."""
     import optuna
     from usual_script import train_by_protocol
 
@@ -224,7 +224,7 @@ def suggest_chromosome(trial: optuna.Trial) -> Chromosome:
 
 
 def print_head(goal: Goal, seeds: int) -> None:
-    """What is measured, and on what."""
+    """Prints what is measured, and on which machine."""
     packages = ("torch", "torchvision", "optuna")
     try:
         versions = ", ".join(f"{package} {importlib.metadata.version(package)}" for package in packages)
@@ -238,7 +238,7 @@ def print_head(goal: Goal, seeds: int) -> None:
 
 
 def print_summary(seconds: dict[str, list[float]], max_seconds: float) -> None:
-    """Median and quartiles of both systems, and the ratio of the medians; ">" and "<" mark bounds."""
+    """Prints median and quartiles of both systems, and the ratio of the medians; ">" and "<" mark bounds."""
     for name, percent in (("lower quartile", 25), ("median", 50), ("upper quartile", 75)):
         cells = [in_words(*percentile(seconds[system], percent, max_seconds)) for system in SYSTEMS]
         print(f"{name:14}{cells[0]:>13}{cells[1]:>31}")
@@ -248,7 +248,7 @@ def print_summary(seconds: dict[str, list[float]], max_seconds: float) -> None:
 
 
 def percentile(seconds: Sequence[float], percent: float, max_seconds: float) -> tuple[float, bool]:
-    """A percentile, and whether it is a bound only: whether a search that was cut off has part in it."""
+    """A percentile, and whether it is only a bound because it depends on a search that was cut off."""
     is_bound = bool(np.percentile(seconds, percent, method="higher") >= max_seconds)
     return float(np.percentile(seconds, percent)), is_bound
 
@@ -279,7 +279,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.peer_seed is not None:
         search_by_optuna(goal, options.peer_seed)
     else:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that nothing is left behind by it either
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it leaves nothing behind either
         compare(goal, options.seeds)
     return DONE
 

@@ -1,22 +1,24 @@
-"""Images per second of training on CPU cores: ours, the usual script, and what lies between them, side by side.
+"""Images per second of training on CPU cores: ours, the usual script, and the steps between them, side by side.
 
 usage: python benchmarks/training_speed.py [--rounds N] [--shapes 32x32x3 28x28x1] [--networks small middle large]
        [--compile]
 
-Every row is one or two processes that train the same network on the same random images, batch 128. All rows of a
-network are alive at once, and take turns in slices of seconds (A B C … C B A …), so that they meet the same machine.
-The figure is the median over the rounds, of all images of a row's processes together; quartiles beside it.
+Every row is one or two processes that train the same network on the same random images with batch size 128. All rows of
+a network are alive at the same time, and take turns in slices of seconds (A B C … C B A …), so that they run under the
+same conditions. The figure is the median over the rounds of the images of all processes of a row together, with
+quartiles.
 
-- usual script (a): benchmarks/usual_script.py with a DataLoader of 2 workers and torch's own threads.
-- usual script, two at once: (a) twice, one thread each, as many trainings at once as we run.
+- usual script (a): benchmarks/usual_script.py with a DataLoader of 2 workers and torch's default number of threads.
+- usual script, two at once: (a) twice, with one thread each, which is as many trainings at once as we run.
 - tensors in memory (b): the same script without DataLoader and PIL; once, and two at once.
 - our trainer, one at a time: our training in one process with one thread for each core, as a script that trains one
-  network after the other would use it: the difference to (a) is the trainer's, that to the last row the workers'.
+  network after another would use it. Its difference from (a) is due to the trainer, that from the last row to the
+  workers.
 - steps from (b) to ours, each added to those above it, two processes of one thread each; for the first shape only.
 - ours: one worker of one thread for each core.
 
-MFU is the share of the matrix products' own rate, measured in the same processes at the same time (bfloat16, the best
-of three sizes), that 3 × FLOPs × images/s comes to; FLOPs as model_cost counts them, products with padding included.
+MFU is 3 × FLOPs × images/s as a share of the rate of matrix products, measured in the same processes at the same time
+(bfloat16, the best of three sizes). FLOPs are counted by model_cost, including products with padding.
 """
 
 from __future__ import annotations
@@ -50,14 +52,14 @@ if TYPE_CHECKING:
 
 NETWORKS = {"small": "0000100000001111111", "middle": "0100100000001011011", "large": "1101000000001111111"}
 IMAGES, BATCH, PADDING, CLASSES = 25_600, 128, 2, 10
-UNTIMED, TIMED = 0.6, 1.2  # seconds of a slice; the first let a DataLoader use up what it holds ready
+UNTIMED, TIMED = 0.6, 1.2  # seconds of a slice; in the first a DataLoader uses up the batches it holds ready
 MATRICES = ((1024, 1024, 1024), (2048, 1024, 1024), (4096, 1152, 128))
 Shape = tuple[int, int, int]  # channels, height, width
 
 
 @dataclass(frozen=True)
 class Row:
-    """A way to train, in so many processes with so many threads each (0: torch's own number)."""
+    """A way to train, with its number of processes and of threads for each (0: torch's default)."""
 
     name: str
     way: str
@@ -67,7 +69,7 @@ class Row:
 
 
 def rows(with_steps: bool, with_compile: bool) -> list[Row]:
-    """The contestants; `with_steps` with those between the usual script and ours."""
+    """The contestants; `with_steps` includes those between the usual script and ours."""
     n, quiet = cores(), {"OMP_NUM_THREADS": "1"}
     kept = {**quiet, **KEEP_PAGES}
     usual = [
@@ -89,7 +91,7 @@ def rows(with_steps: bool, with_compile: bool) -> list[Row]:
 
 
 def make_step(way: str, architecture: Architecture) -> Callable[[], object]:
-    """A function that makes one step of training on 128 images. Imports torch, so that rows can set their threads."""
+    """A function that takes one training step on 128 images. Imports torch late, so that rows can set their threads."""
     import numpy as np
     from usual_script import Training, loader_batches, tensor_batches
 
@@ -128,7 +130,7 @@ def our_step(architecture: Architecture, data: tuple[object, object], compiled: 
 
 
 def steps_of(loop: TrainingLoop) -> Callable[[], None]:
-    """A function that makes one step after the other, through as many epochs as it takes."""
+    """A function that takes one step after another, over as many epochs as needed."""
     places = itertools.cycle(range(loop.steps))
 
     def step() -> None:
@@ -140,7 +142,7 @@ def steps_of(loop: TrainingLoop) -> Callable[[], None]:
 
 
 def half_way_step(way: str, architecture: Architecture, data: tuple[object, object]) -> Callable[[], object]:
-    """The usual network and optimizer with the first of our steps, up to the one that is named."""
+    """The usual network and optimizer with our steps up to and including `way`."""
     import torch
     from torch import nn
     from usual_script import Training, usual_network
@@ -168,10 +170,10 @@ def half_way_step(way: str, architecture: Architecture, data: tuple[object, obje
 
 
 def serve(pipe: Connection, row: Row, architecture: Architecture) -> None:
-    """The life of one process: a slice of training, or of matrix products, whenever it is told."""
+    """The main loop of one process: a slice of training, or of matrix products, on each request."""
     import torch
 
-    multiprocessing.set_start_method("fork", force=True)  # a script's own default; a DataLoader would spawn here
+    multiprocessing.set_start_method("fork", force=True)  # the default of a script; a DataLoader would spawn here
     if row.threads:
         torch.set_num_threads(row.threads)
     clock = time.perf_counter()
@@ -216,7 +218,7 @@ def matrix_rate() -> float:
 
 
 class Contestant:
-    """The processes of a row, and what they have reached."""
+    """The processes of a row, and the speeds they have reached."""
 
     def __init__(self, row: Row, pipes: list[Connection]) -> None:
         self.row, self.pipes = row, pipes
@@ -224,7 +226,7 @@ class Contestant:
         self.speeds: list[float] = []
 
     def ask(self, what: str) -> float:
-        """The sum over the processes, all at work at once."""
+        """The sum over the processes, which work at the same time."""
         for pipe in self.pipes:
             pipe.send(what)
         answers: list[float] = [pipe.recv() for pipe in self.pipes]
@@ -286,7 +288,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--shapes", nargs="+", default=["32x32x3", "28x28x1"], help="height x width x channels")
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS)
-    parser.add_argument("--compile", action="store_true", help="torch.compile as well; minutes more")
+    parser.add_argument("--compile", action="store_true", help="also measure torch.compile; takes minutes more")
     options = parser.parse_args()
 
     import torch

@@ -1,9 +1,9 @@
-"""A training as one writes it without this program: PyTorch's stock parts, put together as in its tutorials.
+"""A training as it is usually written: PyTorch's stock parts, put together as in its tutorials.
 
-It is what others are measured against: the same architecture, protocol, images and split, but stock
-modules with their default initialisation, float32, eager, torch's own number of threads, and a
-DataLoader over PIL images. `in_memory` is the careful variant of the same script: normalised tensors
-in memory, batches by index, crops and flips by tensor operations.
+It is the baseline of the benchmarks: the same architecture, protocol, images and split, but stock modules
+with their default initialisation, float32, eager mode, torch's default number of threads, and a DataLoader
+over PIL images. `in_memory` is an optimised variant of the same script: normalised tensors in memory,
+batches by index, crops and flips by tensor operations.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ from search_space.architecture import Architecture
 Split = tuple[NDArray[np.uint8], NDArray[np.int64]]  # images (N, H, W, C), labels (N,)
 
 PROTOCOL = TrainingConfig()  # momentum, weight decay and label smoothing are the same for both sides
-WARM_UP_STEPS = 3  # not timed where the speed of steps is measured
+WARM_UP_STEPS = 3  # not timed when the speed of steps is measured
 ACTIVATIONS = {"ReLU": nn.ReLU, "LeakyReLU": nn.LeakyReLU, "ELU": nn.ELU, "GELU": nn.GELU}
 POOLINGS = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UsualResult:
-    """What a training came to; `seconds` is the whole call, validation and the preparation of the data included."""
+    """The outcome of a training; `seconds` is the whole call, including validation and preparation of the data."""
 
-    accuracies: tuple[float, ...]  # share of validation images classified rightly, after each epoch
+    accuracies: tuple[float, ...]  # share of validation images classified correctly, after each epoch
     seconds: float
     images_per_second: float  # in training, without validation
 
 
 class Batches(Sized, Iterable[tuple[Tensor, Tensor]], Protocol):
-    """One epoch each time it is iterated: images (B, C, H, W) float32 and labels (B,)."""
+    """Yields one epoch each time it is iterated: images (B, C, H, W) float32 and labels (B,)."""
 
 
 def usual_network(architecture: Architecture) -> nn.Sequential:
@@ -67,7 +67,7 @@ def usual_network(architecture: Architecture) -> nn.Sequential:
 
 
 class Pictures(Dataset[tuple[Tensor, int]]):
-    """Images that become PIL pictures when they are read, and go through `transform`, as in torchvision's sets."""
+    """Images that become PIL pictures when read and then pass through `transform`, as in torchvision's data sets."""
 
     def __init__(self, split: Split, transform: transforms.Compose) -> None:
         self.images, self.labels = split
@@ -83,7 +83,7 @@ class Pictures(Dataset[tuple[Tensor, int]]):
 
 
 class TensorBatches:
-    """Batches by index from normalised tensors in memory; `augment` crops and flips them, and leaves the last out."""
+    """Batches by index from normalised tensors in memory; `augment` crops and flips them and drops the last batch."""
 
     def __init__(self, images: Tensor, labels: Tensor, batch_size: int, augment: bool, flip: bool, padding: int):
         self.images, self.labels = images, labels  # (N, C, H, W) float32, (N,)
@@ -105,7 +105,7 @@ class TensorBatches:
 
 
 def random_crop(images: Tensor, padding: int) -> Tensor:
-    """A window of each padded image (B, C, H, W), at a place of its own."""
+    """A window of each padded image (B, C, H, W), each at its own random position."""
     count, channels, height, width = images.shape
     padded = nn.functional.pad(images, (padding, padding, padding, padding))
     top, left = torch.randint(2 * padding + 1, (2, count, 1))
@@ -149,7 +149,7 @@ def tensor_batches(
 
 
 class Training:
-    """Network, optimizer and schedule of a training that goes on step by step."""
+    """The network, optimizer and schedule of a training that advances step by step."""
 
     def __init__(self, network: nn.Module, steps: int, learning_rate: float, fused: bool = False) -> None:
         self.network = network
@@ -179,7 +179,7 @@ class Training:
 
 @torch.no_grad()
 def accuracy(network: nn.Module, batches: Batches) -> float:
-    """Share of images classified rightly by the network in evaluation mode."""
+    """The share of images that the network classifies correctly in evaluation mode."""
     network.eval()
     correct = total = 0
     for images, labels in batches:
@@ -208,7 +208,7 @@ def train_usual(
 
     `train` and `validation` are uint8 images (N, H, W, C) with labels (N,). `workers` are the processes
     of a DataLoader; with `in_memory` there is none. `threads` are those of torch, for this call alone;
-    None leaves them as they are. With `steps` only speed is measured: so many steps after three that
+    None leaves them as they are. With `steps` only speed is measured: that many steps after three that
     are not counted, and no validation. A DataLoader works ahead during those three, so `steps` should
     be many more than the batches it holds ready (two for each worker).
     """
@@ -242,7 +242,7 @@ def train_usual(
 def train_by_protocol(
     architecture: Architecture, images: ImageData, protocol: TrainingConfig, **options: Any
 ) -> UsualResult:
-    """`train_usual` on the splits of `images`, with what a resolved protocol says; `options` are the others."""
+    """`train_usual` on the splits of `images` with the settings of a resolved protocol; `options` are passed on."""
     return train_usual(
         architecture,
         images.split("train"),
@@ -268,7 +268,7 @@ def _run_epochs(training: Training, batches: Batches, val_batches: Batches, epoc
 
 
 def _time_steps(training: Training, batches: Batches, steps: int) -> float:
-    """Seconds of so many steps after a warm-up, over as many epochs as they take."""
+    """The seconds of `steps` steps after a warm-up, over as many epochs as needed."""
     endless = itertools.chain.from_iterable(itertools.repeat(batches))
     training.run(itertools.islice(endless, WARM_UP_STEPS))
     clock = time.perf_counter()
