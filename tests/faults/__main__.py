@@ -1,9 +1,9 @@
-"""Runs the full counts of all promises, or a part of them, and adds to one file of results.
+"""Runs the full counts of all promises, or a part of them, and adds the outcome to a file of results.
 
     python -m tests.faults [--promise N] [--variant plain|rich|steady] [--count N] [--seed N] [--results FILE]
 
-Cases are numbered, and a case's number is its seed: a failure is replayed with --promise, --count 1
-and --seed. Without --seed a part begins where the parts before it ended.
+Cases are numbered, and the number of a case is its seed: replay a failure with --promise, --count 1
+and --seed. Without --seed, a part begins where the previous parts ended.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.faults.small_run import VARIANTS
 
 
 def run_cases(promise: Promise, first: int, count: int) -> dict[str, Any]:
-    """What came of these cases: how many, how many failed, in how many seconds."""
+    """The outcome of these cases: their number, those that failed, and the seconds they took."""
     clock, broken = time.monotonic(), []
     for seed in range(first, first + count):
         with tempfile.TemporaryDirectory() as folder:
@@ -41,7 +41,7 @@ def run_cases(promise: Promise, first: int, count: int) -> dict[str, Any]:
 
 
 def run_pytest(words: str, tests: list[str], examples: int) -> dict[str, Any]:
-    """The same for promises whose cases are drawn by Hypothesis or are a fixed list."""
+    """The same for promises whose cases are drawn by Hypothesis or form a fixed list."""
     clock = time.monotonic()
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout=0", *tests]
     status = subprocess.run(command, cwd=ROOT, env={**os.environ, "EXAMPLES": str(examples)}, check=False).returncode
@@ -88,7 +88,7 @@ def main() -> int:
 
 
 def summary(results: dict[str, list[dict[str, Any]]]) -> int:
-    """One line for each promise of the table; the exit status says whether all were held."""
+    """Prints one line for each promise in the table; returns the exit status, which says whether all were held."""
     names = {
         f"{promise.number} {promise.name}": promise.words
         + ("" if promise.variant == "plain" else f" ({promise.variant})")

@@ -1,7 +1,7 @@
 """Faults of disks: death, lack of space and loss of power at every step of every durable write.
 
-The steps are those that `run_directory` takes through `os` and `open`: a file opened for writing,
-its bytes written, fsync of a file or a folder, rename, removal, a folder made.
+The steps are those that the modules of `storage/` take through `os` and `open`: a file is opened for writing,
+its bytes are written, a file or folder is fsynced, renamed or removed, a folder is made.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class _Writer:
 
 
 class Dead(BaseException):
-    """The process would be dead here."""
+    """Raised where the process would be dead."""
 
 
 @dataclass
@@ -106,7 +106,7 @@ class Countdown:
 
 @dataclass
 class FullDisk:
-    """A step function after which, from step number `at` on, nothing more fits on the disk."""
+    """A step function for a disk that is full from step number `at` on."""
 
     at: int
     seen: int = 0
@@ -129,7 +129,7 @@ class _File:
 
 
 class PowerLossDisk:
-    """What a disk may hold after the power fails: only what was fsynced is certain.
+    """The possible contents of a disk after a power failure: only what was fsynced is certain.
 
     Watches all steps below `root`. `image` writes one possible disk into another folder: names that
     were changed since the last fsync of their folder are old or new, each by chance; bytes that
@@ -142,7 +142,7 @@ class PowerLossDisk:
         self.names: dict[str, dict[str, _File | None]] = {}  # by folder: what its last fsync made certain
 
     def adopt(self) -> None:
-        """Takes what is on the disk now as certain."""
+        """Treats what is on the disk now as certain."""
         for folder, _, names in os.walk(self.root):
             for name in names:
                 path = os.path.join(folder, name)
@@ -150,7 +150,7 @@ class PowerLossDisk:
             self.names[folder] = self._entries(folder)
 
     def after(self, name: str, path: str) -> None:
-        """Takes note of a step that was taken."""
+        """Records a step that was taken."""
         if not path.startswith(str(self.root)):
             return
         if name == "fsync":
@@ -162,12 +162,12 @@ class PowerLossDisk:
                     self.files.setdefault(status.st_ino, _File()).synced = file.read()
 
     def before(self, name: str, path: str) -> None:
-        """Takes note of a file that is about to go, so that its inode's next owner starts anew."""
+        """Forgets a file that is about to be removed, so that the next file with its inode starts afresh."""
         if name == "unlink" and os.path.exists(path) and os.stat(path).st_nlink == 1:
             self.files.pop(os.stat(path).st_ino, None)
 
     def _entries(self, folder: str) -> dict[str, _File | None]:
-        """The names in a folder as they are: files with their record, folders with None."""
+        """The current names in a folder: files with their record, folders with None."""
         entries: dict[str, _File | None] = {}
         for entry in os.scandir(folder):
             entries[entry.name] = None if entry.is_dir() else self.files.setdefault(entry.inode(), _File())
@@ -206,7 +206,7 @@ class PowerLossDisk:
 
 
 def copy_of(folder: Path, target: Path) -> Path:
-    """A copy of a run's folder, in place of what was at the target."""
+    """Copies a run's folder, replacing what was at the target."""
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(folder, target)
     return target

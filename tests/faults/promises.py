@@ -1,6 +1,6 @@
-"""The promises of reliability, one function each: it injects faults by a seed, and asserts what holds.
+"""The promises about reliability, one function each: it injects faults drawn from a seed and asserts what must hold.
 
-`test_promises.py` runs a few cases of each in the test suite, `python -m tests.faults` the full counts.
+`test_promises.py` runs a few cases of each in the test suite, and `python -m tests.faults` the full counts.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ DEAD_STATUS = 77
 
 @functools.cache
 def undisturbed(seed: int = 0, variant: str = "plain") -> str:
-    """The fingerprint of the small run when nothing goes wrong."""
+    """The fingerprint of the small run if nothing goes wrong."""
     with tempfile.TemporaryDirectory() as folder:
         inline(Path(folder, "run"), seed, variant)
         return fingerprint(Path(folder, "run"))
@@ -50,7 +50,7 @@ def undisturbed(seed: int = 0, variant: str = "plain") -> str:
 
 @functools.cache
 def steps_of_a_run(variant: str = "plain") -> int:
-    """How many steps on the disk the small run takes."""
+    """The number of steps on the disk that the small run takes."""
     counter = Countdown(at=0, fire=lambda name, path: None)
     with tempfile.TemporaryDirectory() as folder, steps_watched(counter):
         inline(Path(folder, "run"), variant=variant)
@@ -58,13 +58,13 @@ def steps_of_a_run(variant: str = "plain") -> int:
 
 
 def fork() -> int:
-    """`os.fork`, for children that only run the small run: idle threads of libraries do not matter to it."""
+    """`os.fork`, for children that only run the small run, which idle threads of libraries do not affect."""
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
         return os.fork()
 
 
 def die_at_step(folder: Path, at: int, variant: str = "plain") -> bool:
-    """Runs the small run in a forked process that dies at a step of the disk; whether it died."""
+    """Runs the small run in a forked process that dies at a step on the disk; returns whether it died."""
     child = fork()
     if child == 0:
         with steps_watched(Countdown(at=at, fire=lambda name, path: os._exit(DEAD_STATUS))):
@@ -76,7 +76,7 @@ def die_at_step(folder: Path, at: int, variant: str = "plain") -> bool:
 
 
 def no_bad_instant(seed: int, folder: Path, variant: str = "plain") -> None:
-    """Death at one step of one durable write; resumed, the run ends as if nothing had happened."""
+    """The process dies at one step of one durable write; the resumed run ends as if nothing had happened."""
     died = die_at_step(folder, variant=variant, at=seed + 1)
     steps = steps_of_a_run(variant)
     assert died == (seed + 1 <= steps), f"step {seed + 1} of {steps}: died is {died}"
@@ -85,7 +85,7 @@ def no_bad_instant(seed: int, folder: Path, variant: str = "plain") -> None:
 
 
 def power_loss(seed: int, folder: Path, variant: str = "plain") -> None:
-    """Power fails at a random step, up to twice; the disk keeps what was fsynced, the rest by chance."""
+    """Power fails at a random step, up to twice; the disk keeps what was fsynced, and anything else by chance."""
     rng = random.Random(seed)
     current = folder / "0"
     for number in range(rng.randint(1, 2)):
@@ -122,7 +122,7 @@ def power_loss(seed: int, folder: Path, variant: str = "plain") -> None:
 
 
 def damage_is_found(seed: int, folder: Path, variant: str = "plain") -> None:
-    """One file of a run is flipped, cut or zeroed; it is set aside with one warning and made again."""
+    """One file of a run has a bit flipped, is truncated or zeroed; it is set aside with one warning and made again."""
     rng = random.Random(seed)
     die_at_step(folder, variant=variant, at=rng.randint(steps_of_a_run(variant) // 8, steps_of_a_run(variant) + 40))
     files = sorted(
@@ -158,7 +158,7 @@ def damage_is_found(seed: int, folder: Path, variant: str = "plain") -> None:
 
 
 def _damage(content: bytes, rng: random.Random) -> bytes:
-    """A flipped bit, a cut, or a stretch of zeros; never the same content."""
+    """The content with a flipped bit, truncated, or with a stretch of zeros; never unchanged."""
     position = rng.randrange(len(content))
     kind = rng.choice(["flip", "truncate", "zero"])
     if kind == "truncate":
@@ -169,7 +169,7 @@ def _damage(content: bytes, rng: random.Random) -> bytes:
 
 
 def _same_json(first: bytes, second: bytes) -> bool:
-    """Whether two texts mean the same: damage to a blank between two words is none."""
+    """Whether two texts contain the same JSON: a damaged space between two values makes no difference."""
     try:
         return bool(json.loads(first) == json.loads(second))
     except ValueError:
@@ -177,7 +177,7 @@ def _same_json(first: bytes, second: bytes) -> bool:
 
 
 def full_disk(seed: int, folder: Path, variant: str = "plain") -> None:
-    """No space from one step on; the run stops and names the path, and goes on once there is room."""
+    """The disk is full from one step on; the run stops and names the path, and continues once there is room."""
     disk = FullDisk(at=seed + 1)
     try:
         with steps_watched(disk):
@@ -210,7 +210,7 @@ def file_size_limit(seed: int, folder: Path, variant: str = "plain") -> None:
 
 
 class Watcher:
-    """An observer that keeps what it is told, with the time."""
+    """An observer that records what it is told, with the time."""
 
     def __init__(self) -> None:
         self.events: list[tuple[float, str, str]] = []
@@ -244,7 +244,7 @@ def workers_of(run: RunDirectory, count: int, delay: float, **options: Any) -> I
 
 
 def dead_worker(seed: int, folder: Path, variant: str = "plain") -> None:
-    """A worker is killed while it starts, receives, trains or sends; the run ends as if it had not been."""
+    """A worker is killed while it starts, receives, trains or sends; the run ends as if it had not been killed."""
     rng = random.Random(seed)
     run = RunDirectory(folder)
     killed: list[tuple[float, int]] = []
@@ -298,7 +298,7 @@ def noticed_at_once(seed: int, folder: Path) -> None:
 
 
 def stopped_worker(seed: int, folder: Path, variant: str = "plain") -> None:
-    """A worker that is stopped (SIGSTOP) is ended by --job_timeout, and its job tried again."""
+    """A worker that is stopped (SIGSTOP) is ended by --job_timeout, and its job is retried."""
     rng = random.Random(seed)
     run = RunDirectory(folder)
     before = set(children_of(os.getpid()))
@@ -319,7 +319,7 @@ def stopped_worker(seed: int, folder: Path, variant: str = "plain") -> None:
 
 
 def _marked(mark: str) -> list[int]:
-    """The processes that carry a mark in their environment, zombies left out."""
+    """The processes with a mark in their environment, except zombies."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -339,7 +339,7 @@ def start_small_run(folder: Path, *arguments: str, mark: str = "") -> subprocess
 
 
 def no_orphans(seed: int, folder: Path, variant: str = "plain") -> None:
-    """The main process ends, in one of five ways, at any time: two seconds later nothing of the run is left."""
+    """The main process ends in one of five ways at any time; two seconds later no process of the run is left."""
     rng = random.Random(seed)
     mark = uuid.uuid4().hex
     main = start_small_run(folder, "--variant", variant, "--delay", "5", "--workers", "3", mark=mark)
@@ -362,7 +362,7 @@ def no_orphans(seed: int, folder: Path, variant: str = "plain") -> None:
 
 
 def order_changes_nothing(seed: int, folder: Path, variant: str = "plain") -> None:
-    """1, 2, 3 and 8 workers with random delays: the seed alone decides the outcome."""
+    """1, 2, 3 and 8 workers with random delays: the outcome depends on the seed alone."""
     run_seed, count = seed // 4, (1, 2, 3, 8)[seed % 4]
     run = RunDirectory(folder)
     with workers_of(run, count, delay=0.03) as workers:
@@ -375,7 +375,7 @@ BAD_PLACES = ("build", "first batch", "validation", "saving")
 
 
 def bad_individual(seed: int, folder: Path, variant: str = "plain") -> None:
-    """One network fails in one way at one place; it alone is lost, after the agreed number of tries."""
+    """One network fails in one way at one place; only this network is lost, after the configured number of tries."""
     way, place = BAD_WAYS[seed % len(BAD_WAYS)], BAD_PLACES[seed // len(BAD_WAYS) % len(BAD_PLACES)]
     retries = random.Random(seed).randint(0, 2)
     run, plain = RunDirectory(folder / "run"), folder / "plain"
@@ -420,7 +420,7 @@ def bad_individual(seed: int, folder: Path, variant: str = "plain") -> None:
 
 
 def failed_generation(seed: int, folder: Path, variant: str = "plain") -> None:
-    """All trainings of a generation fail: the run stops with the commonest reason, and can be resumed."""
+    """All trainings of a generation fail: the run stops with the most common reason, and can be resumed."""
     run = RunDirectory(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "bad.json").write_text(json.dumps({"key": "", "way": "raise", "place": BAD_PLACES[seed % 4]}))
@@ -440,7 +440,7 @@ def failed_generation(seed: int, folder: Path, variant: str = "plain") -> None:
 
 
 def one_run_per_folder(seed: int, folder: Path, starts: int = 50) -> None:
-    """Many processes start in one folder: one runs, the others name it; when it is killed, the folder is free."""
+    """Many processes start in one folder: one runs, and the others name it; when it is killed, the folder is free."""
     processes = [start_small_run(folder, "--delay", "60", "--workers", "1") for _ in range(starts)]
     deadline = time.monotonic() + 120
     while sum(process.poll() is not None for process in processes) < starts - 1 and time.monotonic() < deadline:
@@ -460,7 +460,7 @@ def one_run_per_folder(seed: int, folder: Path, starts: int = 50) -> None:
 
 
 def moved_run(seed: int, folder: Path, variant: str = "plain") -> None:
-    """A run that was cut goes on in a copy of its folder, and from its state file alone."""
+    """A run that was interrupted continues in a copy of its folder, and from its state file alone."""
     rng = random.Random(seed)
     first = folder / "first"
     die_at_step(first, variant=variant, at=rng.randint(steps_of_a_run(variant) // 3, steps_of_a_run(variant)))
@@ -483,7 +483,7 @@ def moved_run(seed: int, folder: Path, variant: str = "plain") -> None:
 
 
 def runs_for_ever(seed: int, folder: Path, jobs: int = 5000) -> None:
-    """Memory, descriptors, processes and threads of a long run stay what they were after 200 jobs."""
+    """The memory, descriptors, processes and threads of a long run stay as they were after 200 jobs."""
     from job_queue import JobQueue
     from records import TrainingConfig
 
@@ -533,7 +533,7 @@ def start_real_run(*arguments: str) -> subprocess.Popen[str]:
 
 @functools.cache
 def undisturbed_real() -> tuple[str, float]:
-    """Fingerprint of a run of real trainings, and the seconds it took."""
+    """The fingerprint of a run with real trainings, and the seconds it took."""
     with tempfile.TemporaryDirectory() as folder:
         clock = time.monotonic()
         out, _ = (main := start_real_run(*REAL, "--output_dir", f"{folder}/run")).communicate()
@@ -542,7 +542,7 @@ def undisturbed_real() -> tuple[str, float]:
 
 
 def kill_anything(seed: int, folder: Path) -> None:
-    """Real trainings: the main process or a worker is killed, one to three times; the end is the same to the bit."""
+    """With real trainings, the main process or a worker is killed up to three times; the end is the same to the bit."""
     expected, seconds = undisturbed_real()
     rng = random.Random(seed)
     kills = rng.randint(1, 3)
@@ -571,7 +571,7 @@ def kill_anything(seed: int, folder: Path) -> None:
 
 
 def kill_main_or_worker(seed: int, folder: Path, variant: str = "plain") -> None:
-    """The same with trainings that are counted: no finished one is started again."""
+    """The same while trainings are counted: no finished training is started again."""
     rng = random.Random(seed)
     kills, workers, status = rng.randint(1, 3), rng.choice([1, 2, 3]), None
     for number in range(kills + 1):
@@ -590,7 +590,7 @@ def kill_main_or_worker(seed: int, folder: Path, variant: str = "plain") -> None
 
 
 def recorded_order(folder: Path) -> list[str]:
-    """The order of results of a steady run as it stands on disk."""
+    """The order of results of a steady-state run, as recorded on disk."""
     run = RunDirectory(folder)
     if not run.states():
         return []
@@ -599,10 +599,10 @@ def recorded_order(folder: Path) -> list[str]:
 
 
 def kill_and_replay(seed: int, folder: Path, variant: str = "steady") -> None:
-    """The main process of a run without generations is killed again and again.
+    """The main process of a steady-state run is killed repeatedly.
 
-    Whatever order was recorded stands, no finished training is started again, and the end is that
-    of a run that took the same order at once.
+    The recorded order of results is kept, no finished training is started again, and the run ends like
+    an uninterrupted run that took the results in the same order.
     """
     rng = random.Random(seed)
     kills, workers, before = rng.randint(1, 3), rng.choice([1, 2, 3]), list[str]()
@@ -632,10 +632,10 @@ def kill_and_replay(seed: int, folder: Path, variant: str = "steady") -> None:
 
 @dataclass(frozen=True)
 class Promise:
-    """A row of the table: its number, words, test function, and counts.
+    """A row of the table: its number, description, test function, and counts.
 
-    With `variant` "rich" it is held by a run with halving, the predictor and two objectives, with
-    "steady" by one without generations to wait for, on one worker where it is about bits.
+    With `variant` "rich" it is tested on a run with halving, the predictor and two objectives; with
+    "steady" on a steady-state run, with one worker where the results must be the same to the bit.
     """
 
     number: int
@@ -652,7 +652,7 @@ class Promise:
 
     @property
     def full_count(self) -> int:
-        """The full count; 0 in the table stands for every step on the disk, and one more."""
+        """The full count; 0 in the table means every step on the disk, and one more."""
         return self.full or steps_of_a_run(self.variant) + 1
 
     def hold(self, seed: int, folder: Path) -> None:

@@ -1,7 +1,7 @@
-"""A run small enough to be broken a thousand times: the real search, queue, files and workers, no torch.
+"""A run small enough to be broken a thousand times: the real search, queue, files and workers, without torch.
 
-Fitness is a function of the network alone, so a run that was disturbed must end with the files of
-one that was not. As a program, it goes on with the run of a folder, or begins one:
+Fitness is a function of the network alone, so a run that was disturbed must end with the same files as
+one that was not. As a program, it continues the run in a folder, or begins one:
 
     python -m tests.faults.small_run FOLDER [--workers N] [--delay SECONDS] [--seed S] [--variant rich | steady]
 
@@ -81,7 +81,7 @@ EPOCHS = {"plain": 1, "steady": 1, "rich": 9}  # 1, 3 and 9, where halving is on
 
 
 def birth(seed: int, variant: str = "plain", epochs: int | None = None, **settings: Any) -> RunState:
-    """The state of the run before its first generation; `settings` are of the search, beside those of the variant."""
+    """The state of the run before its first generation; `settings` are search settings in addition to the variant's."""
     config = EvolutionConfig(**{"generations": 3, "elitism": 1, "seed": seed, **VARIANTS[variant], **settings})
     engine = new_search(config, NetworkSpace(Encoding(FACTS.input_shape, len(FACTS.class_names))))
     return RunState(
@@ -105,9 +105,9 @@ def birth(seed: int, variant: str = "plain", epochs: int | None = None, **settin
 
 
 def train(root: Path, task: Mapping[str, Any]) -> TrainingResult:
-    """What training a job comes to: numbers drawn from its seed, and weights of some bytes, not durable yet.
+    """The result of training a job: numbers drawn from its seed, and weights of a few bytes, which are not durable yet.
 
-    It ends after the first epoch that is under what the job must reach.
+    The training ends after the first epoch whose accuracy is below the job's threshold.
     """
     job = from_json(TrainingJob, task["job"])
     rng = random.Random(job.seed)
@@ -134,7 +134,7 @@ def _is_stopped(job: TrainingJob, epochs: list[Epoch]) -> bool:
 
 
 def start_trainer(setup: Mapping[str, Any]) -> Callable[..., dict[str, Any]]:
-    """The trainer of a worker process: logs each start as an empty file, waits a random time, trains."""
+    """The trainer of a worker process: it logs each start as an empty file, waits for a random time, and trains."""
     root, starts = Path(setup["root"]), Path(setup["starts"])
     starts.mkdir(parents=True, exist_ok=True)
 
@@ -158,14 +158,14 @@ def start_trainer(setup: Mapping[str, Any]) -> Callable[..., dict[str, Any]]:
 
 
 def _bad(root: Path, key: str) -> dict[str, str]:
-    """What a test asks to go wrong with this job: `way` and `place`, or nothing."""
+    """How a test wants this job to fail: `way` and `place`, or nothing."""
     path = root / "bad.json"
     bad: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
     return bad if key.startswith(bad.get("key", "nothing")) else {}
 
 
 class InlineWorkers:
-    """Trains in this process, one job after the other: for faults that are those of the main process's files."""
+    """Trains in this process, one job after another, for faults that concern only the files of the main process."""
 
     slots: tuple[Slot, ...] = (Slot(name="inline"),)
 
@@ -189,7 +189,7 @@ class InlineWorkers:
 
 
 class OrderedWorkers(InlineWorkers):
-    """Several trainings at once, in this process; which of them ends next is for `choose` to say, by name."""
+    """Several trainings at once, in this process; `choose` names the one that ends next."""
 
     def __init__(self, run: RunDirectory, choose: Callable[[Sequence[str]], str], count: int) -> None:
         super().__init__(run)
@@ -211,7 +211,7 @@ class OrderedWorkers(InlineWorkers):
 
 
 def in_order(run: RunDirectory, names: Sequence[str], workers: int, variant: str = "steady") -> RunState:
-    """A whole run whose trainings end in this order."""
+    """Runs a whole run whose trainings end in this order."""
     left = iter(names)
     return go_on(run, OrderedWorkers(run, lambda running: next(left), workers), NoSignals(), variant=variant)
 
@@ -221,7 +221,7 @@ def _through_json(value: object) -> Any:
 
 
 class Told(Console):
-    """A console that hands every line that a person would see to a function."""
+    """A console that passes every line that a person would see to a function."""
 
     def __init__(self, told: Callable[[str], None]) -> None:
         super().__init__()
@@ -232,7 +232,7 @@ class Told(Console):
 
 
 def evolved(run: RunDirectory, state: RunState, means: Means, watcher: Watcher) -> Work:
-    """A run after its last generation. No figures are drawn: that takes longer than all the rest of a small run."""
+    """A run after its last generation. No figures are drawn, which would take longer than the rest of a small run."""
     work = Work(run, state, means, watcher)
     loop_of(work).evolve()
     return work
@@ -251,7 +251,7 @@ def go_on(
     warn: Callable[[str], None] = print,
     say: Callable[[str], None] = lambda message: None,
 ) -> RunState:
-    """Resumes the run of a folder, or begins one, and takes it to its end: as `evolution.py` does."""
+    """Resumes the run in a folder, or begins one, and takes it to its end, as `evolution.py` does."""
     limits = limits or Limits(min_free_disk=0.0)
     console = Told(say)
     state = state or (load_state(run.root)[1] if run.states() else birth(seed, variant))
@@ -290,7 +290,7 @@ class NoSignals(StopSignals):
 
 
 def fingerprint(folder: Path) -> str:
-    """One SHA-256 over all of a finished run that must be the same however it was disturbed."""
+    """A SHA-256 over everything in a finished run that must be the same however the run was disturbed."""
     run, state = load_state(folder)
     with open(run.history, newline="") as file:
         history = [{name: row[name] for name in row if name not in MEASURED} for row in csv.DictReader(file)]

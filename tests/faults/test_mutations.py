@@ -1,4 +1,4 @@
-"""The fault tests work: with one safeguard removed, in a copy of the program, a test of its promise turns red."""
+"""The fault tests work: if one safeguard is removed in a copy of the program, a test of its promise fails."""
 
 from __future__ import annotations
 

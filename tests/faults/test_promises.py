@@ -11,7 +11,7 @@ from tests.faults.promises import PROMISES, Promise, one_run_per_folder, runs_fo
 
 
 def seeds(promise: Promise) -> list[int]:
-    """Evenly spread where every seed is a place of its own, else random but the same in every session."""
+    """Evenly spread if every seed is a different place, otherwise random, but the same in every session."""
     if promise.case.__name__ in ("no_bad_instant", "full_disk"):
         return [round(index * steps_of_a_run(promise.variant) / promise.quick) for index in range(promise.quick)]
     if promise.in_order:

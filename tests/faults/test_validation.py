@@ -88,7 +88,7 @@ def changed(content: dict[str, Any], data: st.DataObject) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def finished_rich(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
-    """With halving, the predictor and two objectives."""
+    """A finished run with halving, the predictor and two objectives."""
     folder = tmp_path_factory.mktemp("finished_rich") / "run"
     inline(folder, variant="rich")
     return RunDirectory(folder)
@@ -140,7 +140,7 @@ def means(run: RunDirectory) -> Means:
 
 @pytest.fixture(scope="module")
 def steady(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
-    """A run without generations to wait for, at its end; each state with what came after it."""
+    """A finished steady-state run: each state with the progress after it."""
     folder = tmp_path_factory.mktemp("steady") / "run"
     inline(folder, variant="steady")
     return RunDirectory(folder)
@@ -258,7 +258,7 @@ def test_any_command_line_is_understood_or_refused_in_one_line(
 
 
 class Bomb:
-    """Unpickled, it makes a folder."""
+    """An object that makes a folder when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -334,5 +334,5 @@ def test_control_characters_from_files_do_not_reach_the_terminal() -> None:
 
 
 def test_an_individual_name_is_made_of_numbers_alone() -> None:
-    """Folders are named by it, so it must not be able to leave the run's folder."""
+    """Folders are named after individuals, so a name must not lead out of the run's folder."""
     assert Individual(generation=1, index=2, chromosome=Chromosome(""), origin="random").name == "gen1/ind2"
