@@ -30,8 +30,6 @@ from pathlib import Path
 
 import numpy as np
 
-from records.texts import Chromosome
-
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from training_speed import NETWORKS
@@ -40,6 +38,7 @@ from image_data import ImageData, load_image_data
 from image_data.tensors import to_device
 from records import DataConfig, TrainingConfig, TrainingJob
 from records.machine import cores, processor_name
+from records.texts import Chromosome
 from search_space.architecture import network_text
 from search_space.encoding import Encoding, decode
 from train_model import train_model

@@ -36,8 +36,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from records.texts import Chromosome, NetworkText
-
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from training_speed import CLASSES, NETWORKS, steps_of
@@ -48,6 +46,7 @@ from image_data.tensors import image_tensor, to_device
 from model_generator import build_model
 from records import DataConfig, TrainingConfig, TrainingJob
 from records.machine import cores
+from records.texts import Chromosome, NetworkText
 from search_space.architecture import network_text
 from search_space.cost import model_cost
 from search_space.encoding import Encoding, decode

@@ -21,11 +21,10 @@ from pathlib import Path
 
 import numpy as np
 
-from records.texts import Chromosome
-
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from records.machine import KEEP_PAGES, cores, processor_name
+from records.texts import Chromosome
 from search_space.cost import model_cost
 from search_space.encoding import Encoding, decode
 

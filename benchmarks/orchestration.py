@@ -43,8 +43,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from records.texts import Chromosome, NetworkText
-
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from job_queue import Attempt, JobQueue
@@ -52,6 +50,7 @@ from records import DataConfig, TrainingConfig, TrainingJob, TrainingResult
 from records.canonical import from_json, to_json
 from records.costs import Cost
 from records.machine import cores, processor_name
+from records.texts import Chromosome, NetworkText
 from records.trainings import Epoch
 from search_space.architecture import architecture_of
 from search_space.encoding import Encoding

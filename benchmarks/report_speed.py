@@ -13,14 +13,13 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from records.texts import Chromosome, JobKey
-
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from records import DataConfig, EvolutionConfig, Individual, RunState, TrainingConfig, TrainingResult
 from records.canonical import content_hash
 from records.costs import Cost
 from records.runs import DataFacts
+from records.texts import Chromosome, JobKey
 from records.trainings import Epoch
 from run.algorithms import new_search
 from search.early_stopping import promoted, rungs

@@ -25,14 +25,13 @@ from pathlib import Path
 
 import numpy as np
 
-from records.texts import Chromosome, JobKey, NetworkText
-
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from job_queue import JobQueue
 from records import TrainingConfig, TrainingJob, TrainingResult
 from records.costs import Cost
 from records.machine import cores, processor_name
+from records.texts import Chromosome, JobKey, NetworkText
 from records.trainings import Epoch
 from run.training_time import Effort, TrainingTime
 from search_space.architecture import architecture_of

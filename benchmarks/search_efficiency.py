@@ -66,8 +66,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from records.texts import Chromosome
-
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"  # each process is one search; read when numpy and torch are imported
 
@@ -78,6 +76,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from genetic_algorithm import GeneticAlgorithm
 from records import EvolutionConfig, Fitness
 from records.machine import cores, processor_name
+from records.texts import Chromosome
 from run.algorithms import new_search
 from search.base import BitStrings, SearchAlgorithm, SearchSpace
 

@@ -35,8 +35,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from records.texts import Chromosome, JobKey, NetworkText
-
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from genetic_algorithm import GeneticAlgorithm
@@ -54,6 +52,7 @@ from records import (
 from records.costs import Cost
 from records.machine import cores, processor_name
 from records.runs import DataFacts
+from records.texts import Chromosome, JobKey, NetworkText
 from records.trainings import Epoch
 from run.training_time import Effort, TrainingTime
 from search.early_stopping import promoted, rungs

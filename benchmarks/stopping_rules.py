@@ -42,8 +42,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from records.texts import Chromosome, NetworkText
-
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from accuracy import kendall
@@ -54,6 +52,7 @@ from image_data.tensors import TrainingData, to_device
 from records import DataConfig, EvolutionConfig, Fitness, Individual, TrainingConfig, TrainingJob
 from records.canonical import canonical_json, from_json
 from records.machine import processor_name
+from records.texts import Chromosome, NetworkText
 from search.base import BitStrings
 from search.early_stopping import median_curve, promoted, rungs
 from search_space.architecture import network_text

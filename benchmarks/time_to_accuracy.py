@@ -34,8 +34,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from records.texts import Chromosome, JobKey
-
 PROJECT = Path(__file__).parent.parent
 sys.path.insert(0, str(PROJECT))
 
@@ -43,6 +41,7 @@ from records import DataConfig, InputError, RunFault, TrainingConfig
 from records.command_line import DONE, run_command
 from records.flags import Parser, add_settings, given
 from records.machine import cores, processor_name
+from records.texts import Chromosome, JobKey
 from search_space.encoding import Encoding, decode
 from search_space.genes import STANDARD_GENES, STANDARD_LENGTH
 from storage.directory import RunDirectory

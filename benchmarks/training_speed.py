@@ -37,11 +37,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from records.texts import Chromosome
-
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from records.machine import KEEP_PAGES, cores, processor_name
+from records.texts import Chromosome
 from search_space.architecture import Architecture
 from search_space.cost import model_cost
 from search_space.encoding import Encoding, decode
