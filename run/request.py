@@ -71,9 +71,10 @@ class Request:
 
     def __post_init__(self) -> None:
         known = {item.name for record in SETTINGS for item in fields(record)}
+        flags = known | {item.name for record in (Request, Limits, Devices) for item in fields(record)}
         for name in self.settings:
             if name not in known:
-                close = difflib.get_close_matches(name, known, n=1)
+                close = difflib.get_close_matches(name, sorted(flags), n=1)
                 raise InputError(f"there is no setting {name}" + (f"; did you mean {close[0]}?" if close else ""))
         if self.settings.get("scheme") == "steady_state":
             object.__setattr__(self, "settings", {"early_stopping": "none", **self.settings})

@@ -66,7 +66,7 @@ class TimeEstimate:
         self.time, self.queued = TrainingTime(alike), {}
 
     def look_ahead(self, state: RunState, networks: Sequence[NetworkText], epochs: int, spent: int) -> None:
-        """Expects what follows the trainings of these networks for so many epochs.
+        """Estimates what follows the trainings of these networks for this number of epochs.
 
         `spent` are the epochs of all trainings so far. Networks to come are taken to be like these.
         """
@@ -82,7 +82,7 @@ class TimeEstimate:
         self.later += trainings_after(state) * mean[full]
 
     def expect_after(self, networks: Sequence[NetworkText], trainings: int, epochs: int) -> None:
-        """Expects so many trainings, of networks like these, to follow the queue that comes next, and no more."""
+        """Estimates that this many trainings, of networks like these, and nothing else follow the next queue."""
         self.later = trainings * self.mean_seconds(networks, epochs)
 
     def remaining(self, ended: set[str]) -> float | None:
@@ -105,7 +105,7 @@ def trainings_after(state: RunState) -> int:
 
 
 def generation_sizes(state: RunState, count: int) -> list[tuple[int, int]]:
-    """Of a generation with so many new networks: how many train for how many epochs, one rung after the other."""
+    """How many networks train for how many epochs, rung by rung, in a generation with `count` new ones."""
     search, epochs = state.search, state.training.epochs
     return (
         rung_sizes(count, epochs, search.reduction_factor) if search.early_stopping == "halving" else [(count, epochs)]

@@ -49,6 +49,7 @@ def test_a_steady_state_trains_in_full_unless_something_else_is_asked_for() -> N
     ("flags", "said"),
     [
         ({"populaton": 4}, "there is no setting populaton; did you mean population"),
+        ({"output_dri": "a"}, "there is no setting output_dri; did you mean output_dir"),
         ({"gpus": [0], "cpu_workers": 1}, "--gpus and --cpu_workers exclude each other"),
         ({"cpu_workers": 0}, "--cpu_workers must be at least 1, but is 0"),
         ({"workers_per_gpu": 0}, "--workers_per_gpu must be at least 1"),
