@@ -138,7 +138,7 @@ def test_names_stand_for_algorithms() -> None:
         "random": RandomSearch,
         "local_search": LocalSearch,
     }
-    assert set(expected) == set(ALGORITHMS)
+    assert set(expected) <= set(ALGORITHMS)
     for name, kind in expected.items():
         assert type(new_search(EvolutionConfig(algorithm=name), BitStrings(5))) is kind
 
