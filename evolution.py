@@ -19,7 +19,6 @@ from records.command_line import DONE, FAULT, STOPPED, command_text, run_command
 from records.config_file import with_config
 from records.errors import StopRequested
 from records.flags import Parser, add_settings
-from reporting.closing_lines import closing_lines
 from reporting.console import Console
 from run.algorithms import algorithms_in_words
 from run.opening import folder_of
@@ -49,6 +48,9 @@ def main(arguments: Sequence[str]) -> int:
         return advise(request, f"stopped by {request_to_stop}; {kept}", STOPPED)
     except (RunFault, OSError) as fault:
         return advise(request, f"error: {fault}", FAULT)
+    # Imported late: the libraries that analyse a run take longer to import than a refusal may.
+    from reporting.closing_lines import closing_lines
+
     for line in closing_lines(ended.view, console.trainings, request.optuna_study):
         console.say(line, always=True, wrap=not line.startswith("next "))  # a command stays in one piece
     return DONE

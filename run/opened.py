@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from records import Individual, InputError, RunState
 from records.runs import Ablation, ModelInfo
-from reporting.run_view import RunView, read_run_view
 from storage.directory import RunDirectory
 
-# Imported where they are needed: nothing else here needs torch or matplotlib.
+# Imported where they are needed: opening a run does not need the libraries that analyse, draw or train.
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import nn
+
+    from reporting.run_view import RunView
 
 NUMBERS = {
     "generation": int,
@@ -45,6 +46,8 @@ class OpenedRun:
     @functools.cached_property
     def view(self) -> RunView:
         """All that the run's files say, as the report shows it."""
+        from reporting.run_view import read_run_view
+
         return read_run_view(self.directory, self.state)
 
     @property

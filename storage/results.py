@@ -8,6 +8,7 @@ from pathlib import Path
 
 from records import Individual, InputError, RunState, TrainingResult
 from records.canonical import from_json, to_json
+from records.individuals import all_individuals
 from records.runs import Ablation, ModelInfo
 from records.texts import JobKey
 from search.ranking import rank
@@ -114,7 +115,7 @@ def place_weights(run: RunDirectory, name: str, result: TrainingResult, is_kept:
 
 def kept_weights(run: RunDirectory, state: RunState) -> Individual | None:
     """The best individual of a run whose weights are in its folder."""
-    ended = [each for generation in state.generations for each in generation.individuals if each.fitness is not None]
+    ended = [each for each in all_individuals(state.generations) if each.fitness is not None]
     return next((each for each in rank(ended, state.search.objectives) if run.weights(each.name).is_file()), None)
 
 

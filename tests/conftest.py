@@ -26,7 +26,7 @@ GROUPS = {
     "browser": ("test_optuna_dashboard.py", "test_report_in_a_browser.py"),
 }
 # Files that take longest of all others; `make quick` leaves them out as well.
-LONG = ("test_export.py", "test_optuna_search.py", "test_optuna_study.py", "test_report_page.py")
+LONG = ("test_export.py", "test_optuna_search.py", "test_genetic_sampler.py", "test_report_page.py")
 GROUP_OF = {file: group for group, files in GROUPS.items() for file in files}
 
 

@@ -40,6 +40,14 @@ def test_a_limit_is_read_from_the_setting_of_the_objective(name: str) -> None:
     assert config.size_limits == ({} if each.proxy else config.limits)
 
 
-def test_quantities_are_worded_in_the_unit_of_their_objective() -> None:
-    words = [quantity(name, FITNESS.objective(name)) for name in ("parameters", "flops", "latency")]
-    assert words == ["12,345 parameters", "1.20 MFLOPs", "0.53 ms"]
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("parameters", 12345, "12,345 parameters"),
+        ("flops", 1_234_567, "1.23 MFLOPs"),
+        ("flops", 1_234_567_890, "1,234.57 MFLOPs"),
+        ("latency", 0.000534, "0.53 ms"),
+    ],
+)
+def test_quantities_have_the_unit_of_their_objective(name: str, value: float, words: str) -> None:
+    assert quantity(name, value) == words

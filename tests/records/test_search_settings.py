@@ -11,6 +11,7 @@ from records import (
     EvolutionConfig,
     InputError,
 )
+from records.objectives import OBJECTIVES
 
 
 @pytest.mark.parametrize(
@@ -25,8 +26,11 @@ def test_what_waits_for_others_is_refused_in_a_steady_state(setting: dict[str, A
 @pytest.mark.parametrize(
     ("objectives", "message"),
     [
-        (("accuracy", "speed"), "--objectives must be one of accuracy, parameters, flops, latency, but is 'speed'"),
-        (("parameters",), "--objectives must be accuracy and then any of parameters, flops, latency, each once, "),
+        (("accuracy", "speed"), f"--objectives must be one of {', '.join(OBJECTIVES)}, but is 'speed'"),
+        (
+            ("parameters",),
+            f"--objectives must be accuracy and then any of {', '.join(list(OBJECTIVES)[1:])}, each once, ",
+        ),
         ((), "but is "),
         (("parameters", "accuracy"), "but is parameters accuracy"),
         (("accuracy", "flops", "flops"), "each once, but is accuracy flops flops"),

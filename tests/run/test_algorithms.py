@@ -12,7 +12,7 @@ from search.registry import ALGORITHMS
 
 
 def test_the_genetic_algorithm_and_its_baselines_are_there() -> None:
-    assert list(ALGORITHMS) == ["genetic", "aging", "random", "local_search"]
+    assert list(ALGORITHMS)[:4] == ["genetic", "aging", "random", "local_search"]
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
@@ -28,7 +28,7 @@ def test_every_algorithm_is_accepted_named_in_the_help_and_proposes_individuals(
 @pytest.mark.parametrize("name", ["annealing", "optuna:", "optuna:1", "Genetic", "genetic "])
 def test_a_name_of_no_algorithm_is_refused_with_all_that_there_are(name: str) -> None:
     config = EvolutionConfig(algorithm=name)
-    message = f"--algorithm must be one of genetic, aging, random, local_search, or optuna:NAME .*, but is '{name}'"
+    message = f"--algorithm must be one of {', '.join(ALGORITHMS)}, or optuna:NAME .*, but is '{name}'"
     with pytest.raises(InputError, match=message):
         check_algorithm(config)
     if config.sampler is None:

@@ -25,8 +25,9 @@ from search_space.genes import EXTENDED
 from search_space.space import NetworkSpace
 from storage.checkpoint import load_state, save_state
 from storage.directory import RunDirectory
+from tests.builders import rugged
 from tests.faults.small_run import InlineWorkers, NoSignals, Told, birth, evolved
-from tests.search.test_baselines import NETWORKS, SPACES, rugged, step
+from tests.search.test_baselines import NETWORKS, SPACES, step
 from tests.small_runs import ALL
 from tests.test_evolution import SMALL, finish, outcome, start
 

@@ -6,14 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymoo.operators.survival.rank_and_crowding.metrics import calc_crowding_distance  # type: ignore[import-untyped]
 from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting  # type: ignore[import-untyped]
 
 from records import Fitness, Individual
-from records.objectives import OBJECTIVES, quantity
+from records.objectives import OBJECTIVES
 from records.texts import Chromosome, JobKey
 from search.ranking import (
     Points,
@@ -116,6 +115,9 @@ fitnesses = st.builds(
     latency=st.sampled_from([0.1, 0.2]),
     epochs=st.sampled_from([1, 3]),
     violation=st.sampled_from([0.0, 0.0, 0.5, 1.0]),
+    measured=st.tuples(
+        *(st.tuples(st.just(name), st.sampled_from([1.0, 2.0])) for name, each in OBJECTIVES.items() if each.measured)
+    ),
 )
 objective_names = st.lists(st.sampled_from(list(OBJECTIVES)[1:]), min_size=1, unique=True).map(
     lambda others: ("accuracy", *others)
@@ -206,16 +208,3 @@ def test_where_no_network_keeps_the_limits_there_is_no_front() -> None:
     )
     assert pareto_front([passed], ("accuracy", "flops")) == []
     assert pareto_front([], ("accuracy", "flops")) == []
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "words"),
-    [
-        ("parameters", 12345, "12,345 parameters"),
-        ("flops", 1_234_567, "1.23 MFLOPs"),
-        ("flops", 1_234_567_890, "1,234.57 MFLOPs"),
-        ("latency", 0.000534, "0.53 ms"),
-    ],
-)
-def test_quantities_are_said_with_their_units(name: str, value: float, words: str) -> None:
-    assert quantity(name, value) == words

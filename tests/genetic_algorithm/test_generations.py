@@ -1,19 +1,18 @@
-"""The engine: a pure function of configuration, seed and fitness that finds what is best and asks nothing twice."""
+"""The genetic algorithm in generations: pure, never asking twice, true to its operators."""
 
 from __future__ import annotations
 
 import itertools
 import math
 import random
-import zlib
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import mean
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from genetic_algorithm import GeneticAlgorithm
@@ -22,20 +21,14 @@ from records.texts import Chromosome
 from search.base import BitStrings, SearchSpace
 from search.operators import (
     CROSSOVERS,
-    Bits,
-    mutate,
-    one_point_crossover,
-    to_bits,
     to_chromosome,
-    tournament_selection,
-    two_point_crossover,
-    uniform_crossover,
 )
 from search_space.encoding import Encoding
 from search_space.space import NetworkSpace
+from tests.builders import one_max
+from tests.genetic_algorithm.searches import relaxed, rugged, search, sections
 
 NETWORKS = NetworkSpace(Encoding((1, 8, 8), 10))
-Evaluate = Callable[[Individual], Individual]
 
 
 @dataclass(frozen=True)
@@ -65,42 +58,6 @@ class Striped:
         return Fitness(value=0.0)
 
 
-def one_max(individual: Individual) -> Individual:
-    return individual.evaluated(individual.chromosome.count("1"))
-
-
-def rugged(space: SearchSpace) -> Evaluate:
-    """A fitness without any slope, a function of the network: few values, many ties, one in six fails."""
-
-    def evaluate(individual: Individual) -> Individual:
-        number = zlib.crc32(space.phenotype(individual.chromosome).encode())
-        if number % 6 == 0:
-            return individual.evaluated(None)
-        return individual.evaluated(number // 7 % 4, loss=number // 31 % 2, parameters=number // 63 % 2)
-
-    return evaluate
-
-
-@dataclass
-class Search:
-    """One search: what was asked for in each generation, and the engine that asked."""
-
-    engine: GeneticAlgorithm
-    asked: list[list[Individual]] = field(default_factory=list)
-    exhausted: list[bool] = field(default_factory=list)  # after each `ask`
-
-    def run(self, generations: int, evaluate: Evaluate) -> Search:
-        for _ in range(generations):
-            self.asked.append(self.engine.ask())
-            self.exhausted.append(self.engine.is_exhausted)
-            self.engine.tell([evaluate(individual) for individual in self.asked[-1]])
-        return self
-
-
-def search(config: EvolutionConfig, space: SearchSpace, generations: int, evaluate: Evaluate | None = None) -> Search:
-    return Search(GeneticAlgorithm(config, space)).run(generations, evaluate or rugged(space))
-
-
 @st.composite
 def configurations(draw: st.DrawFn) -> EvolutionConfig:
     population = draw(st.integers(2, 9))
@@ -118,14 +75,10 @@ def configurations(draw: st.DrawFn) -> EvolutionConfig:
 SMALL_SPACES: list[SearchSpace] = [BitStrings(1), BitStrings(3), BitStrings(5), Striped(1), Striped(6), Striped(8)]
 SPACES: list[SearchSpace] = [*SMALL_SPACES, BitStrings(40), NETWORKS]
 spaces = st.sampled_from(SPACES)
-relaxed = settings(deadline=None, max_examples=30)
 
 
 def every_network(space: SearchSpace) -> set[str]:
     return {space.phenotype(Chromosome("".join(bits))) for bits in itertools.product("01", repeat=space.length)}
-
-
-# OneMax
 
 
 def generations_to_the_optimum(config: EvolutionConfig, length: int) -> int:
@@ -147,9 +100,6 @@ def test_one_max_of_100_bits_is_solved_within_100_generations_by_each_of_20_seed
 def test_one_max_is_solved_by_the_other_crossovers_as_well(crossover: str) -> None:
     configs = [EvolutionConfig(generations=100, population=50, seed=seed, crossover=crossover) for seed in range(4)]
     assert max(generations_to_the_optimum(config, 100) for config in configs) <= 100
-
-
-# A pure function
 
 
 @given(configurations(), spaces)
@@ -220,9 +170,6 @@ def test_another_fitness_leads_to_other_offspring() -> None:
     assert ones.asked[1] != zeros.asked[1]
 
 
-# What is asked for
-
-
 @given(configurations(), spaces)
 @relaxed
 def test_a_generation_is_full_numbered_and_of_sound_chromosomes(config: EvolutionConfig, space: SearchSpace) -> None:
@@ -282,21 +229,6 @@ def test_a_pure_crossover_takes_every_bit_from_one_of_its_parents(config: Evolut
                 first, second = (chromosomes[name] for name in individual.parents)
                 pairs = zip(individual.chromosome, first, second, strict=True)
                 assert all(bit in pair for bit, *pair in pairs)
-
-
-def sections(crossover: str) -> list[int]:
-    """Of each pure crossover: how often one goes over from one parent to the other, where the parents differ."""
-    config = EvolutionConfig(population=30, crossover=crossover, crossover_prob=1.0, mutation_prob=0.0)
-    found = []
-    for before, after in itertools.pairwise(search(config, BitStrings(40), 3, one_max).asked):
-        chromosomes = {individual.name: individual.chromosome for individual in before}
-        for individual in after:
-            if individual.origin == "crossover":
-                first, second = (chromosomes[name] for name in individual.parents)
-                bits = zip(individual.chromosome, first, second, strict=True)
-                sources = [bit == one for bit, one, other in bits if one != other]
-                found.append(sum(here != there for here, there in itertools.pairwise(sources)))
-    return found
 
 
 def test_the_configured_crossover_is_the_one_that_is_used() -> None:
@@ -376,9 +308,6 @@ def test_with_certain_mutation_an_offspring_is_the_opposite_of_its_parent() -> N
         assert individual.chromosome == opposite or opposite in taken
         taken.add(individual.chromosome)
     assert len(taken) == 20
-
-
-# Elites and the best
 
 
 @given(configurations(), spaces)
@@ -493,9 +422,6 @@ def test_with_elites_the_best_of_a_generation_never_gets_worse() -> None:
     assert values == sorted(values)
 
 
-# Small spaces
-
-
 @given(configurations(), st.sampled_from(SMALL_SPACES))
 @relaxed
 def test_a_known_network_is_asked_for_only_when_no_new_one_is_left(config: EvolutionConfig, space: SearchSpace) -> None:
@@ -534,68 +460,6 @@ def test_a_large_space_is_not_said_to_be_exhausted() -> None:
     assert search(EvolutionConfig(), NETWORKS, 5).exhausted == [False] * 5
 
 
-# Telling
-
-
-@pytest.mark.parametrize("number", [0, 2, 3])
-def test_individuals_of_another_generation_are_refused(number: int) -> None:
-    engine = search(EvolutionConfig(population=2, tournament_size=1, elitism=0), BitStrings(8), 0).engine
-    stranger = Individual(generation=number, index=1, chromosome=Chromosome("0" * 8), origin="random").evaluated(1.0)
-    with pytest.raises(ValueError, match=rf"up to 2 individuals of generation 1, .* found \[\({number}, 1\)\]"):
-        engine.tell([stranger])
-    assert engine.generations == []
-
-
-def test_a_mixture_of_generations_and_nothing_at_all_are_refused() -> None:
-    engine = search(EvolutionConfig(), BitStrings(20), 1, one_max).engine
-    second = [one_max(individual) for individual in engine.ask()]
-    for told in ([], [*engine.generations[0].individuals[:1], *second[1:]], engine.generations[0].individuals):
-        with pytest.raises(ValueError, match="generation 2"):
-            engine.tell(told)
-    engine.tell(second)
-    assert [each.number for each in engine.generations] == [1, 2]
-
-
-# Selection
-
-
-def ranked(count: int, failed: int = 0) -> list[Individual]:
-    """Individuals from best to worst; the last `failed` of them failed."""
-    return sorted(
-        (
-            Individual(generation=1, index=index, chromosome=Chromosome(f"{index:08b}"), origin="random").evaluated(
-                None if index > count - failed else float(count - index)
-            )
-            for index in range(1, count + 1)
-        ),
-        key=lambda individual: individual.rank,
-    )
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 7, 10])
-def test_each_rank_wins_a_tournament_as_often_as_drawing_without_replacement_makes_it(size: int) -> None:
-    individuals, rng, draws = ranked(10), np.random.default_rng(20), 4000
-    won = Counter(tournament_selection(rng, individuals, size).index for _ in range(draws))
-    for index in range(1, 11):
-        probability = math.comb(10 - index, size - 1) / math.comb(10, size)
-        assert abs(won[index] / draws - probability) < 0.035  # over 4 standard errors
-
-
-def test_a_tournament_of_all_is_won_by_the_best() -> None:
-    individuals, rng = ranked(6), np.random.default_rng(1)
-    assert all(tournament_selection(rng, individuals, 6) is individuals[0] for _ in range(50))
-
-
-@given(st.integers(1, 12), st.data())
-@relaxed
-def test_a_failed_individual_loses_every_tournament(count: int, data: st.DataObject) -> None:
-    failed = data.draw(st.integers(0, count - 1))
-    size = data.draw(st.integers(failed + 1, count))  # room for one that did not fail
-    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
-    winner = tournament_selection(rng, ranked(count, failed), size)
-    assert winner.fitness is not None
-
-
 def test_a_failed_individual_is_nobodys_parent_where_every_tournament_holds_a_trained_one() -> None:
     told = generation([None, 0.2, None, 0.1, 0.0, 0.3], ["000000", "000001", "000011", "000111", "001111", "011111"])
     for seed in range(50):
@@ -617,85 +481,3 @@ def test_a_larger_tournament_selects_better_parents(size: int) -> None:
         places += [names.index(individual.parents[0]) for individual in engine.ask()]
     assert len(places) == 1000
     assert abs(mean(places) - (51 / (size + 1) - 1)) < 2  # the expected minimum of `size` places of 50
-
-
-# Operators
-
-bit_arrays = st.text("01", min_size=1, max_size=40).map(Chromosome).map(to_bits)
-pairs_of_parents = st.integers(1, 40).flatmap(
-    lambda length: st.tuples(*[st.text("01", min_size=length, max_size=length).map(Chromosome).map(to_bits)] * 2)
-)
-generators = st.integers(0, 2**32).map(np.random.default_rng)
-
-
-@pytest.mark.parametrize("name", CROSSOVERS)
-def test_a_crossover_takes_every_bit_from_a_parent_and_leaves_the_parents_alone(name: str) -> None:
-    @given(generators, pairs_of_parents)
-    @relaxed
-    def holds(rng: np.random.Generator, parents: tuple[Bits, Bits]) -> None:
-        first, second = parents
-        kept = first.copy(), second.copy()
-        child = CROSSOVERS[name](rng, first, second)
-        assert child.shape == first.shape
-        assert child.dtype == np.uint8
-        assert ((child == first) | (child == second)).all()
-        assert (first == kept[0]).all()
-        assert (second == kept[1]).all()
-
-    holds()
-
-
-def children(name: str, length: int, count: int) -> Counter[str]:
-    """Children of a parent of zeros and one of ones."""
-    rng = np.random.default_rng(3)
-    zeros, ones = np.zeros(length, np.uint8), np.ones(length, np.uint8)
-    return Counter(to_chromosome(CROSSOVERS[name](rng, zeros, ones)) for _ in range(count))
-
-
-def test_uniform_crossover_makes_every_mixture_equally_often() -> None:
-    made = children("uniform", 3, 4000)
-    assert len(made) == 8
-    assert all(abs(count / 4000 - 1 / 8) < 0.025 for count in made.values())
-
-
-def test_one_point_crossover_makes_every_cut_equally_often_and_nothing_else() -> None:
-    made = children("one_point", 5, 4000)
-    assert made.keys() == {"01111", "00111", "00011", "00001"}
-    assert all(abs(count / 4000 - 1 / 4) < 0.03 for count in made.values())
-
-
-def test_two_point_crossover_makes_every_section_and_nothing_else() -> None:
-    made = children("two_point", 4, 4000)
-    sections = {"0" * start + "1" * (end - start) + "0" * (4 - end) for start in range(5) for end in range(start, 5)}
-    assert made.keys() == sections
-
-
-def test_a_single_bit_can_be_crossed() -> None:
-    rng, zero, one = np.random.default_rng(0), np.zeros(1, np.uint8), np.ones(1, np.uint8)
-    for crossover in (uniform_crossover, one_point_crossover, two_point_crossover):
-        assert crossover(rng, zero, one).tolist() in ([0], [1])
-
-
-@given(generators, bit_arrays)
-@relaxed
-def test_mutation_with_0_changes_nothing_and_with_1_everything(rng: np.random.Generator, bits: Bits) -> None:
-    kept = bits.copy()
-    assert (mutate(rng, bits, 0.0) == bits).all()
-    assert (mutate(rng, bits, 1.0) == 1 - bits).all()
-    assert (bits == kept).all()
-
-
-@pytest.mark.parametrize("probability", [0.01, 0.3, 0.8])
-def test_mutation_flips_each_bit_as_often_as_it_should(probability: float) -> None:
-    rng, bits = np.random.default_rng(7), np.tile(np.array([0, 1], np.uint8), 10)
-    flips = np.array([mutate(rng, bits, probability) != bits for _ in range(2000)])
-    error = math.sqrt(probability * (1 - probability) / 2000)
-    assert (abs(flips.mean(axis=0) - probability) < 4.5 * error).all()
-
-
-@given(st.text("01", max_size=50))
-@relaxed
-def test_bits_and_chromosome_are_each_others_inverse(chromosome: Chromosome) -> None:
-    bits = to_bits(chromosome)
-    assert bits.tolist() == [int(bit) for bit in chromosome]
-    assert to_chromosome(bits) == chromosome
