@@ -291,7 +291,7 @@ def print_correlations(table: Table) -> None:
 def replay(file: Path, searches: int, draw: bool) -> None:
     table = from_json(Table, json.loads(file.read_text()))
     if len(table.networks) < 2 ** len(table.loci):
-        sys.exit(f"{file} has {len(table.networks)} of {2 ** len(table.loci)} networks; go on with train")
+        sys.exit(f"{file} has {len(table.networks)} of {2 ** len(table.loci)} networks; continue with train")
     truths = sorted((table.truth(bits) for bits in table.networks), reverse=True)
     print(f"{table.dataset}, table made with: {table.made_with}")
     print(f"replayed on {processor_name()}, Python {platform.python_version()}, numpy {np.__version__}; "
