@@ -90,7 +90,7 @@ class Trainings:
         With `again` all of them are trained.
 
         Raises `RunFault` if there were several trainings and all failed, which is no network's
-        fault; such failures are tried again when the run is resumed.
+        fault; such failures are retried when the run is resumed.
         """
         keys = {name: job.key for name, job in jobs.items()}
         known = {name for name, key in keys.items() if self.known(key, name) is not None}
@@ -206,4 +206,4 @@ def fault_of(which: str, failures: Sequence[TrainingResult]) -> RunFault:
     """What stops a run whose trainings fail, with the commonest reason."""
     reasons = Counter(f"{result.status}: {result.reason}" for result in failures)
     commonest, count = reasons.most_common(1)[0]
-    return RunFault(f"{which} failed, {count} of them as {commonest}; they are tried again when the run is resumed")
+    return RunFault(f"{which} failed, {count} of them as {commonest}; they are retried when the run is resumed")
