@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -43,8 +44,9 @@ from storage.files import write_durably
 from training.protocol import resolve_protocol
 from workers.devices import find_slots
 from workers.local import LocalWorkers
-from workers.ray_cluster import RayWorkers
-from workers.ray_inventory import ClusterUse
+
+if TYPE_CHECKING:
+    from workers.ray_cluster import RayWorkers
 
 FEW_STEPS = 4  # of an epoch: too few to learn much in the usual number of epochs
 
@@ -131,6 +133,10 @@ def open_workers(request: Request, run: RunDirectory, threads: int) -> LocalWork
     """The workers of this machine, or those of a cluster."""
     wanted, timeout = request.devices, request.limits.job_timeout
     if wanted.cluster is not None:
+        # Imported late: the package Ray need not be there.
+        from workers.ray_cluster import RayWorkers
+        from workers.ray_inventory import ClusterUse
+
         use = ClusterUse(threads=threads, cpu_workers=wanted.cpu_workers, workers_per_gpu=wanted.workers_per_gpu or 1)
         return RayWorkers(wanted.cluster, run, use, timeout)
     device, slots = find_slots(wanted.gpus, wanted.cpu_workers, wanted.workers_per_gpu, threads)
