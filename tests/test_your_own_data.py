@@ -70,7 +70,7 @@ NAMES = ("<b>bold</b>", "a name that is much too long for any table " * 3, "猫 
 def test_a_run_on_uneven_classes_with_odd_names_says_what_it_goes_by_and_keeps_the_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A validation split of one's own, images that are not square, few of them, and no test split."""
+    """A validation split that comes with the data, few images, not square, and no test split."""
     import evaluate
     import evolution
 

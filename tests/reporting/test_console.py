@@ -56,7 +56,7 @@ def ended(status: str = "done", accuracy: float | None = 0.5, reason: str = "") 
 
 
 def state(generations: int | None = 20, metric: str = "accuracy") -> RunState:
-    """The state of a run of so many generations, or of one that a budget ends."""
+    """The state of a run with this number of generations, or of one that a budget ends."""
     found = birth(0)
     search = replace(found.search, generations=generations or 20, budget=100 if generations is None else None)
     return replace(found, search=search, training=replace(found.training, metric=metric))
