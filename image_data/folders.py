@@ -15,6 +15,9 @@ from records import InputError
 
 FOLDERS = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}
 PICTURES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+# What a file may be inside, whatever its ending says. Pillow knows more, and hands some of them to other programs: a
+# PostScript file called .png would be run by Ghostscript. JPEG includes MPO, which many phones write.
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ def _header(path: str) -> tuple[tuple[int, int], str]:
     from PIL import Image
 
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=FORMATS) as picture:
             return picture.size, picture.mode
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"cannot read the picture {path} ({error})") from error
@@ -135,7 +138,7 @@ def _read_picture(path: str, is_grey: bool, size: Size | None) -> Images:
     from PIL import Image
 
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=FORMATS) as picture:
             pixels: Image.Image = picture
             if picture.mode.startswith("I"):  # 16 bits a pixel, which PIL would clip at 255
                 pixels = Image.fromarray((np.asarray(picture).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -219,3 +220,25 @@ def test_a_damaged_picture_is_named_though_its_header_is_sound(tmp_path: Path) -
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(InputError, match=r"cannot read the picture .*3\.png"):
         load(tmp_path / "pets")
+
+
+@pytest.mark.parametrize("kind", [*folders.FORMATS, "MPO"])
+def test_a_picture_is_read_by_its_content_whatever_its_ending(tmp_path: Path, kind: str) -> None:
+    write_pictures(tmp_path / "d")
+    other = {"save_all": True, "append_images": [Image.new("RGB", (12, 10))]} if kind == "MPO" else {}
+    path = tmp_path / "d" / "cat" / "3.png"
+    Image.new("RGB", (12, 10), (200, 200, 200)).save(path, kind, **other)
+    with Image.open(path) as picture:
+        assert picture.format == kind
+    assert counts(load(tmp_path / "d")) == [14, 2, 4]
+
+
+@pytest.mark.parametrize("kind", ["EPS", "TGA", "PCX", "ICO", "SGI", "DDS", "MSP"])
+def test_a_picture_of_a_format_that_is_not_meant_is_named_and_nothing_is_started_for_it(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_pictures(tmp_path / "d")
+    path = tmp_path / "d" / "cat" / "3.png"
+    Image.new("1" if kind == "MSP" else "RGB", (16, 16)).save(path, kind)
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a program was started"))
+    assert f"cannot read the picture {path}" in refusal(lambda: load(tmp_path / "d"))
