@@ -129,16 +129,18 @@ def main() -> None:
         folder = Path(name)
         write_run(folder, made_up_run(search))
         clock = time.perf_counter()
-        from reporting.pages.report_page import write_report
+        from reporting.pages.report_page import write_sections
+        from reporting.run_view import read_run_view
 
         print(f"imports: {time.perf_counter() - clock:.1f} s")
         for _ in range(options.repeats):
             clock = time.perf_counter()
-            path = write_report(*load_state(folder))
+            view = read_run_view(*load_state(folder))
+            write_sections(view)
             seconds = time.perf_counter() - clock
             print(
                 f"{options.generations}×{options.population} {options.encoding}: {seconds:.1f} s, "
-                f"{path.stat().st_size / 1e6:.2f} MB"
+                f"{view.run.report.stat().st_size / 1e6:.2f} MB"
             )
 
 

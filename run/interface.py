@@ -33,10 +33,9 @@ def evolve(request: Request, watchers: Iterable[Watcher] = ()) -> OpenedRun:
             # The one late import: torch takes longer than any refusal before the lock may.
             from run.session import take_to_its_end
 
-            take_to_its_end(request, run, state, stop, watchers)
+            return take_to_its_end(request, run, state, stop, watchers)
     finally:
         run.unlock()
-    return open_run(run.root)
 
 
 def plan(request: Request) -> list[str]:

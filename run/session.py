@@ -21,7 +21,7 @@ from records.config_file import config_text
 from records.runs import DataFacts
 from records.words import counted
 from reporting.handout.model_card import model_card
-from reporting.pages.report_page import write_report
+from reporting.pages.report_page import write_sections
 from reporting.watcher import Watcher, Watchers
 from reporting.watchers.fitness_figure import FitnessFigure
 from reporting.watchers.tensorboard_log import TensorBoardLog
@@ -29,6 +29,7 @@ from run.ablation import ablate
 from run.algorithms import new_search
 from run.best_model import hand_over
 from run.latency import measure_latency
+from run.opened import OpenedRun
 from run.opening import earlier_runs
 from run.request import Request
 from run.scheme import loop_of
@@ -53,7 +54,7 @@ FEW_STEPS = 4  # of an epoch: too few to learn much in the usual number of epoch
 
 def take_to_its_end(
     request: Request, run: RunDirectory, state: RunState | None, stop: StopSignals, watchers: Iterable[Watcher]
-) -> None:
+) -> OpenedRun:
     """Begins a run, or goes on with it from a state, until its best network is handed over and its report written."""
     threads = state.training.threads if state else request.new(TrainingConfig).threads
     with open_workers(request, run, threads) as workers:
@@ -89,7 +90,9 @@ def take_to_its_end(
             ablate(work, info.individual.name)
         finally:
             watcher.run_ended()
-    write_report(run, work.state)
+    ended = OpenedRun(run, work.state)
+    write_sections(ended.view)
+    return ended
 
 
 def new_state(request: Request, data: ImageData, workers: LocalWorkers | RayWorkers) -> RunState:

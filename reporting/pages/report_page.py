@@ -9,7 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from records import DataConfig, RunState
+from records import DataConfig
 from records.flags import settings_arguments
 from reporting.drawings.network_svg import legend_svg
 from reporting.pages.individuals import individuals_table
@@ -17,16 +17,9 @@ from reporting.pages.pages import render_page, shortened
 from reporting.pages.report_cards import cards
 from reporting.pages.sections.registry import sections
 from reporting.pages.sections.section import Section, drawing
-from reporting.run_view import RunView, read_run_view
+from reporting.run_view import RunView
 from search_space.encoding import explain
-from storage.directory import RunDirectory
 from storage.files import write_durably
-
-
-def write_report(run: RunDirectory, state: RunState) -> Path:
-    """Writes the report of a run as of a state, from its files; returns its path. Raises `SaveError`."""
-    write_sections(read_run_view(run, state))
-    return run.report
 
 
 def write_sections(view: RunView) -> list[Section]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
-from records import Fitness, Generation, Individual, TrainingResult
+from records import Fitness, Generation, Individual, RunState, TrainingResult
 from records.costs import Cost
 from records.individuals import Forecast
 from records.texts import Chromosome, JobKey
 from records.trainings import Epoch
+from reporting.pages.report_page import write_sections
+from reporting.run_view import read_run_view
+from storage.directory import RunDirectory
 
 
 def fitness(value: float, epochs: int = 1) -> Fitness:
@@ -72,3 +76,9 @@ def generation(number: int, values: Sequence[float | None]) -> Generation:
 
 def generation_rows(values: Sequence[Sequence[float | None]]) -> list[Generation]:
     return [generation(number, row) for number, row in enumerate(values, 1)]
+
+
+def write_report(run: RunDirectory, state: RunState) -> Path:
+    """Writes the report of a run as of a state, from its files; returns its path."""
+    write_sections(read_run_view(run, state))
+    return run.report

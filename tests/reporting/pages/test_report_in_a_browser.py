@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from reporting.pages.report_page import write_report
 from storage.checkpoint import load_state
 from tests.faults.small_run import birth
+from tests.reporting.examples import write_report
 from tests.reporting.pages.test_report_page import finalist, hand_over
 from tests.small_runs import evolve
 

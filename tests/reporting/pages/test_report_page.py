@@ -21,7 +21,6 @@ from records.canonical import to_json
 from records.flags import settings_arguments
 from records.runs import Ablation, Finalist, ModelInfo
 from records.texts import Chromosome, JobKey
-from reporting.pages.report_page import write_report
 from reporting.run_view import read_run_view
 from search_space.space import NetworkSpace
 from storage.checkpoint import load_state, save_state
@@ -29,6 +28,7 @@ from storage.directory import RunDirectory
 from storage.files import sealed, write_durably
 from storage.results import INFO, save_ablation, seal_result
 from tests.faults.small_run import birth
+from tests.reporting.examples import write_report
 
 VOID = {"meta", "input", "br", "link", "hr"}
 
