@@ -31,6 +31,7 @@ from storage.checkpoint import load_state, read_progress
 from storage.directory import RunDirectory
 from storage.results import read_info
 from tests.faults.disk import Countdown, Dead, FullDisk, PowerLossDisk, copy_of, steps_watched
+from tests.faults.others import files_of_others
 from tests.faults.small_run import TRAINER, VARIANTS, InlineWorkers, NoSignals, fingerprint, go_on, in_order, inline
 from tests.processes import alive_after, children_of, is_alive
 from worker_manager import Slot, WorkerManager
@@ -130,9 +131,12 @@ def damage_is_found(seed: int, folder: Path, variant: str = "plain") -> None:
     )
     path = rng.choice(files)
     # The history and the best model are written anew in any case, and so are weights that no result seals.
-    sealed_weights = [json.loads(job.read_text())["content"]["weights"] for job in folder.glob("results/jobs/*.json")]
+    results = [json.loads(job.read_text())["content"] for job in folder.glob("results/jobs/*.json")]
+    sealed_weights = [folder / result["weights"] for result in results]
+    # An individual's weights may be a link to those that a training left: both are damaged then.
+    path = next((each for each in sealed_weights if each.exists() and each.samefile(path)), path)
     is_derived = path.name == "history.csv" or path.parent.name == "best_model"
-    is_derived |= path.name == "best_model.pt" and str(path.relative_to(folder)) not in sealed_weights
+    is_derived |= path.name == "best_model.pt" and path not in sealed_weights
     whole = path.read_bytes()
     damaged = _damage(whole, rng)
     path.write_bytes(damaged)
@@ -681,6 +685,7 @@ PROMISES = [
     Promise(12, "one run per folder", one_run_per_folder, 1, 1),
     Promise(15, "moves", moved_run, 3, 3),
     Promise(16, "runs for ever", runs_for_ever, 1, 1),
+    Promise(18, "files of others stay as they are", files_of_others, 5000, 24, in_order=True),
     Promise(1, "kill anything, train nothing twice", kill_main_or_worker, 50, 1, variant="rich"),
     Promise(2, "no bad instant exists", no_bad_instant, 0, 5, in_order=True, variant="rich"),
     Promise(3, "power loss", power_loss, 200, 4, variant="rich"),
