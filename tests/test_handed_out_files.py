@@ -1,4 +1,4 @@
-"""What commands write beside a person's files: only what they wrote themselves is replaced, the rest refused by name."""
+"""What commands write beside a person's files: only what they wrote themselves is replaced."""
 
 from __future__ import annotations
 
