@@ -170,7 +170,7 @@ class OwnFiles:
             if found.st_ino != self._seen[0] or found.st_size < self._seen[1]:
                 self._entries, self._seen = {}, (found.st_ino, 0)
             content = self.list.read_bytes() if stat.S_ISREG(found.st_mode) else b""
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             self._entries, self._seen = {}, (0, 0)
             return
         except OSError as error:

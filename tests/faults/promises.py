@@ -26,10 +26,10 @@ from pathlib import Path
 from typing import Any
 
 from records import InputError, Limits, RunFault, TrainingJob, TrainingResult
-from records.texts import NetworkText
+from records.texts import JobKey, NetworkText
 from storage.checkpoint import load_state, read_progress
 from storage.directory import RunDirectory
-from storage.results import read_info
+from storage.results import find_result, read_info
 from tests.faults.disk import Countdown, Dead, FullDisk, PowerLossDisk, copy_of, steps_watched
 from tests.faults.others import files_of_others
 from tests.faults.small_run import TRAINER, VARIANTS, InlineWorkers, NoSignals, fingerprint, go_on, in_order, inline
@@ -83,6 +83,33 @@ def no_bad_instant(seed: int, folder: Path, variant: str = "plain") -> None:
     assert died == (seed + 1 <= steps), f"step {seed + 1} of {steps}: died is {died}"
     inline(folder, variant=variant)
     assert fingerprint(folder) == undisturbed(0, variant)
+
+
+def killed_at_any_step(seed: int, folder: Path) -> None:
+    """The process is killed at a step on the disk, and so is the one that resumes the run, if it gets that far.
+
+    The third one trains nothing whose result was sealed, and ends with the same bits as an undisturbed run.
+    The seed chooses the variant, the run and the steps.
+    """
+    rng, variant, run_seed = random.Random(seed), ("plain", "rich", "steady")[seed % 3], seed // 3 % 5
+    for _ in range(2):
+        at = rng.randint(1, steps_of_a_run(variant))
+        child = fork()
+        if child == 0:
+            with steps_watched(Countdown(at=at, fire=lambda name, path: os.kill(os.getpid(), signal.SIGKILL))):
+                inline(folder, run_seed, variant)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) in (0, -signal.SIGKILL)
+    run = RunDirectory(folder)
+    sealed = {path.stem for path in run.job_files() if find_result(run, JobKey(path.stem)) is not None}
+    workers = InlineWorkers(run)
+    run.lock()
+    try:
+        go_on(run, workers, NoSignals(), seed=run_seed, variant=variant, warn=lambda warning: None)
+    finally:
+        run.unlock()
+    assert not sealed & {job.key for job in workers.started}, "a finished training was trained again"
+    assert fingerprint(folder) == undisturbed(run_seed, variant)
 
 
 def power_loss(seed: int, folder: Path, variant: str = "plain") -> None:
@@ -670,6 +697,7 @@ class Promise:
 PROMISES = [
     Promise(1, "kill anything, resume to the same bits", kill_anything, 200, 2),
     Promise(1, "kill anything, train nothing twice", kill_main_or_worker, 200, 3),
+    Promise(1, "kill anything at a step on the disk, twice", killed_at_any_step, 5000, 12),
     Promise(2, "no bad instant exists", no_bad_instant, 0, 20, in_order=True),
     Promise(3, "power loss", power_loss, 1000, 20),
     Promise(4, "damage is found", damage_is_found, 500, 20),
