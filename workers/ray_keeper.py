@@ -39,15 +39,22 @@ def keep(cpus: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, lambda *_: None)  # the main process alone decides (what is ignored would be inherited)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
-    with temporary_folder() as folder:
-        head, said = start_head(folder, cpus)
-        try:
-            ready, _, _ = select.select([said, sys.stdin], [], [], START_SECONDS)
-            if sys.stdin not in ready:
-                print(json.dumps(answer(folder, said if ready else None)), flush=True)
-                sys.stdin.read()
-        finally:
-            end_descendants(head)
+    try:
+        with temporary_folder() as folder:
+            keep_in(folder, cpus)
+    except OSError as error:  # the main process reads this, or has ended
+        print(json.dumps({"error": str(error)}), flush=True)
+
+
+def keep_in(folder: Path, cpus: int) -> None:
+    head, said = start_head(folder, cpus)
+    try:
+        ready, _, _ = select.select([said, sys.stdin], [], [], START_SECONDS)
+        if sys.stdin not in ready:
+            print(json.dumps(answer(folder, said if ready else None)), flush=True)
+            sys.stdin.read()
+    finally:
+        end_descendants(head)
 
 
 def prctl(option: int, value: int) -> None:

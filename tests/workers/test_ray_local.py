@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import http.client
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -26,10 +27,11 @@ from workers.ray_keeper import MARKED, MARKER, sweep, temporary_folder
 from workers.ray_local import LocalCluster
 
 RUN = """
-import os, sys
+import os, signal, sys
 import ray
 from workers.ray_connection import connect
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it may have been ignored when the tests began
 with connect("local", []):
     where = ray.remote(lambda: os.environ["TMPDIR"])
     for _ in sys.stdin:
@@ -99,6 +101,12 @@ def answer_without_token(port: int) -> object:
     return answer
 
 
+def token_of(process: int) -> bytes:
+    (token,) = re.findall(rb"RAY_AUTH_TOKEN=(\w+)", Path(f"/proc/{process}/environ").read_bytes())
+    assert isinstance(token, bytes)
+    return token
+
+
 @pytest.mark.slow
 def test_nothing_of_a_cluster_outlives_its_run(short: Path, tmp_path: Path) -> None:
     """Of two clusters side by side, the run of one is killed; that of the other ends later."""
@@ -113,6 +121,11 @@ def test_nothing_of_a_cluster_outlives_its_run(short: Path, tmp_path: Path) -> N
         assert len(servers) > 5
         assert all(address.is_loopback for address, _ in servers)
         assert {answer_without_token(port) for _, port in servers} == {grpc.StatusCode.UNAUTHENTICATED, 401}
+
+        token = token_of(below[0])
+        assert token != token_of(others[0])
+        assert not any(token in Path(f"/proc/{process}/cmdline").read_bytes() for process in below)
+        assert not any(token in path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
         killed.process.kill()
         began = time.monotonic()
@@ -146,6 +159,19 @@ def test_a_cluster_that_does_not_start_says_why(tmp_path: Path, short: Path, mon
         LocalCluster()
     assert list(short.iterdir()) == []
     assert dict(os.environ) == before
+
+
+def test_a_disk_that_takes_nothing_is_told_of(short: Path) -> None:
+    limited = ["bash", "-c", 'ulimit -f 0; exec "$@"', "-", sys.executable, "-c"]
+    said = subprocess.run(
+        [*limited, "from workers.ray_local import LocalCluster; LocalCluster()"],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(short)},
+        capture_output=True,
+        text=True,
+    )
+    assert "RunFault: --cluster local: [Errno 2] No usable temporary directory" in said.stderr.splitlines()[-1]
+    assert list(short.iterdir()) == []
 
 
 def test_only_folders_that_dead_processes_of_this_program_left_are_removed(tmp_path: Path) -> None:
