@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from stopping.signals import quit_on_signals
+
+    quit_on_signals()  # while the imports below take their time
+
 import argparse
 import contextlib
 import json

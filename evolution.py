@@ -7,15 +7,19 @@ generation is bred. A run can be killed at any instant and resumed to the same e
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from stopping.signals import quit_on_signals
+
+    quit_on_signals()  # while the imports below take their time
+
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import fields
 
 import run
 from image_data.catalogue import DATA_HELP
 from records import DataConfig, EvolutionConfig, Limits, RunFault, TrainingConfig
-from records.command_line import DONE, FAULT, STOPPED, command_text, run_command
+from records.command_line import DONE, FAULT, STOPPED, command_text, run_command, tell
 from records.config_file import with_config
 from records.errors import StopRequested
 from records.flags import Parser, add_settings
@@ -30,7 +34,7 @@ EXAMPLES = """examples:
   python evolution.py --dataset digits --cpu_workers 2
   python evolution.py --resume checkpoints/generation_5/ga_state.json
 
-exit status: 0 done, 2 bad input, 3 stopped by a person or a time limit (resumable),
+exit status: 0 done, 2 bad input, 3 stopped by a person, a scheduler or a time limit (resumable),
 4 a fault of disk, memory or devices (resumable), 1 anything else"""
 
 
@@ -42,22 +46,39 @@ def main(arguments: Sequence[str]) -> int:
         options.resume = newest_run()
         console.say(f"--resume: {options.resume} is the newest run here")
     request = request_of(options)
+    return show_plan(request, console) if options.plan else evolve(request, console)
+
+
+def show_plan(request: Request, console: Console) -> int:
+    """Prints what a new run would train, and what it would cost; returns the exit status."""
     try:
-        if options.plan:
-            print("\n".join(run.plan(request)))
-            return DONE
-        ended = run.evolve(request, [console])
+        lines = run.plan(request, [console])
+    except StopRequested as request_to_stop:
+        tell(f"stopped by {request_to_stop}; a plan writes nothing")
+        return STOPPED
+    except (RunFault, OSError) as fault:
+        tell(f"error: {fault}")
+        return FAULT
+    print("\n".join(lines))
+    return DONE
+
+
+def evolve(request: Request, console: Console) -> int:
+    """Begins a run or goes on with it, to its end; returns the exit status."""
+    try:
+        try:
+            ended = run.evolve(request, [console])
+        except (RunFault, OSError) as fault:
+            return advise(request, f"error: {fault}", FAULT)
+        # Imported late: the libraries that analyse a run take longer to import than a refusal may.
+        from reporting.closing_lines import closing_lines
+
+        for line in closing_lines(ended.view, console.trainings, request.optuna_study):
+            console.say(line, always=True, wrap=not line.startswith("next "))  # a command stays in one piece
     except StopRequested as request_to_stop:
         has_begun = bool(folder_of(request).states())
         kept = "every finished training is kept" if has_begun else "the run had not begun, nothing was written"
         return advise(request, f"stopped by {request_to_stop}; {kept}", STOPPED)
-    except (RunFault, OSError) as fault:
-        return advise(request, f"error: {fault}", FAULT)
-    # Imported late: the libraries that analyse a run take longer to import than a refusal may.
-    from reporting.closing_lines import closing_lines
-
-    for line in closing_lines(ended.view, console.trainings, request.optuna_study):
-        console.say(line, always=True, wrap=not line.startswith("next "))  # a command stays in one piece
     return DONE
 
 
@@ -69,9 +90,9 @@ def request_of(options: argparse.Namespace) -> Request:
 
 def advise(request: Request, message: str, status: int) -> int:
     """Prints what happened and how to go on; returns the exit status."""
-    print(message, file=sys.stderr)
+    tell(message)
     if folder_of(request).states():
-        print(f"to go on: {resume_command(request)}", file=sys.stderr)
+        tell(f"to go on: {resume_command(request)}")
     return status
 
 
@@ -105,7 +126,7 @@ def build_parser() -> Parser:
     add_settings(parser, "limits (they change no result)", Limits)
     add_folder_flags(parser.add_argument_group("the run's folder"))
     parser.add_argument(
-        "--plan", action="store_true", help="say what the run would train and what it would cost, and end"
+        "--plan", action="store_true", help="say what a new run would train and what it would cost, and write nothing"
     )
     parser.add_argument(
         "--tensorboard",

@@ -46,8 +46,8 @@ class JobQueue:
     """Jobs by expected duration, the longest first; each is tried at most 1 + `max_retries` times.
 
     A generation ends with its last job, so long jobs start first. In a steady state nothing waits for
-    a generation, and without `longest_first` jobs start in the order in which they were added. `room`
-    is the memory of the largest device, in bytes.
+    a generation, and without `longest_first` jobs start in the order in which they were added. A retry
+    keeps the place of its job. `room` is the memory of the largest device, in bytes.
     """
 
     def __init__(self, max_retries: int = 2, room: float = math.inf, longest_first: bool = True) -> None:
@@ -55,8 +55,7 @@ class JobQueue:
         self.running: dict[JobKey, Attempt] = {}
         self.results: dict[JobKey, TrainingResult] = {}
         self._waiting: list[tuple[float, int, Attempt]] = []  # sorted
-        self._keys: set[JobKey] = set()
-        self._added = 0
+        self._places: dict[JobKey, tuple[float, int]] = {}  # of all jobs that were added, by which they are sorted
 
     def add(self, job: TrainingJob, *, name: str, work: float, need: MemoryNeed = NO_NEED) -> Attempt | TrainingResult:
         """Queues a job and returns its first attempt, with a micro-batch that fits into `room`.
@@ -65,9 +64,9 @@ class JobQueue:
         an equal job was added before.
         """
         key = job.key
-        if key in self._keys:
+        if key in self._places:
             raise ValueError(f"job {key} of {name} was added before")
-        self._keys.add(key)
+        self._places[key] = (-work if self.longest_first else 0.0, len(self._places))
         micro_batch = job.protocol.micro_batch or job.protocol.batch_size
         attempt = Attempt(job=job, key=key, name=name, work=work, micro_batch=micro_batch, need=need)
         while attempt.memory > self.room and attempt.micro_batch > SMALLEST_MICRO_BATCH:
@@ -82,9 +81,7 @@ class JobQueue:
         return attempt
 
     def _push(self, attempt: Attempt) -> None:
-        place = -attempt.work if self.longest_first else 0.0
-        bisect.insort(self._waiting, (place, self._added, attempt))
-        self._added += 1
+        bisect.insort(self._waiting, (*self._places[attempt.key], attempt))
 
     @property
     def waiting(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import importlib.util
 import os
 import shlex
@@ -11,12 +13,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from records.errors import InputError, RunFault
+from records.errors import InputError, RunFault, StopRequested
+from stopping.signals import STOPPED as STOPPED
+from stopping.signals import RaisedSignals, ignore_signals, quit_on_signals
 
 DONE = 0
 ERROR = 1  # anything that has no number of its own
 BAD_INPUT = 2
-STOPPED = 3  # by a person or a time limit; resumable
 FAULT = 4  # of disk, memory or devices; resumable
 
 
@@ -32,21 +35,34 @@ def command_text(script: str, *arguments: str) -> str:
     return shlex.join([python, str(Path(sys.argv[0]).with_name(script)), *arguments])
 
 
+def tell(message: str) -> None:
+    """Prints a line to standard error, if anybody still reads it: a terminal may have been closed."""
+    with contextlib.suppress(OSError):
+        print(message, file=sys.stderr, flush=True)
+
+
 def run_command(main: Callable[[Sequence[str]], int]) -> NoReturn:
-    """Runs a command's `main` with the process's arguments, and turns bad input into one line."""
+    """Runs a command's `main` with the process's arguments, and turns bad input and requests to stop into one line."""
+    atexit.register(ignore_signals)
     try:
-        status = main(sys.argv[1:])
+        with RaisedSignals():
+            status = main(sys.argv[1:])
+            sys.stdout.flush()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        tell(f"error: {error}")
         status = BAD_INPUT
     except RunFault as fault:
-        print(f"error: {fault}", file=sys.stderr)
+        tell(f"error: {fault}")
         status = FAULT
     except BrokenPipeError:
         # The reader of a pipe (head, less) has gone: there is nobody to tell.
         sys.stderr.close()
         status = ERROR
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+    except StopRequested as request:
+        tell(f"stopped by {request}")
         status = STOPPED
+    except KeyboardInterrupt:
+        tell("interrupted")
+        status = STOPPED
+    quit_on_signals(status)
     sys.exit(status)

@@ -1,6 +1,8 @@
-"""Errors: bad input (InputError), faults of the machine (RunFault), failures of single trainings."""
+"""Errors: bad input (InputError), faults of the machine (RunFault), failures of single trainings; requests to stop."""
 
 from __future__ import annotations
+
+from stopping.signals import StopRequested as StopRequested
 
 FAILURES = ("out_of_memory", "diverged", "crashed", "timed_out", "error")
 
@@ -23,10 +25,3 @@ class TrainingFailure(Exception):
     def __init__(self, status: str, reason: str) -> None:
         super().__init__(f"{status}: {reason}")
         self.status, self.reason = status, reason
-
-
-class StopRequested(BaseException):
-    """A person or a time limit asked the run to stop; the message names the signal or the limit.
-
-    Like KeyboardInterrupt it is not an `Exception`, so that no library catches it on its way up.
-    """

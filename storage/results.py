@@ -39,6 +39,15 @@ def find_result(run: RunDirectory, key: JobKey) -> TrainingResult | None:
     return result
 
 
+def has_trained(run: RunDirectory, key: JobKey) -> bool:
+    """Whether a job has succeeded in a run, and its result is sound."""
+    try:
+        result = find_result(run, key)
+    except DamagedFile:
+        return False
+    return result is not None and result.status == "done"
+
+
 def sound_weights(run: RunDirectory, result: TrainingResult) -> Path | None:
     """The file of a result's weights, if it exists and matches the seal."""
     path = None if result.weights is None else run.root / result.weights

@@ -130,13 +130,15 @@ def test_a_killed_run_resumes_to_the_same_end_and_trains_nothing_twice(
 
 
 @pytest.mark.slow
-def test_control_c_stops_at_once_and_names_the_command_that_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGUSR1])
+def test_a_signal_stops_at_once_and_the_command_that_goes_on_is_named(number: signal.Signals, tmp_path: Path) -> None:
     process = start(*SMALL, *SEARCH, "--cpu_workers", "2", "--output_dir", str(tmp_path))
     while not list(tmp_path.glob("results/jobs/*.json")):
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     text = finish(process, status=3)
     assert "Traceback" not in text
+    assert f"stopped by {number.name}; every finished training is kept" in text
     command = next(line for line in text.splitlines() if line.startswith("to go on: ")).split()[4:]
     assert command == [
         str(ROOT / "evolution.py"),
@@ -145,7 +147,8 @@ def test_control_c_stops_at_once_and_names_the_command_that_goes_on(tmp_path: Pa
         "--cpu_workers",
         "2",
     ]
-    finish(start(*command[1:]))
+    if number == signal.SIGINT:
+        finish(start(*command[1:]))
     assert not list(tmp_path.glob("**/.evolution.lock"))
 
 
@@ -235,6 +238,34 @@ def test_images_that_are_too_small_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="at least 8×8 pixels"):
         evolution.main(["--dataset", str(tmp_path / "small.npz"), "--output_dir", str(tmp_path / "run")])
     assert not (tmp_path / "run").exists()
+
+
+PLAN = ["--plan", "--cpu_workers", "1"]
+
+
+@pytest.mark.slow
+def test_a_plan_touches_no_run_and_counts_what_earlier_ones_have_trained(
+    finished: tuple[Path, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, _ = finished
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    assert evolution.main([*SMALL, *SEARCH, *PLAN, "--output_dir", str(folder), "--reuse", str(folder)]) == 0
+    said = capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+    assert f"{folder.resolve()} holds a run, which is not touched; a new one is planned" in said
+    assert "measured 6 of 6: " in said
+    assert "reuse            4 of the first 4 trainings are taken over" in said
+    with pytest.raises(InputError, match=r"^--reuse .*: its --optimizer is sgd, here it is adamw"):
+        evolution.main([*SMALL, *SEARCH, *PLAN, "--optimizer", "adamw", "--reuse", str(folder)])
+
+
+def test_a_plan_that_is_stopped_says_that_it_writes_nothing(
+    born: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("workers.local.LocalWorkers.hold", lambda *arguments: signal.raise_signal(signal.SIGINT))
+    capsys.readouterr()
+    assert evolution.main([*SMALL, *PLAN, "--output_dir", str(born), "--quiet"]) == 3
+    assert capsys.readouterr().err == "stopped by SIGINT; a plan writes nothing\n"
 
 
 @pytest.fixture

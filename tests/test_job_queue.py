@@ -55,12 +55,6 @@ class Ledger:
     running: list[Ticket] = field(default_factory=list)
     ended: dict[str, Ticket] = field(default_factory=dict)
     added: list[TrainingJob] = field(default_factory=list)
-    places: int = 0
-
-    def queue(self, ticket: Ticket) -> None:
-        self.places += 1
-        ticket.place = self.places
-        self.waiting.append(ticket)
 
 
 class QueueMachine(RuleBasedStateMachine):
@@ -79,7 +73,7 @@ class QueueMachine(RuleBasedStateMachine):
         name = f"gen1/ind{len(self.ledger.added)}"
         self.queue.add(new, name=name, work=work)
         self.ledger.added.append(new)
-        self.ledger.queue(Ticket(new.key, name, work, micro_batch or batch, 0))
+        self.ledger.waiting.append(Ticket(new.key, name, work, micro_batch or batch, len(self.ledger.added)))
 
     @precondition(lambda self: self.ledger.added)
     @rule(pick=st.integers(0))
@@ -121,7 +115,7 @@ class QueueMachine(RuleBasedStateMachine):
             assert result is None
             if status == "out_of_memory":
                 ticket.micro_batch = max(2, ticket.micro_batch // 2)
-            self.ledger.queue(ticket)
+            self.ledger.waiting.append(ticket)
             return
         assert result is not None
         assert (result.status, result.reason, result.micro_batch) == (status, "its reason", ticket.micro_batch)
@@ -241,12 +235,15 @@ def test_a_job_that_succeeds_after_failures_is_done_and_tells_its_tries() -> Non
     assert queue.results == {result.key: result}
 
 
-def test_a_retried_job_waits_behind_equals_but_before_shorter_ones() -> None:
-    queue = JobQueue()
-    for name, work in [("bad", 5.0), ("equal", 5.0), ("short", 1.0)]:
-        queue.add(job(name), name=name, work=work)
-    queue.fail(started(queue).key, "timed_out", "", Cost())
-    assert [started(queue).name for _ in range(3)] == ["equal", "bad", "short"]
+@pytest.mark.parametrize("status", FAILURES)
+@pytest.mark.parametrize("longest_first", [True, False])
+def test_a_retry_keeps_the_place_of_its_job(status: str, longest_first: bool) -> None:
+    queue = JobQueue(longest_first=longest_first)
+    for name in ("bad", "equal", "last"):
+        queue.add(job(name), name=name, work=1.0 if name == "last" else 5.0)
+    queue.fail(started(queue).key, status, "", Cost())
+    queue.fail(started(queue).key, status, "", Cost())
+    assert [started(queue).name for _ in range(3)] == ["bad", "equal", "last"]
 
 
 def test_an_equal_job_is_refused_even_after_it_ended() -> None:

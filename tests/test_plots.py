@@ -13,18 +13,17 @@ import plots
 from image_data.catalogue import NAMED_SETS, read_source
 from records import DataConfig, EvolutionConfig, InputError, RunState, TrainingConfig, TrainingResult
 from records.canonical import content_hash
-from records.errors import SaveError
 from records.runs import DataFacts
 from records.texts import JobKey
 from records.trainings import Epoch
 from reporting.figures.progress import draw_progress
 from reporting.figures.theme import save_figure
-from storage.own_files import LIST_NAME
 from search_space.cost import model_cost
 from search_space.genes import EXTENDED, STANDARD
 from search_space.tables import gene_table_text
 from storage.checkpoint import save_state
 from storage.directory import RunDirectory
+from storage.own_files import LIST_NAME
 from tests.pictures import check_files
 from tests.reporting.drawings.networks import ALL_GENES, NETWORKS, PLAIN
 from tests.reporting.examples import generation, generation_rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from job_queue import Attempt, JobQueue
 from search_space.cost import MemoryNeed
+from stopping.signals import STOP_SIGNALS
 from tests.processes import alive_after, children_of, is_alive
 from tests.workers.contract import Make, Record, WorkersContract, fill, job
 from worker_manager import Slot, WorkerManager, WorkersBroken
@@ -114,6 +116,27 @@ def test_a_job_without_end_is_timed_out_and_its_worker_replaced(word: str) -> No
     assert {result.status for result in record.ended} == {"timed_out", "done"}
 
 
+def test_no_signal_that_stops_the_program_ends_a_worker() -> None:
+    """A scheduler sends them to all processes of a job, at any time: while a worker starts, and while it trains."""
+    queue, record = fill(JobQueue(0), [f"nap {number}" for number in range(8)]), Record()
+    with WorkerManager(SLOTS, "tests.trainers:start", {}) as workers:
+        processes = children_of(os.getpid())
+
+        def disturb() -> None:
+            for _ in range(30):
+                for process in processes:
+                    for number in STOP_SIGNALS:
+                        os.kill(process, number)
+                time.sleep(0.03)
+
+        sender = threading.Thread(target=disturb)
+        sender.start()
+        workers.run(queue, record)
+        sender.join()
+        assert children_of(os.getpid()) == processes
+    assert [result.status for result in record.ended] == ["done"] * 8
+
+
 def test_workers_that_cannot_start_end_the_run_with_their_last_words() -> None:
     with pytest.raises(WorkersBroken, match="RuntimeError: no such device"):
         run(["ok"], broken=True)
@@ -140,6 +163,7 @@ import sys
 sys.path.insert(0, {root!r})
 from job_queue import JobQueue
 from tests.workers.contract import Record, job
+from stopping.signals import STOP_SIGNALS
 from tests.processes import alive_after, children_of, is_alive
 from worker_manager import Slot, WorkerManager
 workers = WorkerManager([Slot(name=str(slot)) for slot in range(3)], "tests.trainers:start", {{}})

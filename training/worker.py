@@ -2,8 +2,9 @@
 
 Tasks arrive on its standard input and events leave through a pipe, one JSON line each. A worker ends
 when its standard input closes, which is when the main process ends, however it ends; on Linux the
-kernel also kills it then, even where it hangs or is stopped. Nothing here imports torch: the trainer
-does, which the main process names first.
+kernel also kills it then, even where it hangs or is stopped. The signals that stop the program are for
+the main process alone, and a worker lets them pass. Nothing here imports torch: the trainer does, which
+the main process names first.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import IO, Any
 
 from records import RunFault
 from records.errors import TrainingFailure
+from stopping.signals import STOP_SIGNALS
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 ERROR_TAIL = 2000  # bytes of a dead worker's standard error that are searched for a reason
@@ -40,6 +42,8 @@ class WorkerProcess:
         self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed in `kill`)
         self.events, writer = os.pipe()
         self._unread = b""
+        # A worker begins with them blocked, so that none ends it before it lets them pass.
+        unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         try:
             self.process = subprocess.Popen(
                 [*command, str(writer), str(os.getpid())],
@@ -52,6 +56,7 @@ class WorkerProcess:
             )
         finally:
             os.close(writer)
+            signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Writes a message. A dead worker does not read it; its closed pipe of events will tell."""
@@ -86,6 +91,7 @@ class WorkerProcess:
 def worker_main(writer: int, parent: int) -> None:
     """What a worker process does: it prepares once, then trains one task after the other."""
     _die_with(parent)
+    _let_pass(STOP_SIGNALS)
     os.set_inheritable(writer, False)
     events = os.fdopen(writer, "w", buffering=1)
 
@@ -128,6 +134,13 @@ def _die_with(parent: int) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def _let_pass(signals: Sequence[signal.Signals]) -> None:
+    """Has these signals do nothing here; programs that are started from here heed them as usual."""
+    for number in signals:
+        signal.signal(number, lambda number, frame: None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
 
 
 def _read_tasks() -> queue.SimpleQueue[dict[str, Any]]:

@@ -12,6 +12,7 @@ import pytest
 from tests.program import ROOT, program_files
 
 ORDER = (
+    "stopping",
     "records",
     "search_space",
     "search",
@@ -33,7 +34,16 @@ ORDER = (
 )
 COMMANDS = ("evolution", "evaluate", "report", "plots")
 AT_THE_ROOT = {*COMMANDS, "train_model", "genetic_algorithm", "model_generator", "worker_manager", "job_queue"}
-WITHOUT_TORCH = ("records", "search_space", "search", "genetic_algorithm", "storage", "job_queue", "worker_manager")
+WITHOUT_TORCH = (
+    "stopping",
+    "records",
+    "search_space",
+    "search",
+    "genetic_algorithm",
+    "storage",
+    "job_queue",
+    "worker_manager",
+)
 DECIDES = (
     "search_space",
     "search",
@@ -161,7 +171,7 @@ def test_a_benchmark_names_the_programs_folder_before_it_imports_from_it(path: P
         "import job_queue",  # itself
         "def late():\n    from workers.local import LocalWorkers",
         "if TYPE_CHECKING:\n    import worker_manager",
-        "try:\n    import numpy\nexcept ImportError:\n    import run.plan",
+        "try:\n    import numpy\nexcept ImportError:\n    import run.planning",
     ],
 )
 def test_an_import_that_runs_the_other_way_is_found(line: str) -> None:

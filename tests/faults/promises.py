@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
 import random
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +29,7 @@ from typing import Any
 
 from records import InputError, Limits, RunFault, TrainingJob, TrainingResult
 from records.texts import JobKey, NetworkText
+from stopping.signals import STOP_SIGNALS
 from storage.checkpoint import load_state, read_progress
 from storage.directory import RunDirectory
 from storage.results import find_result, read_info
@@ -392,6 +395,91 @@ def no_orphans(seed: int, folder: Path, variant: str = "plain") -> None:
     assert not _marked(mark), f"left over after {way}"
 
 
+def wait_until_caught(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    """Waits until a process has a handler for a signal: until its first lines have been run."""
+    caught = 0
+    while not caught >> (number - 1) & 1 and process.poll() is None:
+        time.sleep(0.001)
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        caught = int(status.partition("SigCgt:")[2].split()[0], 16)
+
+
+def tell_all(mark: str, number: signal.Signals) -> None:
+    """Sends a signal to every process of a run, as schedulers do."""
+    for process in _marked(mark):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, number)
+
+
+def stopped_in_order(seed: int, folder: Path, variant: str = "plain") -> None:
+    """A signal that stops the program reaches all processes of a run at any time, some of them twice.
+
+    The run ends with status 3 and one line, or it was over; going on, it ends as if nothing had happened.
+    """
+    rng, mark, number = random.Random(seed), uuid.uuid4().hex, STOP_SIGNALS[seed % len(STOP_SIGNALS)]
+    main = start_small_run(folder, "--variant", variant, "--delay", "0.2", mark=mark)
+    wait_until_caught(main, number)
+    time.sleep(rng.random() * 2.5)
+    for _ in range(rng.randint(1, 2)):
+        tell_all(mark, number)
+        time.sleep(rng.random() * 0.05)
+    _, said = main.communicate(timeout=60)
+    assert (main.returncode, said) in ((3, f"stopped by {number.name}\n"), (0, "")), (main.returncode, said)
+    assert not alive_after(_marked(mark), NOTICE_SECONDS)
+    inline(folder, variant=variant)
+    assert fingerprint(folder) == undisturbed(0, variant)
+
+
+def ignored_signals(seed: int, folder: Path, variant: str = "plain") -> None:
+    """A signal that was ignored when the run was started, as by nohup, is sent to all its processes again and again."""
+    mark, number = uuid.uuid4().hex, STOP_SIGNALS[seed % len(STOP_SIGNALS)]
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        main = start_small_run(folder, "--variant", variant, "--delay", "0.1", mark=mark)
+    finally:
+        signal.signal(number, before)
+    while main.poll() is None:
+        tell_all(mark, number)
+        time.sleep(0.05)
+    assert main.communicate()[1] == ""
+    assert main.returncode == 0
+    assert fingerprint(folder) == undisturbed(0, variant)
+
+
+@functools.cache
+def commands() -> tuple[tuple[str, ...], ...]:
+    """A command line for each of the five programs, on files in a folder that is kept until this process ends."""
+    folder = Path(_KEPT.name)
+    shutil.copytree(ROOT / "tests" / "contract" / "runs" / "v0_1_0", folder / "run")
+    network = ("--chromosome", "0110010110110011010", "--dataset", "digits")
+    train = ("train_model.py", *network, "--train_limit", "100", "--epochs", "1", "--model_path", f"{folder}/model.pt")
+    subprocess.run([sys.executable, *train], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    return (
+        ("evolution.py", "--plan", "--dataset", "digits", "--cpu_workers", "1"),
+        ("evaluate.py", "--model_path", f"{folder}/model.pt", *network),
+        train,
+        ("report.py", "--resume", f"{folder}/run", "--figures"),
+        ("plots.py", "--chromosome", "0110010110110011010", "--out", f"{folder}/network.svg"),
+    )
+
+
+_KEPT = tempfile.TemporaryDirectory(prefix="commands_")
+
+
+def stopped_command(seed: int, folder: Path) -> None:
+    """Any of the five programs is sent a signal at any time; it ends with status 3 and one line, or was done."""
+    rng, number, command = random.Random(seed), STOP_SIGNALS[seed // 5 % len(STOP_SIGNALS)], commands()[seed % 5]
+    process = subprocess.Popen(
+        [sys.executable, *command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    wait_until_caught(process, number)
+    time.sleep(rng.random() ** 2 * 8)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    stopped = re.fullmatch(rf"stopped by {number.name}(; a plan writes nothing)?\n", said)
+    assert (process.returncode, bool(stopped)) == (3, True) or (process.returncode, said) == (0, ""), (command, said)
+
+
 def order_changes_nothing(seed: int, folder: Path, variant: str = "plain") -> None:
     """1, 2, 3 and 8 workers with random delays: the outcome depends on the seed alone."""
     run_seed, count = seed // 4, (1, 2, 3, 8)[seed % 4]
@@ -714,6 +802,9 @@ PROMISES = [
     Promise(15, "moves", moved_run, 3, 3),
     Promise(16, "runs for ever", runs_for_ever, 1, 1),
     Promise(18, "files of others stay as they are", files_of_others, 5000, 24, in_order=True),
+    Promise(20, "a signal stops a run in good order", stopped_in_order, 300, 4, in_order=True),
+    Promise(20, "a signal that was ignored at the start stays so", ignored_signals, 60, 1, in_order=True),
+    Promise(20, "a signal stops any command in good order", stopped_command, 300, 2),
     Promise(1, "kill anything, train nothing twice", kill_main_or_worker, 50, 1, variant="rich"),
     Promise(2, "no bad instant exists", no_bad_instant, 0, 5, in_order=True, variant="rich"),
     Promise(3, "power loss", power_loss, 200, 4, variant="rich"),

@@ -11,6 +11,11 @@ second objective; the steady one does not wait for generations.
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from stopping.signals import quit_on_signals
+
+    quit_on_signals()
+
 import argparse
 import csv
 import hashlib
@@ -36,7 +41,7 @@ from records import (
     TrainingResult,
 )
 from records.canonical import VERSION, canonical_json, content_hash, from_json, to_json
-from records.command_line import BAD_INPUT, FAULT, STOPPED
+from records.command_line import BAD_INPUT, FAULT, STOPPED, run_command
 from records.costs import Cost
 from records.errors import StopRequested
 from records.runs import DataFacts
@@ -298,7 +303,7 @@ def fingerprint(folder: Path) -> str:
     return content_hash(_through_json([state_content, history, file_sha256(run.best_model)]))
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--workers", type=int, default=2)
@@ -327,7 +332,8 @@ def main(arguments: list[str]) -> int:
             )
             with manager:
                 go_on(run, manager, stop, seed=options.seed, variant=options.variant)
-    except StopRequested:
+    except StopRequested as request:
+        print(f"stopped by {request}", file=sys.stderr)
         return STOPPED
     except RunFault as fault:
         print(f"error: {fault}", file=sys.stderr)
@@ -339,4 +345,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_command(main)

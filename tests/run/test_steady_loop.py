@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 
 import tests.faults.small_run as small_run
+from job_queue import JobQueue
 from records import InputError, Limits, RunFault, RunState, TrainingJob, TrainingResult
+from records.costs import Cost
+from records.errors import FAILURES
 from records.runs import Progress
 from run import steady_loop, work
 from run.steady_loop import AHEAD
@@ -27,6 +30,7 @@ from tests.faults.small_run import (
     fingerprint,
     go_on,
 )
+from worker_manager import Observer, end_failed
 
 DEVICES = 3
 LIMITS = Limits(min_free_disk=0.0)
@@ -270,6 +274,40 @@ def test_failures_cost_their_individuals_alone(tmp_path: Path, monkeypatch: pyte
     bad = {name for name, each in everyone.items() if each.failure == "diverged: planted"}
     assert 0 < len(bad) < 12
     assert not {parent for each in everyone.values() for parent in each.parents} & bad
+
+
+class Shaky(small_run.InlineWorkers):
+    """One worker, on which any attempt but the last of a job may fail, in any way."""
+
+    def __init__(self, run: RunDirectory, seed: int) -> None:
+        super().__init__(run)
+        self.rng, self.failed = random.Random(seed), list[str]()
+
+    def run(self, jobs: JobQueue, observer: Observer, stop: int | None = None) -> None:
+        while (attempt := jobs.start()) is not None:
+            if attempt.number <= jobs.max_retries and self.rng.random() < 0.5:
+                self.failed.append(self.rng.choice(FAILURES))
+                end_failed("inline", attempt, jobs, observer, self.failed[-1], "by chance", Cost())
+            else:
+                observer.job_ended("inline", attempt, jobs.finish(self.result_of(attempt)))
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("variant", small_run.VARIANTS)
+def test_on_one_worker_retries_of_any_kind_change_no_order_and_no_chromosome(
+    tmp_path: Path, variant: str, seed: int
+) -> None:
+    def bred(state: RunState) -> list[tuple[str, str, tuple[str, ...]]]:
+        found = [each for generation in state.generations for each in generation.individuals]
+        return [(each.name, each.chromosome, each.jobs) for each in found]
+
+    plain = small_run.inline(tmp_path / "plain", seed, variant)
+    shaky = Shaky(RunDirectory(tmp_path / "shaky"), seed)
+    ended = go_on(shaky.directory, shaky, NoSignals(), seed=seed, variant=variant)
+    assert len(set(shaky.failed)) > 2
+    assert (bred(ended), ended.order) == (bred(plain), plain.order)
+    if "out_of_memory" not in shaky.failed:  # which makes the pieces of a batch smaller, and results tell
+        assert fingerprint(tmp_path / "shaky") == fingerprint(tmp_path / "plain")
 
 
 def test_where_all_fail_the_run_stops_and_tries_them_again(tmp_path: Path) -> None:

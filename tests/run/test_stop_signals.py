@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -13,6 +14,7 @@ import pytest
 from job_queue import JobQueue
 from records.errors import StopRequested
 from run.stop_signals import StopSignals
+from stopping.signals import STOP_SIGNALS
 from tests.workers.contract import Record
 from worker_manager import Observer, Slot
 
@@ -32,7 +34,7 @@ class Stopped:
         raise StopRequested
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", STOP_SIGNALS)
 def test_the_first_signal_waits_for_the_workers_and_the_second_for_nothing(number: signal.Signals) -> None:
     with StopSignals() as stop:
         with pytest.raises(StopRequested, match=number.name):
@@ -63,6 +65,14 @@ def test_no_library_that_a_request_to_stop_meets_on_its_way_swallows_it() -> Non
 
     with StopSignals(), pytest.raises(StopRequested):
         import_something()
+
+
+def test_a_request_that_a_library_has_swallowed_stops_the_run_at_its_next_trainings() -> None:
+    with StopSignals() as stop:
+        with contextlib.suppress(StopRequested):
+            signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(StopRequested, match="SIGTERM"):
+            stop.run(Stopped(signal.SIGTERM), JobQueue(), Record())
 
 
 @pytest.mark.parametrize("kind", [ImportError, SystemError])

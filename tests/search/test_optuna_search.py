@@ -379,7 +379,7 @@ def test_a_run_that_goes_on_from_any_state_ends_as_one_that_never_stopped(
 
 
 def test_the_plan_counts_no_elites(monkeypatch: pytest.MonkeyPatch) -> None:
-    from run.plan import all_sizes
+    from run.planning import all_sizes
 
     state = birth(0, algorithm="optuna:TPESampler", generations=2, elitism=2, early_stopping="none")
     assert all_sizes(state) == [[(4, 1)], [(4, 1)]]

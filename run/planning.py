@@ -4,106 +4,46 @@ from __future__ import annotations
 
 import heapq
 import statistics
-import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
-from image_data import ImageData, load_image_data
-from records import DataConfig, RunState, TrainingConfig, TrainingJob
+from image_data import load_image_data
+from records import DataConfig, RunState, TrainingConfig
 from records.texts import NetworkText
-from records.words import duration
+from records.words import counted, duration
 from reporting.watcher import Watcher
+from run.jobs import Jobs
+from run.measurement import MEASURED, Measurement, MeasuringWatcher, Sampled, brief, fewer_images, measure, sample
+from run.opening import earlier_runs
 from run.request import Request
-from run.session import new_state, open_workers
+from run.session import introduce, new_state, open_workers
 from run.stop_signals import StopSignals
 from run.time_estimate import TimeEstimate, generation_sizes, trainings_after
 from run.training_time import TrainingTime
 from run.trainings import Means, Trainings
 from search.base import LISTABLE_BITS
-from search.operators import random_bits
-from search_space.cost import ModelCost
 from search_space.encoding import every_chromosome
-from search_space.space import NetworkSpace, cost_of
+from search_space.space import NetworkSpace
 from storage.directory import RunDirectory
+from storage.results import has_trained
 
-SAMPLE = 500  # networks drawn at random, that stand for those of a run
-IMAGES = 2048  # training images of a measurement
-MEASURED = (0.1, 0.3, 0.5, 0.7, 0.9)  # quantiles of the sample's FLOPs
 GENERATION_SECONDS = 0.4  # saved, drawn and asked for, between two generations
 START_SECONDS = 2.5  # imports, workers, data, and the test at the end; of a run on digits
 BYTES_PER_INDIVIDUAL = 20_000  # its files without weights, and its share of the states
 
 
-@dataclass(frozen=True, slots=True)
-class Sampled:
-    """A network drawn at random: the text of its architecture, and its cost."""
+def run_seconds(
+    state: RunState,
+    networks: Sequence[Sampled],
+    time: TrainingTime,
+    devices: int,
+    known: frozenset[str] = frozenset(),
+) -> float:
+    """The expected seconds of a whole run, by drawing its networks at random and handing them to devices.
 
-    network: NetworkText
-    cost: ModelCost
-
-
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """What measured trainings tell of the time that others take, and the images per second of each."""
-
-    time: TrainingTime
-    rates: tuple[tuple[Sampled, float], ...]
-
-
-def sample(space: NetworkSpace, seed: int) -> list[Sampled]:
-    """Networks drawn at random, with repetitions, in order of their FLOPs."""
-    rng = np.random.default_rng(seed)
-    networks = [space.network(random_bits(rng, space.length).chromosome) for _ in range(SAMPLE)]
-    return sorted((Sampled(text, cost_of(text)) for text in networks), key=lambda each: (each.cost.flops, each.network))
-
-
-def fewer_images(data: ImageData) -> ImageData:
-    """Data enough to measure speed with: at most `IMAGES` to train on, and the same share of those to validate."""
-    share = min(1.0, IMAGES / len(data.train_labels))
-    train, validation = int(share * len(data.train_labels)), max(1, round(share * len(data.val_labels)))
-    return replace(
-        data,
-        train_images=data.train_images[:train],
-        train_labels=data.train_labels[:train],
-        val_images=data.val_images[:validation],
-        val_labels=data.val_labels[:validation],
-    )
-
-
-def brief(state: RunState, data: ImageData) -> RunState:
-    """The state for a measurement on fewer images: one epoch each."""
-    few = fewer_images(data)
-    facts = replace(state.facts, train_images=len(few.train_labels), val_images=len(few.val_labels))
-    return replace(state, facts=facts, training=replace(state.training, epochs=1))
-
-
-def measure(trainings: Trainings, state: RunState, networks: Sequence[Sampled]) -> Measurement:
-    """Trains a few networks of a sample, side by side, as the run would."""
-    slots = len(trainings.means.workers.slots)
-    chosen = [networks[int(share * (len(networks) - 1))] for share in MEASURED]
-
-    def jobs(those: Sequence[Sampled], replicate: int) -> dict[str, TrainingJob]:
-        protocol, data = state.training, state.facts.fingerprint
-        made = [
-            TrainingJob(phenotype=each.network, protocol=protocol, data_fingerprint=data, replicate=replicate + number)
-            for number, each in enumerate(those)
-        ]
-        return {job.key[:16]: job for job in made}
-
-    # The first training of a worker is slower than all others.
-    trainings.run_all(jobs([networks[0]] * slots, 0), "the first measurement")
-    trainings.estimate.forget()
-    results = trainings.run_all(jobs(chosen, slots), "the measurement")
-    trainings.estimate.new_queue()
-    rates = [result.cost.images_per_second for result in results.values()]
-    return Measurement(trainings.estimate.time, tuple(zip(chosen, rates, strict=True)))
-
-
-def run_seconds(state: RunState, networks: Sequence[Sampled], time: TrainingTime, devices: int) -> float:
-    """The expected seconds of a whole run, by drawing its networks at random and handing them to devices."""
+    The first trainings of the individuals `known`, of the first generation, take no time.
+    """
     rng = np.random.default_rng(state.search.seed)
     estimate = TimeEstimate(state, time)
 
@@ -120,12 +60,15 @@ def run_seconds(state: RunState, networks: Sequence[Sampled], time: TrainingTime
     # The first generation is known already; of its networks any may go on.
     space = NetworkSpace.of(state)
     first = [space.network(each.chromosome) for each in state.population]
+    new = [space.network(each.chromosome) for each in state.population if each.name not in known]
     after = generation(trainings_after(state), state.training.epochs)
     if state.search.scheme == "steady_state":
         count = sum(count for later in sizes for count, _ in later)
-        every = [*first, *drawn(max(0, count - len(first)))][:count]
+        every = [*new, *drawn(max(0, count - len(first)))][:count]
         return total + seconds(every, state.training.epochs, longest_first=False) + GENERATION_SECONDS + after
-    total += sum(seconds(first[:count], length) for count, length in sizes[0]) + GENERATION_SECONDS
+    (_, shortest), *longer = sizes[0]
+    total += seconds(new, shortest) + sum(seconds(first[:count], length) for count, length in longer)
+    total += GENERATION_SECONDS
     for later in sizes[1:]:
         total += sum(generation(count, length) for count, length in later) + GENERATION_SECONDS
     return total + after
@@ -178,9 +121,14 @@ def count_networks(space: NetworkSpace, networks: Sequence[Sampled]) -> str:
 
 
 def plan_lines(
-    state: RunState, networks: Sequence[Sampled], measured: Measurement, devices: Sequence[str], kept: int | None
+    state: RunState,
+    networks: Sequence[Sampled],
+    measured: Measurement,
+    devices: Sequence[str],
+    kept: int | None,
+    known: frozenset[str] | None = None,
 ) -> list[str]:
-    """The plan in words."""
+    """The plan in words. `known` are the individuals whose first training earlier runs have done, if there are any."""
     space, sizes = NetworkSpace.of(state), all_sizes(state)
     value_bytes = 2 if state.training.precision == "bfloat16" else 4
     batch = state.training.micro_batch or state.training.batch_size
@@ -190,17 +138,25 @@ def plan_lines(
     after = trainings_after(state)
     speeds = ", ".join(f"{rate:,.0f} ({each.cost.flops / 1e6:,.1f} MFLOPs)" for each, rate in measured.rates)
     last = f", and {after} after them" if after else ""
-    whole = duration(run_seconds(state, networks, measured.time, len(devices)))
+    whole = duration(run_seconds(state, networks, measured.time, len(devices), known or frozenset()))
+    reused = [] if known is None else [f"reuse            {reuse_in_words(state, known)}"]
     return [
         f"space            {count_networks(space, networks)}",
         f"parameters       {spread([each.cost.parameters for each in networks])}",
         f"MFLOPs an image  {spread([each.cost.flops / 1e6 for each in networks], 1)}",
         f"memory in MB     {spread(memory)}, beside the process",
         f"trainings        up to {trainings:,} in {len(sizes)} generations, {epochs:,} epochs{last}",
+        *reused,
         f"images/s         {speeds}",
         f"time             about {whole} on {', '.join(devices)}",
         f"disk             about {disk_bytes(state, networks, kept) / 1e6:,.0f} MB",
     ]
+
+
+def reuse_in_words(state: RunState, known: frozenset[str]) -> str:
+    """How much earlier runs save, as far as it can be known before the search."""
+    count = len(state.population)
+    return f"{len(known)} of the first {count} trainings are taken over; how many later ones, the search will show"
 
 
 def spread(values: Sequence[float], digits: int = 0) -> str:
@@ -209,18 +165,32 @@ def spread(values: Sequence[float], digits: int = 0) -> str:
     return f"{low:,.{digits}f} to {high:,.{digits}f}, median {middle:,.{digits}f} ({len(values)} networks at random)"
 
 
-def plan_run(request: Request, stop: StopSignals) -> list[str]:
-    """Measures a few networks on the devices of a request, in a folder that is removed again; the plan in words."""
-    threads = request.new(TrainingConfig).threads
-    with tempfile.TemporaryDirectory(prefix="plan_") as folder:
-        run = RunDirectory(Path(folder))
-        with open_workers(request, run, threads) as workers:
-            data = load_image_data(request.new(DataConfig))
-            state = new_state(request, data, workers)
-            workers.hold(fewer_images(data), state.training)
-            networks = sample(NetworkSpace.of(state), state.search.seed)
-            brief_state = brief(state, data)
-            means = Means(workers=workers, stop=stop, limits=request.limits)
-            measured = measure(Trainings(run, brief_state, means, Watcher()), brief_state, networks)
-            names = [slot.name for slot in workers.slots]
-    return plan_lines(state, networks, measured, names, request.limits.models_kept)
+def taken_over(state: RunState, earlier: Sequence[RunDirectory]) -> frozenset[str]:
+    """The individuals of the first generation whose first training earlier runs have done."""
+    jobs = Jobs(state, NetworkSpace.of(state))
+    keys = {each.name: jobs.job(each, jobs.rungs[0]).key for each in state.population}
+    return frozenset(name for name, key in keys.items() if any(has_trained(run, key) for run in earlier))
+
+
+def plan_run(request: Request, run: RunDirectory, stop: StopSignals, watcher: Watcher) -> list[str]:
+    """Measures a few networks on the devices of a request, in an empty folder; the plan in words."""
+    config = request.new(DataConfig)
+    with open_workers(request, run, request.new(TrainingConfig).threads) as workers:
+        watcher.said(f"reading the data set {config.dataset}")
+        data = load_image_data(config)
+        state = new_state(request, data, workers)
+        earlier = earlier_runs(request.reuse, state)
+        introduce(state, data, workers, watcher)
+        workers.hold(fewer_images(data), state.training)
+        networks = sample(NetworkSpace.of(state), state.search.seed)
+        brief_state, slots = brief(state, data), workers.slots
+        watcher.said(
+            f"training {len(MEASURED)} networks for one epoch on {brief_state.facts.train_images:,} images, "
+            f"after one to warm up each of {counted(len(slots), 'worker')}"
+        )
+        means = Means(workers=workers, stop=stop, limits=request.limits)
+        measuring = MeasuringWatcher(watcher, len(slots) + len(MEASURED))
+        measured = measure(Trainings(run, brief_state, means, measuring), brief_state, networks)
+        names = [slot.name for slot in slots]
+    known = taken_over(state, earlier) if earlier else None
+    return plan_lines(state, networks, measured, names, request.limits.models_kept, known)

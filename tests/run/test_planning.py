@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from run.plan import SAMPLE, all_sizes, count_networks, disk_bytes, makespan, run_seconds, sample
+from run.measurement import SAMPLE, sample
+from run.planning import all_sizes, count_networks, disk_bytes, makespan, run_seconds, taken_over
 from run.training_time import TrainingTime
 from search_space.space import NetworkSpace
-from tests.faults.small_run import birth
+from storage.directory import RunDirectory
+from tests.faults.small_run import birth, inline
 
 STATE = birth(0)
 PLAIN = replace(STATE, search=replace(STATE.search, early_stopping="none", finalists=0))
@@ -50,3 +53,23 @@ def test_a_steady_state_trains_no_elites_and_waits_for_no_generation() -> None:
     steady = replace(generations, search=replace(generations.search, scheme="steady_state", elitism=1))
     assert all_sizes(steady) == all_sizes(generations) == [[(4, 1)]] * 10
     assert run_seconds(steady, networks, time, 4) < run_seconds(generations, networks, time, 4)
+
+
+def test_what_earlier_runs_have_trained_takes_no_time_at_the_beginning(tmp_path: Path) -> None:
+    inline(tmp_path / "earlier")
+    earlier = [RunDirectory(tmp_path / "earlier")]
+    assert taken_over(STATE, earlier) == {each.name for each in STATE.population}
+    assert taken_over(birth(1), earlier) == frozenset()
+    networks, time = sample(NetworkSpace.of(PLAIN), 0), TrainingTime()
+    known = taken_over(PLAIN, earlier)
+    for scheme in ("generations", "steady_state"):
+        state = replace(PLAIN, search=replace(PLAIN.search, scheme=scheme))
+        assert run_seconds(state, networks, time, 1, known) < run_seconds(state, networks, time, 1)
+
+
+def test_a_damaged_result_of_an_earlier_run_counts_as_none(tmp_path: Path) -> None:
+    inline(tmp_path / "earlier")
+    run = RunDirectory(tmp_path / "earlier")
+    for path in run.jobs.iterdir():
+        path.write_bytes(b"{")
+    assert taken_over(STATE, [run]) == frozenset()

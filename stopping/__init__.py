@@ -1,0 +1,1 @@
+"""How a program is asked to stop, from its first line to its last."""
