@@ -21,7 +21,13 @@ GROUPS = {
         "test_earlier_runs.py",
     ),
     # Ray clusters: the tests look at all Ray processes of the machine.
-    "ray": ("test_ray_connection.py", "test_ray_cluster.py", "test_ray_inventory.py", "test_ray_node.py"),
+    "ray": (
+        "test_ray_connection.py",
+        "test_ray_cluster.py",
+        "test_ray_inventory.py",
+        "test_ray_local.py",
+        "test_ray_node.py",
+    ),
     # A browser, and a server that a port is sought for.
     "browser": ("test_optuna_dashboard.py", "test_report_in_a_browser.py"),
 }

@@ -10,6 +10,7 @@ import os
 import secrets
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,11 @@ class ClusterProcess:
     """A head without cores, and nodes of one core each."""
 
     def __init__(self, nodes: int = 2) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="t")  # a short name: Ray's sockets are in it
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.ray_cluster"],
             cwd=ROOT,
+            env={**os.environ, "RAY_TMPDIR": self._folder.name},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -43,6 +46,7 @@ class ClusterProcess:
         self._process.wait(60)
         assert self._process.stdout is not None
         self._process.stdout.close()
+        self._folder.cleanup()
 
     def add(self, gpus: int = 0) -> str:
         """Adds a node with this number of GPUs, and returns its id."""

@@ -78,7 +78,7 @@ class RayWorkers:
         self._setup: Any = None  # the reference to a ClusterSetup, once there is one
         self._seen, self._gone_since = -math.inf, math.inf
         self._inventory = Inventory(cluster)
-        connect(cluster, modules)
+        self._connection = connect(cluster, modules)
         try:
             nodes, self._needs, facts = self._inventory.survey(use)
             self.device = "cuda" if self._needs.gpus else "cpu"
@@ -88,7 +88,7 @@ class RayWorkers:
             self.slots: Sequence[Slot] = self._slots(nodes)
             self.where = nodes_in_words(self.device, cluster, facts)
         except BaseException:
-            ray.shutdown()
+            self._connection.close()
             raise
 
     def __enter__(self) -> RayWorkers:
@@ -103,7 +103,7 @@ class RayWorkers:
             with contextlib.suppress(RayError):  # the cluster may be gone, and the task with it
                 ray.cancel(generator, force=True)
         self._tasks.clear()
-        ray.shutdown()
+        self._connection.close()
 
     def hold(self, data: ImageData, protocol: TrainingConfig) -> None:
         """Puts the training and validation images into the cluster; each node fetches them once."""

@@ -6,6 +6,7 @@ missing one is reported at once.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -14,14 +15,14 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from records import InputError
-from records.machine import KEEP_PAGES, cores
+from records.machine import KEEP_PAGES
+from workers.ray_keeper import temporary_folder
+from workers.ray_local import LocalCluster
 
 CONNECT_SECONDS = 4.0  # to wait for the answer of a cluster
 ENVIRONMENT = {
@@ -46,32 +47,35 @@ except Exception as error:
 """
 
 
-def connect(cluster: str, modules: Sequence[Path]) -> None:
+def connect(cluster: str, modules: Sequence[Path]) -> contextlib.ExitStack:
     """Connects this process to a cluster, or starts one on this machine for "local", and sends the program there.
 
-    `modules` are sent beside it. Raises `InputError` for a cluster of another version.
+    `modules` are sent beside it. What is returned, when closed, leaves the cluster, and ends it if it was
+    started here. Raises `InputError` for a cluster of another version, `RunFault` where none can be started.
     """
     import ray
     from ray.exceptions import RayError
 
     logging.getLogger("ray").setLevel(logging.ERROR)
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster that was started here reports no usage
-    own: dict[str, Any] = {}
-    if cluster == "local":
-        own = {"num_cpus": cores(), "include_dashboard": False}
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
     try:
-        with tempfile.TemporaryDirectory(prefix="program_") as folder:
-            copy_program(Path(folder))
-            for path in modules:
-                shutil.copy(path, folder)
-            ray.init(
-                address=cluster,
-                runtime_env={"working_dir": folder, "env_vars": ENVIRONMENT},
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                **own,
-            )
+        with contextlib.ExitStack() as connection:
+            own = connection.enter_context(LocalCluster()) if cluster == "local" else None
+            connection.callback(ray.shutdown)
+            with temporary_folder(own.folder if own else None) as folder:
+                program = folder / "program"
+                program.mkdir()
+                copy_program(program)
+                for path in modules:
+                    shutil.copy(path, program)
+                ray.init(
+                    address=own.address if own else cluster,
+                    runtime_env={"working_dir": str(program), "env_vars": ENVIRONMENT},
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                )
+            return connection.pop_all()
     except (OSError, RuntimeError, ValueError, RayError) as error:
         raise InputError(f"--cluster {cluster}: {explained(str(error))}") from error
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from job_queue import JobTimeout
 from records import InputError
 from run.history import COLUMNS as HISTORY_COLUMNS
 from storage.directory import RunDirectory
+from tests.processes import alive_after, descendants_of, listening
 from tests.ray_cluster import ROOT, ClusterProcess
 from tests.workers.contract import Make, WorkersContract, job, perform
 from worker_manager import WorkersBroken
@@ -42,9 +44,15 @@ def cluster() -> Iterator[ClusterProcess]:
         yield process
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "evolution.py", "--output_dir", str(folder), *arguments]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def start(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "evolution.py", "--output_dir", str(folder), *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 def finish(process: subprocess.Popen[str], status: int = 0) -> str:
@@ -160,10 +168,18 @@ def test_ctrl_c_leaves_no_task_behind(cluster: ClusterProcess, tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_a_cluster_can_be_started_for_one_run(undisturbed: Found, tmp_path: Path) -> None:
-    finish(start(tmp_path, *SEARCH, "--cluster", "local"))
-    assert outcome(tmp_path) == undisturbed
-    assert no_task_is_left()
+def test_a_cluster_can_be_started_for_one_run(cluster: ClusterProcess, undisturbed: Found, tmp_path: Path) -> None:
+    """It has nothing to do with the other cluster of this machine, of which the environment speaks."""
+    places = {name: str(tmp_path / name) for name in ("HOME", "RAY_TMPDIR")}
+    process = start(tmp_path / "run", *SEARCH, "--cluster", "local", RAY_ADDRESS=cluster.address, **places)
+    wait_for(process, "workers on cpu of 1 node of cluster local")
+    below = descendants_of(process.pid)
+    assert all(address.is_loopback for address, _ in listening([process.pid, *below]))
+    finish(process)
+    assert outcome(tmp_path / "run") == undisturbed
+    assert alive_after(below, 1) == []
+    assert not Path(places["RAY_TMPDIR"]).exists()
+    assert not (Path(places["HOME"]) / ".ray").exists()
 
 
 @pytest.fixture
