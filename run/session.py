@@ -15,6 +15,7 @@ import torch
 
 from image_data import ImageData, load_image_data
 from image_data.catalogue import NAMED_SETS
+from job_queue import JobTimeout
 from records import DataConfig, EvolutionConfig, InputError, RunState, TrainingConfig
 from records.canonical import VERSION
 from records.config_file import config_text
@@ -135,7 +136,7 @@ def facts_of(data: ImageData) -> DataFacts:
 
 def open_workers(request: Request, run: RunDirectory, threads: int) -> LocalWorkers | RayWorkers:
     """The workers of this machine, or those of a cluster."""
-    wanted, timeout = request.devices, request.limits.job_timeout
+    wanted, timeout = request.devices, JobTimeout(seconds=request.limits.timeout)
     if wanted.cluster is not None:
         # Imported late: the package Ray need not be there.
         from workers.ray_cluster import RayWorkers

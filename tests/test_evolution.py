@@ -193,8 +193,8 @@ BAD_FLAGS = {
     "--dataset missing.npz": "no data set 'missing.npz'",
     "--gpus 7": "--gpus 7 is not there: torch",
     "--cpu_workers 0": "--cpu_workers must be at least 1",
-    "--job_timeout 0": "--job_timeout must be a number over 0",
-    "--job_timeout nan": "--job_timeout must be a number over 0",
+    "--job_timeout -1": "--job_timeout must be a number over 0, none or auto, but is -1",
+    "--job_timeout nan": "--job_timeout must be a number over 0, none or auto, but is nan",
     "--gpus 0 --cpu_workers 1": "exclude each other",
     "--popluation 5": "did you mean --population?",
     "--population five": "argument --population: invalid int value: 'five'",
@@ -376,7 +376,7 @@ def test_help_shows_every_setting_with_its_default(capsys: pytest.CaptureFixture
         "(default: 1/length)",
         "--generations N",
         "(default: 20)",
-        "--job_timeout X",
+        "--job_timeout NAME",
     ):
         assert words in text
 

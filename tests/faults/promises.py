@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from job_queue import AUTO, JobQueue, JobTimeout
 from records import InputError, Limits, RunFault, TrainingJob, TrainingResult
 from records.texts import JobKey, NetworkText
 from stopping.signals import STOP_SIGNALS
@@ -67,12 +68,12 @@ def fork() -> int:
         return os.fork()
 
 
-def die_at_step(folder: Path, at: int, variant: str = "plain") -> bool:
+def die_at_step(folder: Path, at: int, variant: str = "plain", seed: int = 0) -> bool:
     """Runs the small run in a forked process that dies at a step on the disk; returns whether it died."""
     child = fork()
     if child == 0:
         with steps_watched(Countdown(at=at, fire=lambda name, path: os._exit(DEAD_STATUS))):
-            inline(folder, variant=variant)
+            inline(folder, seed, variant)
         os._exit(0)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert status in (0, DEAD_STATUS), f"the run ended with status {status}"
@@ -304,7 +305,6 @@ def dead_worker(seed: int, folder: Path, variant: str = "plain") -> None:
 
 def noticed_at_once(seed: int, folder: Path) -> None:
     """A worker that is killed in the middle of a long training is replaced within two seconds."""
-    from job_queue import JobQueue
     from records import TrainingConfig
 
     before = set(children_of(os.getpid()))
@@ -332,13 +332,13 @@ def noticed_at_once(seed: int, folder: Path) -> None:
 
 
 def stopped_worker(seed: int, folder: Path, variant: str = "plain") -> None:
-    """A worker that is stopped (SIGSTOP) is ended by --job_timeout, and its job is retried."""
+    """A worker that is stopped (SIGSTOP) is ended, as nothing is heard of it, and its job is retried."""
     rng = random.Random(seed)
     run = RunDirectory(folder)
     before = set(children_of(os.getpid()))
 
     def freeze() -> None:
-        # Stopped from its first training on: the time limit is one for trainings.
+        # Stopped from its first training on: the limit is one for trainings.
         while not list((folder / "starts").glob("*")):
             time.sleep(0.005)
         time.sleep(rng.random() * 0.05)
@@ -346,10 +346,75 @@ def stopped_worker(seed: int, folder: Path, variant: str = "plain") -> None:
 
     stopper = threading.Thread(target=freeze)
     stopper.start()
-    with workers_of(run, 2, delay=0.1, job_timeout=0.6) as workers:
+    with workers_of(run, 2, delay=0.1, job_timeout=JobTimeout(least=0.6)) as workers:
         go_on(run, workers, NoSignals(), variant=variant, limits=Limits(max_retries=5, min_free_disk=0.0))
     stopper.join()
     assert fingerprint(folder) == undisturbed(0, variant)
+
+
+def suspended_run(seed: int, folder: Path, variant: str = "plain") -> None:
+    """A run is suspended with all its workers, up to three times, for longer than a worker may be silent.
+
+    Nothing is timed out: each job is started once.
+    """
+    rng, mark, least = random.Random(seed), uuid.uuid4().hex, 1.5
+    options = ("--variant", variant, "--delay", "0.3", "--least", str(least), "--workers", str(rng.randint(1, 3)))
+    main = start_small_run(folder, *options, mark=mark)
+    while not list((folder / "starts").glob("*")) and main.poll() is None:
+        time.sleep(0.01)
+    for _ in range(rng.randint(1, 3)):
+        time.sleep(rng.random() * 0.5)
+        processes = _marked(mark)
+        rng.shuffle(processes)
+        for sent in (signal.SIGSTOP, signal.SIGCONT):
+            for process in processes:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, sent)
+            time.sleep(rng.uniform(1.2, 2.0) * least if sent == signal.SIGSTOP else 0)
+    _, said = main.communicate(timeout=60)
+    assert (main.returncode, said) == (0, "")
+    assert fingerprint(folder) == undisturbed(0, variant)
+    starts, jobs = len(list((folder / "starts").iterdir())), len(list((folder / "results" / "jobs").iterdir()))
+    assert starts == jobs
+
+
+RETRIES = ("SIGKILL", "SIGSTOP", "memory", "diverge", "raise", "exit", "spin", "damaged result", "missing weights")
+
+
+def order_after_a_retry(seed: int, folder: Path, variant: str = "steady") -> None:
+    """On one worker a training is tried again, for any reason: order and chromosomes are as without it."""
+    rng, way, run_seed = random.Random(seed), RETRIES[seed % len(RETRIES)], seed // len(RETRIES)
+    run, plain = RunDirectory(folder), folder.with_name(folder.name + "_plain")
+    expected = inline(plain, run_seed, variant)
+    key = rng.choice(sorted(expected.results))
+    folder.mkdir(parents=True)
+    disturber = threading.Thread(target=_disturb, args=(folder, key, way, set(children_of(os.getpid()))))
+    if way in ("damaged result", "missing weights"):
+        die_at_step(folder, rng.randint(steps_of_a_run(variant) // 8, steps_of_a_run(variant)), variant, run_seed)
+        files = sorted(run.jobs.glob("*.json") if way == "damaged result" else run.results.glob("gen*/*/*.pt"))
+        for path in rng.sample(files, min(1, len(files))):
+            path.write_bytes(b"{")
+    elif way in ("SIGKILL", "SIGSTOP"):
+        disturber.start()
+    else:
+        bad = {"key": key, "way": way, "place": rng.choice(BAD_PLACES), "tries": rng.randint(1, 2)}
+        (folder / "bad.json").write_text(json.dumps(bad))
+    with workers_of(run, 1, delay=0.05, job_timeout=JobTimeout(least=0.5)) as workers:
+        state = go_on(run, workers, NoSignals(), seed=run_seed, variant=variant, warn=lambda warning: None)
+    if disturber.ident is not None:
+        disturber.join()
+    assert state.order == expected.order
+    assert [each.individuals for each in state.generations] == [each.individuals for each in expected.generations]
+    if way != "memory":  # which makes the pieces of a batch smaller, and results tell
+        assert fingerprint(folder) == fingerprint(plain)
+
+
+def _disturb(folder: Path, key: str, way: str, others: set[int]) -> None:
+    """Sends a signal to the one worker of this process as soon as it has begun with a job."""
+    while not list((folder / "starts").glob(f"{key}.*")):
+        time.sleep(0.001)
+    (worker,) = set(children_of(os.getpid())) - others
+    os.kill(worker, signal.Signals[way])
 
 
 def _marked(mark: str) -> list[int]:
@@ -503,7 +568,7 @@ def bad_individual(seed: int, folder: Path, variant: str = "plain") -> None:
     (folder / "run").mkdir(parents=True)
     (folder / "run" / "bad.json").write_text(json.dumps({"key": victim.jobs[0], "way": way, "place": place}))
     shown: list[str] = []
-    timeout = 0.5 if way == "spin" else None
+    timeout = JobTimeout(seconds=0.5) if way == "spin" else AUTO
     with workers_of(run, 2, delay=0.0, job_timeout=timeout) as workers:
         state = go_on(
             run,
@@ -603,7 +668,6 @@ def moved_run(seed: int, folder: Path, variant: str = "plain") -> None:
 
 def runs_for_ever(seed: int, folder: Path, jobs: int = 5000) -> None:
     """The memory, descriptors, processes and threads of a long run stay as they were after 200 jobs."""
-    from job_queue import JobQueue
     from records import TrainingConfig
 
     def usage(processes: Sequence[int]) -> dict[str, int]:
@@ -802,6 +866,8 @@ PROMISES = [
     Promise(15, "moves", moved_run, 3, 3),
     Promise(16, "runs for ever", runs_for_ever, 1, 1),
     Promise(18, "files of others stay as they are", files_of_others, 5000, 24, in_order=True),
+    Promise(21, "a suspended run times nothing out", suspended_run, 60, 1),
+    Promise(22, "retries change no order on one worker", order_after_a_retry, 450, 9, True, variant="steady"),
     Promise(20, "a signal stops a run in good order", stopped_in_order, 300, 4, in_order=True),
     Promise(20, "a signal that was ignored at the start stays so", ignored_signals, 60, 1, in_order=True),
     Promise(20, "a signal stops any command in good order", stopped_command, 300, 2),
