@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from records import TrainingJob, TrainingResult
@@ -14,6 +15,10 @@ from search_space.cost import MemoryNeed
 NO_NEED = MemoryNeed()
 GAIN = 1.1  # speed-up that doubling the number of concurrent trainings must bring
 SMALLEST_MICRO_BATCH = 2  # batch normalisation needs two values per channel
+PATIENCE = 10.0  # times as long as a training was expected to take, that it may be silent
+LEAST_PATIENCE = 600.0  # seconds that any training may be silent
+LONGEST_WAIT = 10.0  # seconds; and at most a part of a limit, so that a suspension costs a job no more of it
+PARTS_OF_LIMIT = 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +47,62 @@ class Attempt:
         return replace(self, micro_batch=max(SMALLEST_MICRO_BATCH, self.micro_batch // 2))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobTimeout:
+    """When a job counts as stalled.
+
+    With `seconds`, that long after it was started (infinity: never). Without, when nothing was heard of
+    it for `PATIENCE` times as long as all of it was expected to take, and at least for `least` seconds;
+    longer at each further try, as the machine may be slower than those that were learnt from.
+    """
+
+    seconds: float | None = None
+    least: float = LEAST_PATIENCE
+
+    @property
+    def is_of_silence(self) -> bool:
+        """Whether a report of progress begins the time anew."""
+        return self.seconds is None
+
+    def limit(self, attempt: Attempt, pace: float) -> float:
+        """Seconds after which an attempt counts as stalled; `pace` corrects what was expected of it."""
+        if self.seconds is not None:
+            return self.seconds
+        return max(self.least, PATIENCE * pace * attempt.work) * attempt.number
+
+    def reason(self, limit: float) -> str:
+        if self.is_of_silence:
+            return f"nothing was heard of it for {limit:.4g} s (--job_timeout auto)"
+        return f"no result after {limit} s (--job_timeout)"
+
+
+AUTO = JobTimeout()
+
+
+class WaitingClock:
+    """The seconds for which the workers have been waited for: `now`.
+
+    It stands still while this process is suspended, alone or with its workers, or busy with results:
+    a wait counts for no longer than was asked for.
+    """
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def next_wait(self, limits: Iterable[tuple[float, float]]) -> float | None:
+        """How long to wait, given since when each worker is waited for and its limit; None if none has one."""
+        waits = (
+            max(0.0, min(since + limit - self.now, limit / PARTS_OF_LIMIT, LONGEST_WAIT))
+            for since, limit in limits
+            if since + limit < math.inf
+        )
+        return min(waits, default=None)
+
+    def waited(self, seconds: float, asked: float | None) -> None:
+        """Takes note of a wait."""
+        self.now += seconds if asked is None else min(seconds, asked)
+
+
 class JobQueue:
     """Jobs by expected duration, the longest first; each is tried at most 1 + `max_retries` times.
 
@@ -54,6 +115,7 @@ class JobQueue:
         self.max_retries, self.room, self.longest_first = max_retries, room, longest_first
         self.running: dict[JobKey, Attempt] = {}
         self.results: dict[JobKey, TrainingResult] = {}
+        self._ratios: list[float] = []  # sorted: what jobs took, in units of what was expected of them
         self._waiting: list[tuple[float, int, Attempt]] = []  # sorted
         self._places: dict[JobKey, tuple[float, int]] = {}  # of all jobs that were added, by which they are sorted
 
@@ -84,6 +146,11 @@ class JobQueue:
         bisect.insort(self._waiting, (*self._places[attempt.key], attempt))
 
     @property
+    def pace(self) -> float:
+        """By which factor jobs take longer than expected: the median so far, or 1 before the first has ended."""
+        return self._ratios[len(self._ratios) // 2] if self._ratios else 1.0
+
+    @property
     def waiting(self) -> int:
         """The number of jobs that wait for a worker."""
         return len(self._waiting)
@@ -107,6 +174,8 @@ class JobQueue:
     def finish(self, result: TrainingResult) -> TrainingResult:
         """Records the result of a running job and returns it with the number of attempts."""
         attempt = self.running.pop(result.key)
+        if attempt.work > 0:
+            bisect.insort(self._ratios, result.cost.seconds / attempt.work)
         result = replace(result, cost=replace(result.cost, attempts=attempt.number))
         self.results[result.key] = result
         return result

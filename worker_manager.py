@@ -1,8 +1,8 @@
 """Worker processes, one per device slot: start, feed, watch, replace.
 
 A worker is a fresh Python process that lives for the whole run, imports torch once and maps the
-images once (`training.worker`). The manager waits for the events of all workers at once and never
-polls or sleeps: a pipe that closes means that its worker has died.
+images once (`training.worker`). The manager waits for the events of all workers at once: a pipe that
+closes means that its worker has died. It wakes every few seconds only to see whether one has stalled.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, Self
 
-from job_queue import Attempt, Concurrency, JobQueue
+from job_queue import AUTO, Attempt, Concurrency, JobQueue, JobTimeout, WaitingClock
 from records import RunFault, TrainingResult
 from records.canonical import from_json, to_json
 from records.costs import Cost
@@ -81,13 +81,9 @@ class _Worker(WorkerProcess):
         super().__init__(command, slot.environment, descriptors)
         self.slot = slot
         self.attempt: Attempt | None = None
-        self.deadline = math.inf
+        self.since = math.inf  # when the time that it has began, on the manager's clock
         self.is_ready = False
         self.send(start)
-
-    def set_up(self, setup: Mapping[str, Any]) -> None:
-        self.deadline = time.monotonic() + START_SECONDS
-        self.send(setup)
 
 
 class WorkerManager:
@@ -106,7 +102,7 @@ class WorkerManager:
         setup: Mapping[str, Any] | None = None,
         descriptors: Sequence[int] = (),
         task: Callable[[Attempt], Mapping[str, Any]] = lambda attempt: {"micro_batch": attempt.micro_batch},
-        job_timeout: float | None = None,
+        job_timeout: JobTimeout = AUTO,
     ) -> None:
         self.slots = tuple(slots)
         self._descriptors = tuple(descriptors)
@@ -115,6 +111,7 @@ class WorkerManager:
         self._setup = setup
         self._task = task
         self._job_timeout = job_timeout
+        self._clock = WaitingClock()
         self._selector = selectors.DefaultSelector()
         self._workers: dict[int, _Worker] = {}  # by the descriptor of their events
         self._failed_starts: dict[str, int] = {}
@@ -142,12 +139,16 @@ class WorkerManager:
         """Sends all workers what they need for training."""
         self._setup = setup
         for worker in self._workers.values():
-            worker.set_up(setup)
+            self._set_up(worker, setup)
+
+    def _set_up(self, worker: _Worker, setup: Mapping[str, Any]) -> None:
+        worker.since = self._clock.now
+        worker.send(setup)
 
     def _start_worker(self, slot: Slot) -> None:
         worker = _Worker(slot, self._command, self._start, self._descriptors)
         if self._setup is not None:
-            worker.set_up(self._setup)
+            self._set_up(worker, self._setup)
         self._workers[worker.events] = worker
         self._selector.register(worker.events, selectors.EVENT_READ)
 
@@ -162,7 +163,7 @@ class WorkerManager:
         try:
             while not jobs.is_finished:
                 self._feed(jobs, observer)
-                ready = self._selector.select(self._seconds_to_deadline())
+                ready = self._wait(jobs)
                 for key, _ in ready:
                     if key.fd in self._workers:
                         self._handle(self._workers[key.fd], jobs, observer)
@@ -181,9 +182,7 @@ class WorkerManager:
                 continue
             attempt = self._next_attempt(worker.slot, jobs)
             if attempt is not None:
-                worker.attempt = attempt
-                if self._job_timeout is not None:
-                    worker.deadline = time.monotonic() + self._job_timeout
+                worker.attempt, worker.since = attempt, self._clock.now
                 observer.job_started(worker.slot.name, attempt)
                 worker.send({"job": to_json(attempt.job), **self._task(attempt)})
 
@@ -197,17 +196,23 @@ class WorkerManager:
             return None
         return jobs.start(room, retries=not running)
 
-    def _seconds_to_deadline(self) -> float | None:
-        deadline = min((worker.deadline for worker in self._workers.values()), default=float("inf"))
-        return None if deadline == float("inf") else max(0.0, deadline - time.monotonic())
+    def _wait(self, jobs: JobQueue) -> list[tuple[selectors.SelectorKey, int]]:
+        """Waits for events, until the next look at what has stalled."""
+        asked = self._clock.next_wait((each.since, self._limit(each, jobs)) for each in self._workers.values())
+        begun = time.monotonic()
+        ready = self._selector.select(asked)
+        self._clock.waited(time.monotonic() - begun, asked)
+        return ready
+
+    def _limit(self, worker: _Worker, jobs: JobQueue) -> float:
+        """The seconds that a worker has: to start, or for its attempt."""
+        return START_SECONDS if worker.attempt is None else self._job_timeout.limit(worker.attempt, jobs.pace)
 
     def _end_overdue(self, jobs: JobQueue, observer: Observer) -> None:
-        now = time.monotonic()
         for worker in list(self._workers.values()):
-            if worker.deadline <= now:
-                self._replace(
-                    worker, jobs, observer, "timed_out", f"no result after {self._job_timeout} s (--job_timeout)"
-                )
+            limit = self._limit(worker, jobs)
+            if worker.since + limit <= self._clock.now:
+                self._replace(worker, jobs, observer, "timed_out", self._job_timeout.reason(limit))
 
     def _handle(self, worker: _Worker, jobs: JobQueue, observer: Observer) -> None:
         events = worker.receive()
@@ -217,16 +222,18 @@ class WorkerManager:
         for event in events:
             attempt = worker.attempt
             if event["event"] == "ready":
-                worker.is_ready, worker.deadline = True, float("inf")
+                worker.is_ready, worker.since = True, math.inf
                 self._failed_starts.pop(worker.slot.name, None)
             elif attempt is None:
                 raise RuntimeError(f"worker {worker.slot.name} sent {event['event']!r} without a job")
             elif event["event"] == "fault":
                 raise RunFault(event["reason"])
             elif event["event"] == "progress":
+                if self._job_timeout.is_of_silence:
+                    worker.since = self._clock.now
                 observer.job_progress(worker.slot.name, attempt, event["progress"])
             else:
-                worker.attempt, worker.deadline = None, float("inf")
+                worker.attempt, worker.since = None, math.inf
                 if event["event"] == "result":
                     result = from_json(TrainingResult, event["result"])
                     result = jobs.finish(replace(result, cost=replace(result.cost, device=worker.slot.name)))

@@ -57,7 +57,11 @@ class DataConfig:
 class Limits:
     """Limits that may change whenever a run is resumed, because no result depends on them."""
 
-    job_timeout: float | None = setting(None, "seconds after which a training is stopped and retried (default: never)")
+    job_timeout: str = setting(
+        "auto",
+        "seconds after which a training is stopped and retried; none: never; auto: when nothing was heard of it for "
+        "ten times as long as it was expected to take, and at least for 10 minutes",
+    )
     max_retries: int = setting(2, "number of retries of a failed training")
     max_hours: float | None = setting(
         None, "stop cleanly after this many hours; the run can be resumed (default: never)"
@@ -68,9 +72,11 @@ class Limits:
     min_free_disk: float = setting(1.0, "stop the run before free disk space falls below this many GB")
 
     def __post_init__(self) -> None:
-        for name in ("job_timeout", "max_hours"):
-            value = getattr(self, name)
-            require(value is None or (math.isfinite(value) and value > 0), name, "a number over 0", value)
+        object.__setattr__(self, "job_timeout", str(self.job_timeout))  # a number, from Python
+        hours = self.max_hours
+        require(hours is None or (math.isfinite(hours) and hours > 0), "max_hours", "a number over 0", hours)
+        sound = self.job_timeout in ("auto", "none") or 0 <= _number(self.job_timeout) < math.inf
+        require(sound, "job_timeout", "a number over 0, none or auto", self.job_timeout)
         require(self.max_retries >= 0, "max_retries", "0 or more", self.max_retries)
         sound = self.keep_models in ("all", "none") or self.keep_models.isdecimal()
         require(sound, "keep_models", "a number, all or none", repr(self.keep_models))
@@ -82,6 +88,21 @@ class Limits:
         )
 
     @property
+    def timeout(self) -> float | None:
+        """Seconds after which a training is stopped: infinity for never, None for auto."""
+        if self.job_timeout == "auto":
+            return None
+        return math.inf if self.job_timeout == "none" else _number(self.job_timeout) or math.inf
+
+    @property
     def models_kept(self) -> int | None:
         """The number of networks of each generation that keep their weights; None for all."""
         return None if self.keep_models == "all" else 0 if self.keep_models == "none" else int(self.keep_models)
+
+
+def _number(text: str) -> float:
+    """A number as it was typed; nan for what is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

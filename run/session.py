@@ -15,6 +15,7 @@ import torch
 
 from image_data import ImageData, load_image_data
 from image_data.catalogue import NAMED_SETS
+from job_queue import JobTimeout
 from records import DataConfig, EvolutionConfig, InputError, RunState, TrainingConfig
 from records.canonical import VERSION
 from records.config_file import config_text
@@ -38,10 +39,10 @@ from run.trainings import Means
 from run.work import Work
 from search_space.space import NetworkSpace
 from search_space.tables import encoding_of, gene_table, gene_table_text
+from storage.adoption import adopt
 from storage.audit import audit
 from storage.checkpoint import save_state
 from storage.directory import RunDirectory
-from storage.files import write_durably
 from training.protocol import resolve_protocol
 from workers.devices import find_slots
 from workers.local import LocalWorkers
@@ -69,11 +70,12 @@ def take_to_its_end(
         reused = earlier_runs(request.reuse, state)
         watcher = Watchers([*watchers, *own_watchers(request, run, state)])
         if request.overwrite:
+            adopt(run)
             run.clear()
         audit(run, state.results, lambda warning: watcher.said(warning, always=True))
         run.drop_states_after(state.generation)
         save_state(run, state)
-        write_durably(run.config, config_text(state.search, state.training, state.data).encode())
+        run.write(run.config, config_text(state.search, state.training, state.data).encode())
         workers.hold(data, state.training)
         introduce(state, data, workers, watcher)
         data = data.only_test()  # the workers have the rest, and it is counted once
@@ -86,7 +88,7 @@ def take_to_its_end(
             work = Work(run, state, means, watcher)
             loop_of(work).evolve()
             info = hand_over(work, data, device)
-            write_durably(run.model_card, model_card(info, work.state).encode())
+            run.hand_out(run.model_card, model_card(info, work.state).encode())
             ablate(work, info.individual.name)
         finally:
             watcher.run_ended()
@@ -134,7 +136,7 @@ def facts_of(data: ImageData) -> DataFacts:
 
 def open_workers(request: Request, run: RunDirectory, threads: int) -> LocalWorkers | RayWorkers:
     """The workers of this machine, or those of a cluster."""
-    wanted, timeout = request.devices, request.limits.job_timeout
+    wanted, timeout = request.devices, JobTimeout(seconds=request.limits.timeout)
     if wanted.cluster is not None:
         # Imported late: the package Ray need not be there.
         from workers.ray_cluster import RayWorkers

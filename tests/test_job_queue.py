@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from job_queue import Attempt, Concurrency, JobQueue
+from job_queue import AUTO, LONGEST_WAIT, PARTS_OF_LIMIT, Attempt, Concurrency, JobQueue, JobTimeout, WaitingClock
 from records import TrainingConfig, TrainingJob, TrainingResult
 from records.costs import Cost
 from records.errors import FAILURES
@@ -253,6 +254,78 @@ def test_an_equal_job_is_refused_even_after_it_ended() -> None:
     with pytest.raises(ValueError, match="gen2/ind5 was added before"):
         queue.add(job("one"), name="gen2/ind5", work=1.0)
     assert queue.is_finished
+
+
+# Jobs that stall
+
+
+def attempt_of(work: float, number: int = 1) -> Attempt:
+    return Attempt(job=job("one"), key=job("one").key, name="one", work=work, micro_batch=128, number=number)
+
+
+@pytest.mark.parametrize(
+    ("work", "pace", "number", "expected"),
+    [
+        (1.0, 1.0, 1, 600.0),  # the floor
+        (1000.0, 1.0, 1, 10_000.0),
+        (1000.0, 0.01, 1, 600.0),  # learnt on a fast device
+        (1.0, 500.0, 1, 5000.0),  # learnt on a slow one
+        (1000.0, 1.0, 3, 30_000.0),
+    ],
+)
+def test_a_training_may_be_silent_for_many_times_as_long_as_it_is_expected_to_take(
+    work: float, pace: float, number: int, expected: float
+) -> None:
+    assert AUTO.limit(attempt_of(work, number), pace) == expected
+
+
+@pytest.mark.parametrize("seconds", [3.0, math.inf])
+def test_a_limit_that_a_person_gave_is_the_same_for_every_training(seconds: float) -> None:
+    for work, number in itertools.product((0.0, 1e9), (1, 3)):
+        assert JobTimeout(seconds=seconds).limit(attempt_of(work, number), 7.0) == seconds
+
+
+def test_the_pace_is_the_median_of_what_jobs_took() -> None:
+    queue = JobQueue()
+    assert queue.pace == 1.0
+    for number, seconds in enumerate((8.0, 1e6, 6.0)):  # the second was suspended
+        queue.add(job(str(number)), name=str(number), work=2.0)
+        key = started(queue).key
+        queue.finish(replace(success(key), cost=Cost(seconds=seconds)))
+    assert queue.pace == 4.0
+
+
+@given(limit=st.floats(0.1, 1e5), naps=st.lists(st.floats(0, 1e6), max_size=5), late=st.floats(1, 3), data=st.data())
+@settings(deadline=None, max_examples=50)
+def test_a_suspension_costs_a_job_a_small_part_of_its_limit(
+    limit: float, naps: list[float], late: float, data: st.DataObject
+) -> None:
+    """`naps` are suspensions, at any wait; the others end late by some factor. Time is simulated."""
+    clock, waits, awake = WaitingClock(), 0, 0.0
+    at = {data.draw(st.integers(0, PARTS_OF_LIMIT)): nap for nap in naps}
+    while clock.now < limit:
+        asked = clock.next_wait([(0.0, limit), (math.inf, 1.0)])
+        assert asked is not None
+        assert 0 < asked <= min(LONGEST_WAIT, limit / PARTS_OF_LIMIT)
+        clock.waited(late * asked + at.get(waits, 0.0), asked)
+        awake += asked
+        waits += 1
+        if waits > 3 * PARTS_OF_LIMIT:
+            break  # of the many short waits of a long limit these are enough
+    assert clock.now == pytest.approx(awake)
+    assert clock.now >= limit or waits > 3 * PARTS_OF_LIMIT
+
+
+def test_nothing_is_waited_for_where_nobody_has_a_limit() -> None:
+    assert WaitingClock().next_wait([]) is None
+    assert WaitingClock().next_wait([(0.0, math.inf), (math.inf, 600.0)]) is None
+
+
+def test_a_wait_that_events_ended_counts_as_long_as_it_was() -> None:
+    clock = WaitingClock()
+    clock.waited(0.5, 10.0)
+    clock.waited(2.0, None)
+    assert clock.now == 2.5
 
 
 # Memory

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from job_queue import Attempt, JobQueue
+from job_queue import AUTO, Attempt, JobQueue, JobTimeout
 from search_space.cost import MemoryNeed
 from stopping.signals import STOP_SIGNALS
 from tests.processes import alive_after, children_of, is_alive
@@ -27,7 +27,7 @@ def run(
     phenotypes: Sequence[str],
     retries: int = 2,
     slots: Sequence[Slot] = SLOTS,
-    job_timeout: float | None = None,
+    job_timeout: JobTimeout = AUTO,
     **setup: Any,
 ) -> Record:
     """All jobs through real workers; what was observed."""
@@ -111,9 +111,21 @@ def test_the_number_of_workers_changes_no_result() -> None:
 
 @pytest.mark.parametrize("word", ["sleep", "spin", "stop"])
 def test_a_job_without_end_is_timed_out_and_its_worker_replaced(word: str) -> None:
-    record = run([word, "ok 1"], retries=1, job_timeout=0.5)
+    record = run([word, "ok 1"], retries=1, job_timeout=JobTimeout(seconds=0.5))
     assert record.retried == [("timed_out", "no result after 0.5 s (--job_timeout)")]
     assert {result.status for result in record.ended} == {"timed_out", "done"}
+
+
+@pytest.mark.parametrize("word", ["sleep", "stop"])
+def test_a_worker_of_which_nothing_is_heard_is_replaced_without_being_told_a_limit(word: str) -> None:
+    record = run([word, "ok 1"], retries=1, job_timeout=JobTimeout(least=0.7))
+    assert record.retried == [("timed_out", "nothing was heard of it for 0.7 s (--job_timeout auto)")]
+    assert {result.status for result in record.ended} == {"timed_out", "done"}
+
+
+def test_a_training_that_reports_may_take_longer_than_it_may_be_silent() -> None:
+    record = run(["talk", "ok 1"], job_timeout=JobTimeout(least=1.0))
+    assert [(result.status, result.cost.attempts) for result in record.ended] == [("done", 1)] * 2
 
 
 def test_no_signal_that_stops_the_program_ends_a_worker() -> None:

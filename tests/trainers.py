@@ -39,6 +39,9 @@ def start(setup: Mapping[str, Any]) -> Callable[[Mapping[str, Any], Report], dic
         if "log" in setup:
             Path(setup["log"], f"{job.key}.{os.getpid()}.{time.monotonic_ns()}").touch()
         misbehave(job.phenotype.split()[0], task["micro_batch"])
+        for _ in range(8 if job.phenotype == "talk" else 0):
+            report({"epoch": 0.5})
+            time.sleep(0.2)
         report({"epoch": 1, "accuracy": 0.5})
         return to_json(result_of(job, task["micro_batch"]))
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 from image_data import ImageData
 from image_data.shared_memory import new_shared_memory, share_training_data
+from job_queue import AUTO, JobTimeout
 from records import TrainingConfig
 from storage.directory import RunDirectory
 from worker_manager import Slot, WorkerManager
@@ -21,7 +22,7 @@ class LocalWorkers(WorkerManager):
 
     bfloat16 = None  # whether the devices support it: as this process does
 
-    def __init__(self, run: RunDirectory, device: str, slots: Sequence[Slot], job_timeout: float | None = None) -> None:
+    def __init__(self, run: RunDirectory, device: str, slots: Sequence[Slot], job_timeout: JobTimeout = AUTO) -> None:
         self.device, self.where = device, device
         self._root = run.root.resolve()
         self._memory = new_shared_memory()

@@ -25,7 +25,7 @@ from ray.exceptions import OutOfMemoryError, RayError
 
 from image_data import ImageData
 from image_data.shared_memory import SHARED_ARRAYS
-from job_queue import Attempt, JobQueue
+from job_queue import AUTO, Attempt, JobQueue, JobTimeout, WaitingClock
 from records import RunFault, TrainingConfig, TrainingResult
 from records.costs import Cost
 from records.errors import StopRequested
@@ -51,7 +51,7 @@ class _Task:
 
     attempt: Attempt
     slot: str = ""
-    deadline: float = math.inf
+    since: float = math.inf  # when the time that it has began, on the clock of the waiting
 
 
 class RayWorkers:
@@ -68,12 +68,12 @@ class RayWorkers:
         cluster: str,
         run: RunDirectory,
         use: ClusterUse,
-        job_timeout: float | None = None,
+        job_timeout: JobTimeout = AUTO,
         trainer: str = "workers.trainers:start_cluster_trainer",
         modules: Sequence[Path] = (),
     ) -> None:
         self.cluster, self._run, self._most = cluster, run, use.cpu_workers
-        self._job_timeout, self._trainer = job_timeout, trainer
+        self._job_timeout, self._clock, self._trainer = job_timeout, WaitingClock(), trainer
         self._tasks: dict[ray.ObjectRefGenerator, _Task] = {}
         self._setup: Any = None  # the reference to a ClusterSetup, once there is one
         self._seen, self._gone_since = -math.inf, math.inf
@@ -172,7 +172,9 @@ class RayWorkers:
         if not self._tasks:
             time.sleep(seconds)
             return False
+        begun = time.monotonic()
         ready, _ = ray.wait(list(self._tasks), timeout=seconds)
+        self._clock.waited(time.monotonic() - begun, seconds)
         for generator in ready:
             self._handle(generator, _next_event(generator), jobs, observer)
         return bool(ready)
@@ -183,10 +185,11 @@ class RayWorkers:
         task = self._tasks[generator]
         if event["event"] == "started":
             task.slot = self._slot_of(event["node"], event["gpu"])
-            if self._job_timeout is not None:
-                task.deadline = time.monotonic() + self._job_timeout
+            task.since = self._clock.now
             observer.job_started(task.slot, task.attempt)
         elif event["event"] == "progress":
+            if self._job_timeout.is_of_silence:
+                task.since = self._clock.now
             observer.job_progress(task.slot, task.attempt, event["progress"])
         elif event["event"] == "fault":
             raise RunFault(event["reason"])
@@ -217,12 +220,12 @@ class RayWorkers:
         return self._place_name(node, place)
 
     def _end_overdue(self, jobs: JobQueue, observer: Observer) -> None:
-        now = time.monotonic()
         for generator, task in list(self._tasks.items()):
-            if task.deadline <= now:
+            limit = self._job_timeout.limit(task.attempt, jobs.pace)
+            if task.since + limit <= self._clock.now:
                 del self._tasks[generator]
                 ray.cancel(generator, force=True)
-                reason = f"no result after {self._job_timeout} s (--job_timeout)"
+                reason = self._job_timeout.reason(limit)
                 end_failed(task.slot, task.attempt, jobs, observer, "timed_out", reason, Cost(device=task.slot))
 
 

@@ -27,13 +27,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from job_queue import AUTO, JobQueue, JobTimeout
 from records import InputError, Limits, RunFault, TrainingJob, TrainingResult
-from records.texts import NetworkText
+from records.texts import JobKey, NetworkText
 from stopping.signals import STOP_SIGNALS
 from storage.checkpoint import load_state, read_progress
 from storage.directory import RunDirectory
-from storage.results import read_info
+from storage.results import find_result, read_info
 from tests.faults.disk import Countdown, Dead, FullDisk, PowerLossDisk, copy_of, steps_watched
+from tests.faults.others import files_of_others
 from tests.faults.small_run import TRAINER, VARIANTS, InlineWorkers, NoSignals, fingerprint, go_on, in_order, inline
 from tests.processes import alive_after, children_of, is_alive
 from worker_manager import Slot, WorkerManager
@@ -66,12 +68,12 @@ def fork() -> int:
         return os.fork()
 
 
-def die_at_step(folder: Path, at: int, variant: str = "plain") -> bool:
+def die_at_step(folder: Path, at: int, variant: str = "plain", seed: int = 0) -> bool:
     """Runs the small run in a forked process that dies at a step on the disk; returns whether it died."""
     child = fork()
     if child == 0:
         with steps_watched(Countdown(at=at, fire=lambda name, path: os._exit(DEAD_STATUS))):
-            inline(folder, variant=variant)
+            inline(folder, seed, variant)
         os._exit(0)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert status in (0, DEAD_STATUS), f"the run ended with status {status}"
@@ -85,6 +87,33 @@ def no_bad_instant(seed: int, folder: Path, variant: str = "plain") -> None:
     assert died == (seed + 1 <= steps), f"step {seed + 1} of {steps}: died is {died}"
     inline(folder, variant=variant)
     assert fingerprint(folder) == undisturbed(0, variant)
+
+
+def killed_at_any_step(seed: int, folder: Path) -> None:
+    """The process is killed at a step on the disk, and so is the one that resumes the run, if it gets that far.
+
+    The third one trains nothing whose result was sealed, and ends with the same bits as an undisturbed run.
+    The seed chooses the variant, the run and the steps.
+    """
+    rng, variant, run_seed = random.Random(seed), ("plain", "rich", "steady")[seed % 3], seed // 3 % 5
+    for _ in range(2):
+        at = rng.randint(1, steps_of_a_run(variant))
+        child = fork()
+        if child == 0:
+            with steps_watched(Countdown(at=at, fire=lambda name, path: os.kill(os.getpid(), signal.SIGKILL))):
+                inline(folder, run_seed, variant)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) in (0, -signal.SIGKILL)
+    run = RunDirectory(folder)
+    sealed = {path.stem for path in run.job_files() if find_result(run, JobKey(path.stem)) is not None}
+    workers = InlineWorkers(run)
+    run.lock()
+    try:
+        go_on(run, workers, NoSignals(), seed=run_seed, variant=variant, warn=lambda warning: None)
+    finally:
+        run.unlock()
+    assert not sealed & {job.key for job in workers.started}, "a finished training was trained again"
+    assert fingerprint(folder) == undisturbed(run_seed, variant)
 
 
 def power_loss(seed: int, folder: Path, variant: str = "plain") -> None:
@@ -133,9 +162,12 @@ def damage_is_found(seed: int, folder: Path, variant: str = "plain") -> None:
     )
     path = rng.choice(files)
     # The history and the best model are written anew in any case, and so are weights that no result seals.
-    sealed_weights = [json.loads(job.read_text())["content"]["weights"] for job in folder.glob("results/jobs/*.json")]
+    results = [json.loads(job.read_text())["content"] for job in folder.glob("results/jobs/*.json")]
+    sealed_weights = [folder / result["weights"] for result in results]
+    # An individual's weights may be a link to those that a training left: both are damaged then.
+    path = next((each for each in sealed_weights if each.exists() and each.samefile(path)), path)
     is_derived = path.name == "history.csv" or path.parent.name == "best_model"
-    is_derived |= path.name == "best_model.pt" and str(path.relative_to(folder)) not in sealed_weights
+    is_derived |= path.name == "best_model.pt" and path not in sealed_weights
     whole = path.read_bytes()
     damaged = _damage(whole, rng)
     path.write_bytes(damaged)
@@ -273,7 +305,6 @@ def dead_worker(seed: int, folder: Path, variant: str = "plain") -> None:
 
 def noticed_at_once(seed: int, folder: Path) -> None:
     """A worker that is killed in the middle of a long training is replaced within two seconds."""
-    from job_queue import JobQueue
     from records import TrainingConfig
 
     before = set(children_of(os.getpid()))
@@ -301,13 +332,13 @@ def noticed_at_once(seed: int, folder: Path) -> None:
 
 
 def stopped_worker(seed: int, folder: Path, variant: str = "plain") -> None:
-    """A worker that is stopped (SIGSTOP) is ended by --job_timeout, and its job is retried."""
+    """A worker that is stopped (SIGSTOP) is ended, as nothing is heard of it, and its job is retried."""
     rng = random.Random(seed)
     run = RunDirectory(folder)
     before = set(children_of(os.getpid()))
 
     def freeze() -> None:
-        # Stopped from its first training on: the time limit is one for trainings.
+        # Stopped from its first training on: the limit is one for trainings.
         while not list((folder / "starts").glob("*")):
             time.sleep(0.005)
         time.sleep(rng.random() * 0.05)
@@ -315,10 +346,75 @@ def stopped_worker(seed: int, folder: Path, variant: str = "plain") -> None:
 
     stopper = threading.Thread(target=freeze)
     stopper.start()
-    with workers_of(run, 2, delay=0.1, job_timeout=0.6) as workers:
+    with workers_of(run, 2, delay=0.1, job_timeout=JobTimeout(least=0.6)) as workers:
         go_on(run, workers, NoSignals(), variant=variant, limits=Limits(max_retries=5, min_free_disk=0.0))
     stopper.join()
     assert fingerprint(folder) == undisturbed(0, variant)
+
+
+def suspended_run(seed: int, folder: Path, variant: str = "plain") -> None:
+    """A run is suspended with all its workers, up to three times, for longer than a worker may be silent.
+
+    Nothing is timed out: each job is started once.
+    """
+    rng, mark, least = random.Random(seed), uuid.uuid4().hex, 1.5
+    options = ("--variant", variant, "--delay", "0.3", "--least", str(least), "--workers", str(rng.randint(1, 3)))
+    main = start_small_run(folder, *options, mark=mark)
+    while not list((folder / "starts").glob("*")) and main.poll() is None:
+        time.sleep(0.01)
+    for _ in range(rng.randint(1, 3)):
+        time.sleep(rng.random() * 0.5)
+        processes = _marked(mark)
+        rng.shuffle(processes)
+        for sent in (signal.SIGSTOP, signal.SIGCONT):
+            for process in processes:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, sent)
+            time.sleep(rng.uniform(1.2, 2.0) * least if sent == signal.SIGSTOP else 0)
+    _, said = main.communicate(timeout=60)
+    assert (main.returncode, said) == (0, "")
+    assert fingerprint(folder) == undisturbed(0, variant)
+    starts, jobs = len(list((folder / "starts").iterdir())), len(list((folder / "results" / "jobs").iterdir()))
+    assert starts == jobs
+
+
+RETRIES = ("SIGKILL", "SIGSTOP", "memory", "diverge", "raise", "exit", "spin", "damaged result", "missing weights")
+
+
+def order_after_a_retry(seed: int, folder: Path, variant: str = "steady") -> None:
+    """On one worker a training is tried again, for any reason: order and chromosomes are as without it."""
+    rng, way, run_seed = random.Random(seed), RETRIES[seed % len(RETRIES)], seed // len(RETRIES)
+    run, plain = RunDirectory(folder), folder.with_name(folder.name + "_plain")
+    expected = inline(plain, run_seed, variant)
+    key = rng.choice(sorted(expected.results))
+    folder.mkdir(parents=True)
+    disturber = threading.Thread(target=_disturb, args=(folder, key, way, set(children_of(os.getpid()))))
+    if way in ("damaged result", "missing weights"):
+        die_at_step(folder, rng.randint(steps_of_a_run(variant) // 8, steps_of_a_run(variant)), variant, run_seed)
+        files = sorted(run.jobs.glob("*.json") if way == "damaged result" else run.results.glob("gen*/*/*.pt"))
+        for path in rng.sample(files, min(1, len(files))):
+            path.write_bytes(b"{")
+    elif way in ("SIGKILL", "SIGSTOP"):
+        disturber.start()
+    else:
+        bad = {"key": key, "way": way, "place": rng.choice(BAD_PLACES), "tries": rng.randint(1, 2)}
+        (folder / "bad.json").write_text(json.dumps(bad))
+    with workers_of(run, 1, delay=0.05, job_timeout=JobTimeout(least=0.5)) as workers:
+        state = go_on(run, workers, NoSignals(), seed=run_seed, variant=variant, warn=lambda warning: None)
+    if disturber.ident is not None:
+        disturber.join()
+    assert state.order == expected.order
+    assert [each.individuals for each in state.generations] == [each.individuals for each in expected.generations]
+    if way != "memory":  # which makes the pieces of a batch smaller, and results tell
+        assert fingerprint(folder) == fingerprint(plain)
+
+
+def _disturb(folder: Path, key: str, way: str, others: set[int]) -> None:
+    """Sends a signal to the one worker of this process as soon as it has begun with a job."""
+    while not list((folder / "starts").glob(f"{key}.*")):
+        time.sleep(0.001)
+    (worker,) = set(children_of(os.getpid())) - others
+    os.kill(worker, signal.Signals[way])
 
 
 def _marked(mark: str) -> list[int]:
@@ -472,7 +568,7 @@ def bad_individual(seed: int, folder: Path, variant: str = "plain") -> None:
     (folder / "run").mkdir(parents=True)
     (folder / "run" / "bad.json").write_text(json.dumps({"key": victim.jobs[0], "way": way, "place": place}))
     shown: list[str] = []
-    timeout = 0.5 if way == "spin" else None
+    timeout = JobTimeout(seconds=0.5) if way == "spin" else AUTO
     with workers_of(run, 2, delay=0.0, job_timeout=timeout) as workers:
         state = go_on(
             run,
@@ -572,7 +668,6 @@ def moved_run(seed: int, folder: Path, variant: str = "plain") -> None:
 
 def runs_for_ever(seed: int, folder: Path, jobs: int = 5000) -> None:
     """The memory, descriptors, processes and threads of a long run stay as they were after 200 jobs."""
-    from job_queue import JobQueue
     from records import TrainingConfig
 
     def usage(processes: Sequence[int]) -> dict[str, int]:
@@ -754,6 +849,7 @@ class Promise:
 PROMISES = [
     Promise(1, "kill anything, resume to the same bits", kill_anything, 200, 2),
     Promise(1, "kill anything, train nothing twice", kill_main_or_worker, 200, 3),
+    Promise(1, "kill anything at a step on the disk, twice", killed_at_any_step, 5000, 12),
     Promise(2, "no bad instant exists", no_bad_instant, 0, 20, in_order=True),
     Promise(3, "power loss", power_loss, 1000, 20),
     Promise(4, "damage is found", damage_is_found, 500, 20),
@@ -769,6 +865,9 @@ PROMISES = [
     Promise(12, "one run per folder", one_run_per_folder, 1, 1),
     Promise(15, "moves", moved_run, 3, 3),
     Promise(16, "runs for ever", runs_for_ever, 1, 1),
+    Promise(18, "files of others stay as they are", files_of_others, 5000, 24, in_order=True),
+    Promise(21, "a suspended run times nothing out", suspended_run, 60, 1),
+    Promise(22, "retries change no order on one worker", order_after_a_retry, 450, 9, True, variant="steady"),
     Promise(20, "a signal stops a run in good order", stopped_in_order, 300, 4, in_order=True),
     Promise(20, "a signal that was ignored at the start stays so", ignored_signals, 60, 1, in_order=True),
     Promise(20, "a signal stops any command in good order", stopped_command, 300, 2),

@@ -3,7 +3,8 @@
 Fitness is a function of the network alone, so a run that was disturbed must end with the same files as
 one that was not. As a program, it continues the run in a folder, or begins one:
 
-    python -m tests.faults.small_run FOLDER [--workers N] [--delay SECONDS] [--seed S] [--variant rich | steady]
+    python -m tests.faults.small_run FOLDER [--workers N] [--delay SECONDS] [--seed S] [--least SECONDS]
+        [--variant rich | steady]
 
 The plain variant is the genetic algorithm alone; the rich one adds halving, the predictor and a
 second objective; the steady one does not wait for generations.
@@ -20,7 +21,6 @@ import argparse
 import csv
 import hashlib
 import json
-import os
 import random
 import sys
 import time
@@ -29,7 +29,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from job_queue import Attempt, JobQueue
+from job_queue import AUTO, Attempt, JobQueue, JobTimeout
 from records import (
     DataConfig,
     EvolutionConfig,
@@ -61,7 +61,7 @@ from search_space.tables import gene_table_text
 from storage.audit import audit
 from storage.checkpoint import load_state, save_state
 from storage.directory import RunDirectory
-from storage.files import file_sha256, write_durably, write_whole
+from storage.files import file_sha256, temporary_of, write_whole
 from tests.trainers import misbehave
 from worker_manager import Observer, Slot, WorkerManager
 
@@ -146,7 +146,7 @@ def start_trainer(setup: Mapping[str, Any]) -> Callable[..., dict[str, Any]]:
     def run(task: Mapping[str, Any], report: Callable[[Mapping[str, Any]], None]) -> dict[str, Any]:
         job = from_json(TrainingJob, task["job"])
         (starts / f"{job.key}.{time.monotonic_ns()}").touch()
-        bad = _bad(root, job.key)
+        bad = _bad(root, job.key, len(list(starts.glob(f"{job.key}.*"))))
         for place in ("build", "first batch", "validation"):
             if bad.get("place") == place:
                 misbehave(bad["way"], 0)
@@ -155,18 +155,18 @@ def start_trainer(setup: Mapping[str, Any]) -> Callable[..., dict[str, Any]]:
         if bad.get("place") == "saving":
             half = root / task["weights"]
             half.parent.mkdir(parents=True, exist_ok=True)
-            half.with_name(f".{half.name}.{os.getpid()}.tmp").write_bytes(b"half of the weights")
+            temporary_of(half).write_bytes(b"half of the weights")
             misbehave(bad["way"], 0)
         return to_json(train(root, task))
 
     return run
 
 
-def _bad(root: Path, key: str) -> dict[str, str]:
-    """How a test wants this job to fail: `way` and `place`, or nothing."""
+def _bad(root: Path, key: str, tries: int) -> dict[str, str]:
+    """How a test wants this try of a job to fail: `way` and `place`, at most `tries` times, or nothing."""
     path = root / "bad.json"
-    bad: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
-    return bad if key.startswith(bad.get("key", "nothing")) else {}
+    bad: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return bad if key.startswith(bad.get("key", "nothing")) and tries <= bad.get("tries", tries) else {}
 
 
 class InlineWorkers:
@@ -268,7 +268,7 @@ def go_on(
     if best is None:
         raise RunFault("there is no best network")
     result = work.trainings.trained(work.last_job(best), best.name)
-    write_durably(run.best_model, (run.root / str(result.weights)).read_bytes())
+    run.write(run.best_model, (run.root / str(result.weights)).read_bytes())
     return work.state
 
 
@@ -310,6 +310,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--delay", type=float, default=0.02)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--least", type=float, default=AUTO.least, help="seconds that a training may be silent")
     parser.add_argument("--variant", choices=VARIANTS, default="plain")
     options = parser.parse_args(arguments)
     run = RunDirectory(options.folder)
@@ -330,6 +331,7 @@ def main(arguments: Sequence[str]) -> int:
                     "micro_batch": attempt.micro_batch,
                     "weights": run.relative(run.weights(attempt.name)),
                 },
+                job_timeout=JobTimeout(least=options.least),
             )
             with manager:
                 go_on(run, manager, stop, seed=options.seed, variant=options.variant)

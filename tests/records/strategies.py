@@ -90,7 +90,7 @@ TRAININGS = st.integers(2, 512).flatmap(
 )
 LIMITS = st.builds(
     Limits,
-    job_timeout=st.none() | st.floats(0.1, 1e6),
+    job_timeout=st.sampled_from(["auto", "none"]) | st.floats(0.0, 1e6).map(str),
     max_retries=COUNT,
     max_hours=st.none() | st.floats(0.1, 1e6),
     keep_models=st.sampled_from(["all", "none", "0", "17"]),

@@ -71,7 +71,9 @@ BAD_SETTINGS: list[tuple[type, dict[str, Any], str]] = [
     (DataConfig, {"val_fraction": NAN}, "val_fraction"),
     (DataConfig, {"train_limit": 0}, "train_limit"),
     (DataConfig, {"image_size": "7"}, "image_size"),
-    (Limits, {"job_timeout": 0.0}, "job_timeout"),
+    (Limits, {"job_timeout": -1.0}, "job_timeout"),
+    (Limits, {"job_timeout": INFINITE}, "job_timeout"),
+    (Limits, {"job_timeout": "never"}, "job_timeout"),
     (Limits, {"job_timeout": NAN}, "job_timeout"),
     (Limits, {"max_retries": -1}, "max_retries"),
     (Limits, {"max_hours": -1.0}, "max_hours"),
@@ -97,7 +99,7 @@ BOUNDARY_SETTINGS: list[tuple[type, dict[str, Any]]] = [
     (TrainingConfig, {"learning_rate": 0.0, "momentum": 0.0, "weight_decay": 0.0, "label_smoothing": 0.0}),
     (TrainingConfig, {"label_smoothing": 0.999, "crop_padding": 0, "threads": 1}),
     (DataConfig, {"val_fraction": 0.001, "train_limit": 1, "image_size": "8"}),
-    (Limits, {"job_timeout": 0.001, "max_hours": 0.001, "max_retries": 0, "min_free_disk": 0.0}),
+    (Limits, {"job_timeout": "0.001", "max_hours": 0.001, "max_retries": 0, "min_free_disk": 0.0}),
 ]
 
 
@@ -123,6 +125,14 @@ def test_the_refused_settings_cover_every_setting_that_is_a_number() -> None:
         for setting in dataclasses.fields(kind):
             if "int" in str(setting.type) or "float" in str(setting.type):
                 assert (kind, setting.name) in tried
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [("auto", None), ("none", INFINITE), (0, INFINITE), ("0", INFINITE), (3600, 3600.0), ("0.5", 0.5)],
+)
+def test_a_limit_for_trainings_is_seconds_or_none_or_found_automatically(given: Any, seconds: float | None) -> None:
+    assert Limits(job_timeout=given).timeout == seconds
 
 
 @pytest.mark.parametrize("words", ["", "some", "-1", "2.5", "ALL", " 3"])

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from job_queue import Attempt, JobQueue
+from job_queue import Attempt, JobQueue, JobTimeout
 from records import RunFault, TrainingConfig, TrainingJob, TrainingResult
 from records.errors import StopRequested
 from records.texts import NetworkText
@@ -137,7 +137,7 @@ class WorkersContract:
         assert (result.status, result.micro_batch, result.cost.attempts) == ("done", 64, 2)
 
     def test_a_job_without_end_is_timed_out(self, make: Make) -> None:
-        with make(job_timeout=2.0) as workers:
+        with make(job_timeout=JobTimeout(seconds=2.0)) as workers:
             record = perform(workers, ["sleep", "ok 1", "ok 2"], retries=1)
         assert record.retried == [("timed_out", "no result after 2.0 s (--job_timeout)")]
         assert sorted(result.status for result in record.ended) == ["done", "done", "timed_out"]

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from job_queue import JobTimeout
 from records import InputError
 from run.history import COLUMNS as HISTORY_COLUMNS
 from storage.directory import RunDirectory
@@ -215,7 +216,7 @@ class TestRayWorkers(WorkersContract):
             perform(workers, ["sleep"])
 
     def test_no_task_is_left_after_closing(self, make: Make) -> None:
-        with make(job_timeout=5.0) as workers:
+        with make(job_timeout=JobTimeout(seconds=5.0)) as workers:
             perform(workers, ["sleep", "ok 1"], retries=0)
         assert no_task_is_left()
 
