@@ -41,9 +41,11 @@ from reporting.pages.evaluation_page import evaluation_page
 from reporting.terminal import PlainTerminal, standard_output
 from run.latency import forward_seconds
 from search_space.cost import model_cost
+from storage.adoption import adopt_evaluation
 from storage.checkpoint import load_state
 from storage.directory import RunDirectory
-from storage.files import check_writable, file_sha256, write_durably
+from storage.files import check_writable, file_sha256
+from storage.own_files import OwnFiles
 from training.metrics import predict
 from training.protocol import resolve_protocol
 from workers.devices import gpu_indices
@@ -59,6 +61,7 @@ EXAMPLES = (
     "  python evaluate.py --model_path best_model/best_model.pt --info_path best_model/info.json "
     "--export onnx code"
 )
+WRITTEN = ("evaluation.json", "evaluation.html", "confusion_matrix.svg", "confusion_matrix.png")
 LATENCY_WARM_UPS, LATENCY_REPEATS = 5, 30
 
 
@@ -124,19 +127,29 @@ def _quartiles(values: Sequence[float]) -> list[float]:
     return [float(value) for value in np.percentile(values, [25, 50, 75])]
 
 
-def write_files(report: dict[str, Any], errors: Sequence[Misclassified], folder: Path) -> list[Path]:
+def own_files(folder: Path, formats: Sequence[str]) -> OwnFiles:
+    """The list of what evaluations wrote into a folder. Raises `InputError` if this one would replace other files."""
+    own = OwnFiles(folder, "evaluate")
+    adopt_evaluation(own)
+    files = [*WRITTEN, *(FORMATS[name].file for name in formats)]
+    own.refuse_foreign([folder / name for name in files], "move it elsewhere, or name another folder by --output_dir")
+    return own
+
+
+def write_files(report: dict[str, Any], errors: Sequence[Misclassified], own: OwnFiles) -> list[Path]:
     """Writes evaluation.json, evaluation.html and the confusion matrix; returns their paths."""
     names = [row["class"] for row in report["classes"]]
-    paths = [folder / "evaluation.json", folder / "evaluation.html"]
-    write_durably(paths[0], (json.dumps(report, indent=1) + "\n").encode())
-    write_durably(paths[1], evaluation_page(report, errors))
-    return [*paths, *save_figure(draw_confusion(report["confusion_matrix"], names), folder, "confusion_matrix")]
+    paths = [own.folder / "evaluation.json", own.folder / "evaluation.html"]
+    own.hand_out(paths[0], (json.dumps(report, indent=1) + "\n").encode())
+    own.hand_out(paths[1], evaluation_page(report, errors))
+    drawn = draw_confusion(report["confusion_matrix"], names)
+    return [*paths, *save_figure(drawn, own.folder, "confusion_matrix", own.hand_out)]
 
 
 def _export(
     options: argparse.Namespace,
     subject: Subject,
-    folder: Path,
+    own: OwnFiles,
     report: dict[str, Any],
     terminal: Terminal | PlainTerminal,
 ) -> list[Path]:
@@ -148,7 +161,8 @@ def _export(
     )
     images = image_tensor(data.test_images, torch.device("cpu"))
     report["exports"] = []
-    exported = export_model(network, images, folder, tuple(dict.fromkeys(options.export)))
+    formats = tuple(dict.fromkeys(options.export))
+    exported = export_model(network, images, own.folder, formats, own.hand_out)
     for each in exported:
         report["exports"].append({**asdict(each), "path": str(each.path)})
         text = (
@@ -169,8 +183,11 @@ def _write_card(
     if run.states():
         with contextlib.suppress(InputError, OSError):
             state = load_state(run.root)[1]
+    own = OwnFiles(folder, "evolution" if folder.resolve() == run.model_card.parent.resolve() else "evaluate")
     path = folder / run.model_card.name
-    write_durably(path, model_card(info, state if state and knows(state, info) else None, report).encode())
+    if own.foreign([path]):
+        return []  # a person has changed it
+    own.hand_out(path, model_card(info, state if state and knows(state, info) else None, report).encode())
     return [path]
 
 
@@ -183,6 +200,7 @@ def main(arguments: Sequence[str]) -> int:
     device = torch.device("cuda", indices[0]) if indices else torch.device("cpu")
     folder = Path(options.output_dir) if options.output_dir else Path(options.model_path).parent
     check_writable(folder)
+    own = own_files(folder, options.export)
     subject = load_subject(options)
     data, config, info = subject.data, subject.config, subject.info
     model = load_model(Path(options.model_path), subject.architecture).to(device).to(memory_format=torch.channels_last)
@@ -206,8 +224,8 @@ def main(arguments: Sequence[str]) -> int:
     terminal = standard_output()
     for line in summary(report):
         terminal.print(line, markup=False, emoji=False)
-    paths = _export(options, subject, folder, report, terminal) if options.export else []
-    paths = [*write_files(report, most_confident_errors(logits, data), folder), *paths]
+    paths = _export(options, subject, own, report, terminal) if options.export else []
+    paths = [*write_files(report, most_confident_errors(logits, data), own), *paths]
     if data.fingerprint == (info.facts.fingerprint if info else None):
         paths += _write_card(options, info, report, folder)
     terminal.print(f"{'files':<16} {', '.join(map(str, paths))}", markup=False, emoji=False)

@@ -27,6 +27,7 @@ from reporting.console import Console
 from run.algorithms import algorithms_in_words
 from run.opening import folder_of
 from run.request import Request
+from storage.checkpoint import newest_run
 
 EXAMPLES = """examples:
   python evolution.py --generations 20 --population 10 --gpus 0 1 2 3
@@ -40,7 +41,11 @@ exit status: 0 done, 2 bad input, 3 stopped by a person, a scheduler or a time l
 def main(arguments: Sequence[str]) -> int:
     parser = build_parser()
     options = parser.parse(with_config(parser, arguments))
-    request, console = request_of(options), Console(options.quiet)
+    console = Console(options.quiet)
+    if options.resume == "":
+        options.resume = newest_run()
+        console.say(f"--resume: {options.resume} is the newest run here")
+    request = request_of(options)
     return show_plan(request, console) if options.plan else evolve(request, console)
 
 
@@ -164,7 +169,12 @@ def count_or_auto(text: str) -> int | None:
 def add_folder_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--output_dir", metavar="FOLDER", help="where the run's files go (default: the current folder)")
     group.add_argument(
-        "--resume", metavar="PATH", help="go on with a run: its folder, or one of its ga_state.json files"
+        "--resume",
+        nargs="?",
+        const="",
+        metavar="PATH",
+        help="go on with a run: its folder, or one of its ga_state.json files (without PATH: the newest run in the "
+        "current folder or down to three levels below it)",
     )
     group.add_argument(
         "--rewind", action="store_true", help="resume from a state older than the newest, and drop the newer ones"

@@ -21,8 +21,9 @@ from reporting.figures.run_figure import draw_run
 from reporting.figures.theme import figure_bytes
 from search_space.encoding import Encoding, decode, describe_hyperparameters
 from search_space.tables import gene_table
-from storage.checkpoint import load_state
-from storage.files import check_writable, write_durably
+from storage.checkpoint import load_state, newest_run
+from storage.files import check_writable
+from storage.own_files import OwnFiles
 
 KINDS = ("svg", "png", "pdf")
 CLASSES = 10  # if --classes is not given
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
             raise InputError(f"--{name} needs --chromosome, which is not given")
     if options.resume is None:
         raise InputError("give --resume with the folder of a run, or --chromosome with the bits of a network")
-    run, state = load_state(Path(options.resume))
+    run, state = load_state(Path(options.resume or newest_run()))
     for path in draw_run(run, state.generations, state.training.measure):
         print(path)
     return DONE
@@ -51,7 +52,13 @@ def _parser() -> Parser:
         description="Draws the progress of a run again from its files, or one network from its chromosome.",
         epilog="example: python plots.py --chromosome 0110010110110011010 --out network.svg --explain",
     )
-    parser.add_argument("--resume", metavar="PATH", help="the folder of a run, or a state file in it")
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="",
+        metavar="PATH",
+        help="the folder of a run, or a state file in it (without PATH: the newest run, as of evolution.py)",
+    )
     group = parser.add_argument_group("one network")
     group.add_argument("--chromosome", metavar="BITS", help="the network, a string of 0 and 1")
     group.add_argument(
@@ -89,12 +96,14 @@ def _show_network(options: argparse.Namespace) -> int:
     if kind not in KINDS:
         raise InputError(f"--out {path} must end in {', '.join(f'.{each}' for each in KINDS[:-1])} or .{KINDS[-1]}")
     check_writable(path.parent)
+    own = OwnFiles(path.parent, "plots")
     if options.explain:
         print(explanation(encoding, options.chromosome))
         if options.out is None:
             return DONE
+    own.refuse_foreign([path], "name another file by --out, or move it elsewhere")
     title = f"{options.chromosome}\n{describe_hyperparameters(encoding.hyperparameters(options.chromosome))}"
-    write_durably(path, figure_bytes(draw_network(architecture, title), kind))
+    own.hand_out(path, figure_bytes(draw_network(architecture, title), kind))
     print(path)
     return DONE
 

@@ -15,7 +15,7 @@ from records.flags import Parser
 from reporting.figures.theme import save_figure
 from reporting.pages.report_page import write_sections
 from reporting.run_view import read_run_view
-from storage.checkpoint import load_state
+from storage.checkpoint import load_state, newest_run
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -24,18 +24,25 @@ def main(arguments: Sequence[str]) -> int:
         description="Writes the report of a run from its files, whether the run is complete, stopped or under way.",
         epilog="example: python report.py --resume .",
     )
-    parser.add_argument("--resume", required=True, metavar="PATH", help="the folder of a run, or a state file in it")
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="",
+        required=True,
+        metavar="PATH",
+        help="the folder of a run, or a state file in it (without PATH: the newest run, as of evolution.py)",
+    )
     parser.add_argument(
         "--figures", action="store_true", help="also write each figure as SVG and PNG to results/figures/"
     )
     options = parser.parse(arguments)
-    run, state = load_state(Path(options.resume))
+    run, state = load_state(Path(options.resume or newest_run()))
     shown = write_sections(read_run_view(run, state))
     print(run.report)
     if options.figures:
         for section in shown:
             for each in section.figures:
-                for path in save_figure(each.figure, run.figures, each.name):
+                for path in save_figure(each.figure, run.figures, each.name, run.write):
                     print(path)
     return DONE
 

@@ -121,7 +121,7 @@ def sealed_accuracies(folder: Path) -> Iterator[list[float]]:
     run = RunDirectory(folder)
     accuracies: dict[str, float] = {}
     while True:
-        for path in run.jobs.glob("*.json"):
+        for path in run.job_files():
             if path.stem not in accuracies and (result := find_result(run, JobKey(path.stem))) is not None:
                 accuracies[path.stem] = 0.0 if result.fitness is None else result.fitness.value
         yield list(accuracies.values())

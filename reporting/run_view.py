@@ -91,7 +91,7 @@ def _ablation(run: RunDirectory, best: Individual | None, notes: list[str]) -> A
 def _results_on_disk(run: RunDirectory, notes: list[str]) -> dict[JobKey, TrainingResult]:
     found: dict[JobKey, TrainingResult] = {}
     damaged: list[str] = []
-    for path in sorted(run.jobs.glob("*.json")):
+    for path in run.job_files():
         try:
             result = find_result(run, JobKey(path.stem))
         except (DamagedFile, OSError):

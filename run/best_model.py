@@ -18,7 +18,7 @@ from run.time_estimate import trainings_after
 from run.work import Work
 from search_space.architecture import architecture_of
 from storage.directory import RunDirectory
-from storage.files import file_sha256, sealed, write_durably
+from storage.files import file_sha256, sealed
 from storage.results import INFO, PARETO, read_info
 from training.metrics import accuracy_and_loss, balanced_accuracy, predict
 
@@ -60,14 +60,13 @@ def hand_over(work: Work, data: ImageData, device: torch.device) -> ModelInfo:
     _write_front(work)
     if (before := _handed_over_before(run, info)) is not None:
         return before
-    for stale in run.best_model.parent.glob("*"):
-        if stale.name.startswith(("evaluation.", "confusion_matrix.", "model.", "MODEL_CARD.")):
-            stale.unlink()  # of the model that is about to be replaced
-    write_durably(run.best_model, (run.root / str(result.weights)).read_bytes())
+    run.evaluations.clear()  # of the model that is about to be replaced
+    run.remove(run.model_card)
+    run.write(run.best_model, (run.root / str(result.weights)).read_bytes())
     model = load_model(run.best_model, architecture_of(info.phenotype))
     is_balanced = work.state.training.metric == "balanced_accuracy"
     info = replace(info, test=test_score(model, data, device, info.precision, is_balanced))
-    write_durably(run.best_info, sealed(INFO, to_json(info)))
+    run.write(run.best_info, sealed(INFO, to_json(info)))
     return info
 
 
@@ -133,7 +132,7 @@ def _write_front(work: Work) -> None:
                 "weights": info.weights,
             }
         )
-    write_durably(work.run.pareto, sealed(PARETO, {"objectives": list(objectives), "front": front}))
+    work.run.write(work.run.pareto, sealed(PARETO, {"objectives": list(objectives), "front": front}))
 
 
 def _handed_over_before(run: RunDirectory, info: ModelInfo) -> ModelInfo | None:

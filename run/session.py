@@ -39,10 +39,10 @@ from run.trainings import Means
 from run.work import Work
 from search_space.space import NetworkSpace
 from search_space.tables import encoding_of, gene_table, gene_table_text
+from storage.adoption import adopt
 from storage.audit import audit
 from storage.checkpoint import save_state
 from storage.directory import RunDirectory
-from storage.files import write_durably
 from training.protocol import resolve_protocol
 from workers.devices import find_slots
 from workers.local import LocalWorkers
@@ -70,11 +70,12 @@ def take_to_its_end(
         reused = earlier_runs(request.reuse, state)
         watcher = Watchers([*watchers, *own_watchers(request, run, state)])
         if request.overwrite:
+            adopt(run)
             run.clear()
         audit(run, state.results, lambda warning: watcher.said(warning, always=True))
         run.drop_states_after(state.generation)
         save_state(run, state)
-        write_durably(run.config, config_text(state.search, state.training, state.data).encode())
+        run.write(run.config, config_text(state.search, state.training, state.data).encode())
         workers.hold(data, state.training)
         introduce(state, data, workers, watcher)
         data = data.only_test()  # the workers have the rest, and it is counted once
@@ -87,7 +88,7 @@ def take_to_its_end(
             work = Work(run, state, means, watcher)
             loop_of(work).evolve()
             info = hand_over(work, data, device)
-            write_durably(run.model_card, model_card(info, work.state).encode())
+            run.hand_out(run.model_card, model_card(info, work.state).encode())
             ablate(work, info.individual.name)
         finally:
             watcher.run_ended()

@@ -175,7 +175,7 @@ class SteadyLoop:
         work, engine = self.work, self.engine
         ended: Mapping[str, Individual] = {each.name: each for each in engine.taken}
         closed = len(work.individuals())
-        work.run.progress(len(engine.generations)).unlink(missing_ok=True)  # of a state that was lost
+        work.run.remove(work.run.progress(len(engine.generations)))  # of a state that was lost
         work.save(
             generations=tuple(engine.generations),
             results={key: self.trainings.results[key] for each in engine.taken for key in each.jobs},

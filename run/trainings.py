@@ -114,6 +114,7 @@ class Trainings:
 
     def add(self, queue: JobQueue, job: TrainingJob, name: str) -> None:
         """Queues a job with its expected time and memory; one that no device has the memory for fails at once."""
+        self.run.claim(self.run.weights(name), self.run.job(job.key))
         work = self.estimate.queued[job.key] = self.estimate.seconds(job.phenotype, job.protocol.epochs)
         value = 2 if job.protocol.precision == "bfloat16" else 4
         need = cost_of(job.phenotype).memory(value, job.protocol.optimizer)
@@ -155,7 +156,7 @@ class Trainings:
         self.pruned |= there.keys()
         save_pruned(self.run, self.pruned)
         for path in there.values():
-            path.unlink(missing_ok=True)
+            self.run.remove(path)
 
     def seal(self, job: TrainingJob, result: TrainingResult) -> None:
         """Seals the result of a job, and remembers it."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from records import InputError, TrainingResult
 from records.texts import JobKey
+from storage.adoption import adopt
 from storage.checkpoint import read_progress, read_state
 from storage.directory import RunDirectory
 from storage.files import DamagedFile, file_sha256
@@ -18,14 +19,16 @@ Warn = Callable[[str], None]
 def audit(run: RunDirectory, results: Mapping[JobKey, TrainingResult], warn: Warn) -> None:
     """Sets every damaged file of a run aside as `*.damaged`, with one warning each.
 
-    `results` are those of the sound state that the run goes on from; sealed results that are
-    damaged or missing are written again from them. Weights are compared with the seal of their job.
+    Before that, files of the run that no list names yet are listed. `results` are those of the sound
+    state that the run goes on from; sealed results that are damaged or missing are written again
+    from them. Weights are compared with the seal of their job.
     """
+    adopt(run)
     for number, path in run.states():
         _check(run, path, read_state, warn)
         if path.is_file() and run.progress(number).is_file():
             _check_progress(run, number, warn)
-    for path in sorted(run.jobs.glob("*.json")):
+    for path in run.job_files():
         _check(run, path, lambda path: find_result(run, JobKey(path.stem)), warn)
     for key, result in results.items():
         if not run.job(key).exists():
@@ -37,7 +40,7 @@ def audit(run: RunDirectory, results: Mapping[JobKey, TrainingResult], warn: War
         _check(run, run.pruned, lambda path: read_pruned(run), warn)
     if run.ablation.is_file():
         _check(run, run.ablation, lambda path: read_ablation(run), warn)
-    for path in sorted(run.jobs.glob("*.json")):
+    for path in run.job_files():
         sound = find_result(run, JobKey(path.stem))
         if sound is not None and sound.weights is not None:
             _check_weights(run, run.root / sound.weights, sound.weights_sha256, warn)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -13,14 +14,16 @@ from records.runs import Progress
 from search_space.encoding import check_chromosome
 from search_space.tables import encoding_of
 from storage.directory import RunDirectory
-from storage.files import DamagedFile, read_sealed, sealed, write_durably
+from storage.files import DamagedFile, read_sealed, sealed
 from storage.results import PROGRESS, STATE
+
+LEVELS = 3  # of folders in which a run is looked for that is not named
 
 
 def save_state(run: RunDirectory, state: RunState) -> Path:
     """Writes the checkpoint of the state's generation, and returns its path."""
     path = run.state(state.generation)
-    write_durably(path, sealed(STATE, to_json(state)))
+    run.write(path, sealed(STATE, to_json(state)))
     return path
 
 
@@ -80,7 +83,7 @@ def _check_places(bred: Sequence[Individual], state: RunState) -> None:
 
 def save_progress(run: RunDirectory, generation: int, progress: Progress) -> None:
     """Writes what a steady state did since the checkpoint of a generation."""
-    write_durably(run.progress(generation), sealed(PROGRESS, to_json(progress)))
+    run.write(run.progress(generation), sealed(PROGRESS, to_json(progress)))
 
 
 def read_progress(run: RunDirectory, state: RunState) -> Progress:
@@ -133,6 +136,22 @@ def load_state(path: Path) -> tuple[RunDirectory, RunState]:
         return run, read_state(path)
     except DamagedFile as error:
         raise InputError(f"{error}; name the run's folder {run.root} to go on from its newest sound state") from error
+
+
+def newest_run(folder: Path = Path()) -> Path:
+    """The run with the newest state, in a folder or at most three levels below it. Raises `InputError` if none is."""
+    found: dict[Path, float] = {}
+    for place, names, _ in os.walk(folder):
+        if "checkpoints" in names and (states := RunDirectory(Path(place)).states()):
+            found[Path(place)] = states[0][1].stat().st_mtime
+        if len(Path(place).relative_to(folder).parts) == LEVELS:
+            names.clear()
+        names[:] = [name for name in names if not name.startswith(".")]
+    if not found:
+        raise InputError(
+            f"--resume: there is no run in {folder.resolve()}, nor in its folders down to the third level; name one"
+        )
+    return max(found, key=lambda run: found[run])
 
 
 def _newest_sound(run: RunDirectory) -> tuple[RunDirectory, RunState]:

@@ -6,6 +6,7 @@ import filecmp
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from records.canonical import canonical_json
 from records.errors import SaveError
 
 SCHEMA = 1
+TEMPORARY = re.compile(r"\..+\.\d+\.evolution\.tmp")  # names that no other program gives
 
 
 class DamagedFile(Exception):
@@ -50,15 +52,21 @@ def make_durable(path: Path) -> None:
         raise SaveError(f"cannot write {path}: {error.strerror}") from error
 
 
+def temporary_of(path: Path) -> Path:
+    """Where this process writes the next content of a file, before it replaces the file by it."""
+    return path.with_name(f".{path.name}.{os.getpid()}.evolution.tmp")
+
+
 def _replace(path: Path, content: bytes, durably: bool) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_of(path)
     try:
         if durably:
             make_folder_durably(path.parent)
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)  # of a process with the same number that was killed
         try:
-            with open(temporary, "wb") as file:
+            with open(temporary, "xb") as file:
                 file.write(content)
                 if durably:
                     file.flush()
@@ -79,7 +87,7 @@ def link_file(source: Path, path: Path) -> None:
     What was at `path` is replaced by a rename, so that no other name of that file changes. Nothing
     waits for the disk. Raises `SaveError`.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary_of(path)
     try:
         if path.exists() and path.samefile(source):
             return

@@ -13,15 +13,16 @@ from records.runs import Ablation, ModelInfo
 from records.texts import JobKey
 from search.ranking import rank
 from storage.directory import RunDirectory
-from storage.files import DamagedFile, file_sha256, link_file, read_sealed, sealed, write_durably
+from storage.files import DamagedFile, file_sha256, read_sealed, sealed
 
 STATE, JOB, INFO, PRUNED = "ga_state", "training_result", "model_info", "pruned_weights"
 PARETO, ABLATION, PROGRESS = "pareto_front", "ablation", "progress"
+KINDS = {STATE, JOB, INFO, PRUNED, PARETO, ABLATION, PROGRESS}
 
 
 def seal_result(run: RunDirectory, result: TrainingResult) -> None:
     """Writes a finished job's result, durably; its weights must have been written before."""
-    write_durably(run.job(result.key), sealed(JOB, to_json(result)))
+    run.write(run.job(result.key), sealed(JOB, to_json(result)))
 
 
 def find_result(run: RunDirectory, key: JobKey) -> TrainingResult | None:
@@ -62,7 +63,7 @@ def take_over(source: RunDirectory, run: RunDirectory, key: JobKey, weights: Pat
     if result is None or result.status != "done":
         return None
     if (origin := sound_weights(source, result)) is not None:
-        write_durably(weights, origin.read_bytes())
+        run.write(weights, origin.read_bytes())
     result = replace(
         result,
         weights=None if origin is None else run.relative(weights),
@@ -75,7 +76,7 @@ def take_over(source: RunDirectory, run: RunDirectory, key: JobKey, weights: Pat
 
 def save_pruned(run: RunDirectory, keys: Iterable[JobKey]) -> None:
     """Records that the weights of these jobs are, or are about to be, removed on purpose."""
-    write_durably(run.pruned, sealed(PRUNED, {"keys": sorted(keys)}))
+    run.write(run.pruned, sealed(PRUNED, {"keys": sorted(keys)}))
 
 
 def read_pruned(run: RunDirectory) -> set[JobKey]:
@@ -89,7 +90,7 @@ def read_pruned(run: RunDirectory) -> set[JobKey]:
 
 
 def save_ablation(run: RunDirectory, ablation: Ablation) -> None:
-    write_durably(run.ablation, sealed(ABLATION, to_json(ablation)))
+    run.write(run.ablation, sealed(ABLATION, to_json(ablation)))
 
 
 def read_ablation(run: RunDirectory) -> Ablation | None:
@@ -105,7 +106,7 @@ def read_ablation(run: RunDirectory) -> Ablation | None:
 
 def save_info(run: RunDirectory, info: ModelInfo) -> None:
     """Writes the `info.json` of an individual."""
-    write_durably(run.individual(info.individual.name) / "info.json", sealed(INFO, to_json(info)))
+    run.write(run.individual(info.individual.name) / "info.json", sealed(INFO, to_json(info)))
 
 
 def place_weights(run: RunDirectory, name: str, result: TrainingResult, is_kept: bool) -> None:
@@ -117,9 +118,9 @@ def place_weights(run: RunDirectory, name: str, result: TrainingResult, is_kept:
     path = run.weights(name)
     origin = run.root / result.weights if is_kept and result.weights is not None else None
     if origin is not None and origin.is_file():
-        link_file(origin, path)
+        run.own(path).link(origin, path)
     elif path.is_file() and not (is_kept and file_sha256(path) == result.weights_sha256):
-        path.unlink()
+        run.remove(path)
 
 
 def kept_weights(run: RunDirectory, state: RunState) -> Individual | None:

@@ -20,6 +20,8 @@ from records import InputError
 from records.errors import StopRequested
 from search_space.genes import EXTENDED
 from storage.checkpoint import load_state, read_progress, read_state
+from storage.directory import RunDirectory
+from storage.own_files import LIST_NAME
 from tests.processes import alive_after, children_of
 
 ROOT = Path(__file__).parent.parent
@@ -285,12 +287,15 @@ def test_a_new_run_refuses_a_folder_that_holds_another(born: Path) -> None:
 
 def test_overwrite_removes_the_run_that_was_there(born: Path) -> None:
     old = read_state(born / "checkpoints/generation_0/ga_state.json")
-    (born / "results/gen1/ind1").mkdir(parents=True)
+    run = RunDirectory(born)
+    run.write(run.weights("gen1/ind1"), b"of the run that was there")
+    (born / "results" / "genomes").mkdir()
     assert evolution.main([*SMALL, "--seed", "5", "--output_dir", str(born), "--overwrite", "--quiet"]) == 3
     new = read_state(born / "checkpoints/generation_0/ga_state.json")
     assert new.search.seed == 5
     assert new.population != old.population
     assert not (born / "results/gen1").exists()
+    assert (born / "results/genomes").exists()
 
 
 @pytest.mark.parametrize(
@@ -393,14 +398,26 @@ def test_a_time_limit_stops_in_good_order(tmp_path: Path) -> None:
 def test_a_new_best_model_takes_its_old_evaluation_away(finished: tuple[Path, str], tmp_path: Path) -> None:
     shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
     old, page = tmp_path / "best_model/evaluation.json", tmp_path / "best_model/evaluation.html"
-    old.write_text("{}")
-    page.write_text("old")
+    evaluations = RunDirectory(tmp_path).evaluations
+    evaluations.hand_out(old, b"{}")
+    evaluations.hand_out(page, b"old")
+    old.with_name("model.docx").touch()
     finish(start("--resume", str(tmp_path), "--cpu_workers", "1"))
     assert old.exists()  # the model is the same
     assert page.exists()
     finish(start("--resume", str(tmp_path), "--final_epochs", "1", "--cpu_workers", "1"))
     assert not old.exists()
     assert not page.exists()
+    assert old.with_name("model.docx").exists()
+
+
+def test_every_file_of_a_run_is_listed(finished: tuple[Path, str]) -> None:
+    """So that the next run, or an evaluation, knows all of them as the program's own."""
+    run = RunDirectory(finished[0])
+    found = {path for path in finished[0].rglob("*") if path.is_file() and path.name != LIST_NAME}
+    found -= set(run.evaluations.owned())  # of another test
+    assert {path for path in found if not run.own(path).owns(path)} == set()
+    assert found == set(run.places())
 
 
 OWN_TABLE = """{"length": 5, "unused": [4], "genes": [

@@ -13,7 +13,6 @@ import plots
 from image_data.catalogue import NAMED_SETS, read_source
 from records import DataConfig, EvolutionConfig, InputError, RunState, TrainingConfig, TrainingResult
 from records.canonical import content_hash
-from records.errors import SaveError
 from records.runs import DataFacts
 from records.texts import JobKey
 from records.trainings import Epoch
@@ -24,6 +23,7 @@ from search_space.genes import EXTENDED, STANDARD
 from search_space.tables import gene_table_text
 from storage.checkpoint import save_state
 from storage.directory import RunDirectory
+from storage.own_files import LIST_NAME
 from tests.pictures import check_files
 from tests.reporting.drawings.networks import ALL_GENES, NETWORKS, PLAIN
 from tests.reporting.examples import generation, generation_rows
@@ -49,7 +49,7 @@ def test_the_command_draws_a_network_and_says_where(
 def test_the_drawing_has_a_name_where_nobody_gave_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert run() == 0
-    assert [path.name for path in tmp_path.iterdir()] == ["network.svg"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [LIST_NAME, "network.svg"]
 
 
 def test_explaining_prints_every_bit_and_writes_nothing(
@@ -130,9 +130,9 @@ def test_neither_a_run_nor_a_network_is_refused() -> None:
         plots.main([])
 
 
-def test_a_drawing_that_cannot_be_saved_is_a_fault(tmp_path: Path) -> None:
+def test_a_drawing_that_cannot_be_saved_is_refused(tmp_path: Path) -> None:
     (tmp_path / "taken.svg").mkdir()
-    with pytest.raises(SaveError, match=r"taken\.svg"):
+    with pytest.raises(InputError, match=r"taken\.svg was not written by this command"):
         run("--out", str(tmp_path / "taken.svg"))
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot write to"):

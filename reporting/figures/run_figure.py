@@ -13,4 +13,4 @@ from storage.directory import RunDirectory
 
 def draw_run(run: RunDirectory, generations: Sequence[Generation], metric_name: str = "accuracy") -> list[Path]:
     """Draws the progress of a run into its folder; returns the paths. `report.py --figures` draws all figures."""
-    return save_figure(draw_progress(generations, metric_name), run.figures, "fitness")
+    return save_figure(draw_progress(generations, metric_name), run.figures, "fitness", run.write)

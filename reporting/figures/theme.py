@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -104,11 +104,13 @@ def figure_bytes(figure: Figure, kind: str) -> bytes:
     return content.getvalue()
 
 
-def save_figure(figure: Figure, folder: Path, name: str) -> list[Path]:
+def save_figure(
+    figure: Figure, folder: Path, name: str, write: Callable[[Path, bytes], None] = write_durably
+) -> list[Path]:
     """Writes a figure as `name`.svg and `name`.png; returns both paths."""
     paths = [folder / f"{name}.{kind}" for kind in ("svg", "png")]
     for path in paths:
-        write_durably(path, figure_bytes(figure, path.suffix[1:]))
+        write(path, figure_bytes(figure, path.suffix[1:]))
     return paths
 
 

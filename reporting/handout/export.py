@@ -7,7 +7,7 @@ float32; normalisation is included. No file is written before it was loaded agai
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,7 +46,13 @@ def require_packages(formats: Sequence[str]) -> None:
             )
 
 
-def export_model(network: TrainedNetwork, images: Tensor, folder: Path, formats: Sequence[str]) -> list[Exported]:
+def export_model(
+    network: TrainedNetwork,
+    images: Tensor,
+    folder: Path,
+    formats: Sequence[str],
+    write: Callable[[Path, bytes], None] = write_durably,
+) -> list[Exported]:
     """Writes a network to a folder in each format, after comparing each with the network on a sample of the images.
 
     `images` are uint8 (N, C, H, W) on the CPU. Raises `RunFault` for a file that does not reproduce the network, which
@@ -69,7 +75,7 @@ def export_model(network: TrainedNetwork, images: Tensor, folder: Path, formats:
         difference = (found - expected).abs().max().item()
         if not difference <= TOLERANCE * max(1.0, expected.abs().max().item()):
             raise RunFault(f"{path} was not written: its logits differ from those of the network by {difference:.2g}")
-        write_durably(path, content)
+        write(path, content)
         same = int((found.argmax(1) == expected.argmax(1)).sum())
         exported.append(Exported(name, path, difference, same, len(images)))
     return exported

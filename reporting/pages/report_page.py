@@ -19,13 +19,12 @@ from reporting.pages.sections.registry import sections
 from reporting.pages.sections.section import Section, drawing
 from reporting.run_view import RunView
 from search_space.encoding import explain
-from storage.files import write_durably
 
 
 def write_sections(view: RunView) -> list[Section]:
     """Writes the report of a run, and returns the sections that it shows. Raises `SaveError`."""
     shown = sections(view)
-    write_durably(view.run.report, render_page("report.html", **page_values(view, shown)))
+    view.run.write(view.run.report, render_page("report.html", **page_values(view, shown)))
     return shown
 
 

@@ -21,7 +21,6 @@ from reporting.watcher import Watcher
 from search.early_stopping import rungs_of, training_name
 from search_space.genes import GeneTable
 from storage.directory import RunDirectory
-from storage.files import write_whole
 
 METRICS = ("loss", "parameters", "flops")  # beside what the run calls its fitness
 Step = tuple[float, int, Mapping[str, float]]  # wall time in seconds since 1970, step, scalars by tag
@@ -121,7 +120,7 @@ class TensorBoardLog(Watcher):
         writer = RecordWriter(content)
         for event in (Event(file_version="brain.Event:2"), *events):
             writer.write(event.SerializeToString())
-        write_whole(path, content.getvalue())
+        self.run.write(path, content.getvalue(), durably=False)
 
 
 def scalar_events(steps: Iterable[Step]) -> list[Any]:

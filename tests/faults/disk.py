@@ -43,7 +43,7 @@ def steps_watched(step: Step, after: Step | None = None) -> Iterator[None]:
         return call
 
     def watched_open(file: Any, mode: str = "r", *arguments: Any, **options: Any) -> Any:
-        if "w" in mode and not isinstance(file, int):
+        if set("wxa") & set(mode) and not isinstance(file, int):
             step("open", os.fspath(file))
             opened = original_open(file, mode, *arguments, **options)
             write = opened.write
@@ -196,13 +196,16 @@ class PowerLossDisk:
             (target / name).write_bytes(content)
 
     def _content(self, path: str, file: _File, is_live: bool, rng: random.Random) -> bytes:
-        written = Path(path).read_bytes() if is_live else (file.synced or b"")
+        synced = file.synced or b""
+        written = Path(path).read_bytes() if is_live else synced
         if written == file.synced:
             return written
+        # Bytes that were on disk stay there when others are appended.
+        kept = len(synced) if written.startswith(synced) else 0
         kind = rng.choice(["whole", "torn", "zeroed", "lost"])
         if kind == "torn":
-            return written[: rng.randrange(len(written) + 1)]
-        return {"whole": written, "zeroed": bytes(len(written)), "lost": file.synced or b""}[kind]
+            return written[: rng.randrange(kept, len(written) + 1)]
+        return {"whole": written, "zeroed": written[:kept] + bytes(len(written) - kept), "lost": synced}[kind]
 
 
 def copy_of(folder: Path, target: Path) -> Path:

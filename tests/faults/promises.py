@@ -29,12 +29,13 @@ from typing import Any
 
 from job_queue import AUTO, JobQueue, JobTimeout
 from records import InputError, Limits, RunFault, TrainingJob, TrainingResult
-from records.texts import NetworkText
+from records.texts import JobKey, NetworkText
 from stopping.signals import STOP_SIGNALS
 from storage.checkpoint import load_state, read_progress
 from storage.directory import RunDirectory
-from storage.results import read_info
+from storage.results import find_result, read_info
 from tests.faults.disk import Countdown, Dead, FullDisk, PowerLossDisk, copy_of, steps_watched
+from tests.faults.others import files_of_others
 from tests.faults.small_run import TRAINER, VARIANTS, InlineWorkers, NoSignals, fingerprint, go_on, in_order, inline
 from tests.processes import alive_after, children_of, is_alive
 from worker_manager import Slot, WorkerManager
@@ -88,6 +89,33 @@ def no_bad_instant(seed: int, folder: Path, variant: str = "plain") -> None:
     assert fingerprint(folder) == undisturbed(0, variant)
 
 
+def killed_at_any_step(seed: int, folder: Path) -> None:
+    """The process is killed at a step on the disk, and so is the one that resumes the run, if it gets that far.
+
+    The third one trains nothing whose result was sealed, and ends with the same bits as an undisturbed run.
+    The seed chooses the variant, the run and the steps.
+    """
+    rng, variant, run_seed = random.Random(seed), ("plain", "rich", "steady")[seed % 3], seed // 3 % 5
+    for _ in range(2):
+        at = rng.randint(1, steps_of_a_run(variant))
+        child = fork()
+        if child == 0:
+            with steps_watched(Countdown(at=at, fire=lambda name, path: os.kill(os.getpid(), signal.SIGKILL))):
+                inline(folder, run_seed, variant)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) in (0, -signal.SIGKILL)
+    run = RunDirectory(folder)
+    sealed = {path.stem for path in run.job_files() if find_result(run, JobKey(path.stem)) is not None}
+    workers = InlineWorkers(run)
+    run.lock()
+    try:
+        go_on(run, workers, NoSignals(), seed=run_seed, variant=variant, warn=lambda warning: None)
+    finally:
+        run.unlock()
+    assert not sealed & {job.key for job in workers.started}, "a finished training was trained again"
+    assert fingerprint(folder) == undisturbed(run_seed, variant)
+
+
 def power_loss(seed: int, folder: Path, variant: str = "plain") -> None:
     """Power fails at a random step, up to twice; the disk keeps what was fsynced, and anything else by chance."""
     rng = random.Random(seed)
@@ -134,9 +162,12 @@ def damage_is_found(seed: int, folder: Path, variant: str = "plain") -> None:
     )
     path = rng.choice(files)
     # The history and the best model are written anew in any case, and so are weights that no result seals.
-    sealed_weights = [json.loads(job.read_text())["content"]["weights"] for job in folder.glob("results/jobs/*.json")]
+    results = [json.loads(job.read_text())["content"] for job in folder.glob("results/jobs/*.json")]
+    sealed_weights = [folder / result["weights"] for result in results]
+    # An individual's weights may be a link to those that a training left: both are damaged then.
+    path = next((each for each in sealed_weights if each.exists() and each.samefile(path)), path)
     is_derived = path.name == "history.csv" or path.parent.name == "best_model"
-    is_derived |= path.name == "best_model.pt" and str(path.relative_to(folder)) not in sealed_weights
+    is_derived |= path.name == "best_model.pt" and path not in sealed_weights
     whole = path.read_bytes()
     damaged = _damage(whole, rng)
     path.write_bytes(damaged)
@@ -818,6 +849,7 @@ class Promise:
 PROMISES = [
     Promise(1, "kill anything, resume to the same bits", kill_anything, 200, 2),
     Promise(1, "kill anything, train nothing twice", kill_main_or_worker, 200, 3),
+    Promise(1, "kill anything at a step on the disk, twice", killed_at_any_step, 5000, 12),
     Promise(2, "no bad instant exists", no_bad_instant, 0, 20, in_order=True),
     Promise(3, "power loss", power_loss, 1000, 20),
     Promise(4, "damage is found", damage_is_found, 500, 20),
@@ -833,6 +865,7 @@ PROMISES = [
     Promise(12, "one run per folder", one_run_per_folder, 1, 1),
     Promise(15, "moves", moved_run, 3, 3),
     Promise(16, "runs for ever", runs_for_ever, 1, 1),
+    Promise(18, "files of others stay as they are", files_of_others, 5000, 24, in_order=True),
     Promise(21, "a suspended run times nothing out", suspended_run, 40, 1),
     Promise(22, "retries change no order on one worker", order_after_a_retry, 270, 9, True, variant="steady"),
     Promise(20, "a signal stops a run in good order", stopped_in_order, 300, 4, in_order=True),

@@ -21,7 +21,6 @@ import argparse
 import csv
 import hashlib
 import json
-import os
 import random
 import sys
 import time
@@ -62,7 +61,7 @@ from search_space.tables import gene_table_text
 from storage.audit import audit
 from storage.checkpoint import load_state, save_state
 from storage.directory import RunDirectory
-from storage.files import file_sha256, write_durably, write_whole
+from storage.files import file_sha256, temporary_of, write_whole
 from tests.trainers import misbehave
 from worker_manager import Observer, Slot, WorkerManager
 
@@ -156,7 +155,7 @@ def start_trainer(setup: Mapping[str, Any]) -> Callable[..., dict[str, Any]]:
         if bad.get("place") == "saving":
             half = root / task["weights"]
             half.parent.mkdir(parents=True, exist_ok=True)
-            half.with_name(f".{half.name}.{os.getpid()}.tmp").write_bytes(b"half of the weights")
+            temporary_of(half).write_bytes(b"half of the weights")
             misbehave(bad["way"], 0)
         return to_json(train(root, task))
 
@@ -269,7 +268,7 @@ def go_on(
     if best is None:
         raise RunFault("there is no best network")
     result = work.trainings.trained(work.last_job(best), best.name)
-    write_durably(run.best_model, (run.root / str(result.weights)).read_bytes())
+    run.write(run.best_model, (run.root / str(result.weights)).read_bytes())
     return work.state
 
 

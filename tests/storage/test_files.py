@@ -66,7 +66,7 @@ def test_the_new_content_is_on_disk_before_the_name_and_the_folder_after(
     monkeypatch.setattr(os, "fsync", logged_fsync)
     monkeypatch.setattr(os, "rename", logged_rename)
     write_durably(tmp_path / "file", b"content")
-    temporary = f".file.{os.getpid()}.tmp"
+    temporary = f".file.{os.getpid()}.evolution.tmp"
     assert steps == [f"fsync {temporary}", f"rename {temporary} file", f"fsync {tmp_path.name}"]
 
 

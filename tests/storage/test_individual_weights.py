@@ -76,16 +76,24 @@ def test_weights_that_are_removed_are_removed_under_every_name(tmp_path: Path) -
     assert kept_and_removed(last) == (kept, removed)
 
 
-def test_a_resumed_run_makes_missing_links_again_and_removes_what_is_not_its_own(tmp_path: Path) -> None:
+def test_a_resumed_run_makes_missing_links_again_and_removes_what_another_network_left(tmp_path: Path) -> None:
     run = evolve(tmp_path, birth(0), limits=FEW)
     kept, removed = kept_and_removed(run)
     elite = next(each.name for each in run.individuals() if each.origin == "elite" and each.name in kept)
     directory = RunDirectory(tmp_path)
     directory.weights(elite).unlink()
-    directory.weights(removed[0]).write_bytes(b"of a network that was here before")
+    directory.write(directory.weights(removed[0]), b"of a network that was here before")
     again = evolve(tmp_path, limits=FEW)
     assert again.started == []
     assert kept_and_removed(again) == (kept, removed)
+
+
+def test_weights_that_a_person_put_where_the_run_removed_its_own_stay(tmp_path: Path) -> None:
+    run = evolve(tmp_path, birth(0), limits=FEW)
+    path = RunDirectory(tmp_path).weights(kept_and_removed(run)[1][0])
+    path.write_bytes(b"mine")
+    evolve(tmp_path, limits=FEW)
+    assert path.read_bytes() == b"mine"
 
 
 def test_where_there_are_no_hard_links_weights_are_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
