@@ -60,9 +60,21 @@ def quit_on_signals(status: int | None = None) -> None:
 
 
 def ignore_signals() -> None:
-    """From now on no signal means anything: Python, as it ends, gives up handlers, and one would change the status."""
+    """From now on no signal means anything."""
     for number in heeded_signals():
         signal.signal(number, signal.SIG_IGN)
+
+
+@contextmanager
+def last_words() -> Iterator[None]:
+    """A context in which a program says why it stops, to the end, whatever signals follow."""
+    before = {number: signal.getsignal(number) for number in heeded_signals()}
+    ignore_signals()
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class RaisedSignals:

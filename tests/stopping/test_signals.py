@@ -55,6 +55,28 @@ def test_a_signal_that_is_held_is_raised_at_the_end() -> None:
     assert done == ["the import"]
 
 
+def test_last_words_are_said_once_however_many_signals_follow() -> None:
+    code = """
+import signal
+from records.command_line import run_command, tell
+from stopping.signals import StopRequested, last_words
+
+def main(arguments):
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    except StopRequested as request:
+        with last_words():
+            signal.raise_signal(signal.SIGTERM)
+            tell(f"stopped by {request}; this is how to go on")
+            signal.raise_signal(signal.SIGINT)
+    return 3
+
+run_command(main)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert (ended.returncode, ended.stderr) == (STOPPED, "stopped by SIGTERM; this is how to go on\n")
+
+
 def test_a_request_in_code_that_lets_no_error_out_is_made_again(capfd: pytest.CaptureFixture[str]) -> None:
     class Cleared:
         def __del__(self) -> None:
