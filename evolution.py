@@ -27,6 +27,7 @@ from reporting.console import Console
 from run.algorithms import algorithms_in_words
 from run.opening import folder_of
 from run.request import Request
+from stopping.signals import last_words
 from storage.checkpoint import newest_run
 
 EXAMPLES = """examples:
@@ -54,7 +55,8 @@ def show_plan(request: Request, console: Console) -> int:
     try:
         lines = run.plan(request, [console])
     except StopRequested as request_to_stop:
-        tell(f"stopped by {request_to_stop}; a plan writes nothing")
+        with last_words():
+            tell(f"stopped by {request_to_stop}; a plan writes nothing")
         return STOPPED
     except (RunFault, OSError) as fault:
         tell(f"error: {fault}")
@@ -76,9 +78,10 @@ def evolve(request: Request, console: Console) -> int:
         for line in closing_lines(ended.view, console.trainings, request.optuna_study):
             console.say(line, always=True, wrap=not line.startswith("next "))  # a command stays in one piece
     except StopRequested as request_to_stop:
-        has_begun = bool(folder_of(request).states())
-        kept = "every finished training is kept" if has_begun else "the run had not begun, nothing was written"
-        return advise(request, f"stopped by {request_to_stop}; {kept}", STOPPED)
+        with last_words():
+            has_begun = bool(folder_of(request).states())
+            kept = "every finished training is kept" if has_begun else "the run had not begun, nothing was written"
+            return advise(request, f"stopped by {request_to_stop}; {kept}", STOPPED)
     return DONE
 
 

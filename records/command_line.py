@@ -43,7 +43,7 @@ def tell(message: str) -> None:
 
 def run_command(main: Callable[[Sequence[str]], int]) -> NoReturn:
     """Runs a command's `main` with the process's arguments, and turns bad input and requests to stop into one line."""
-    atexit.register(ignore_signals)
+    atexit.register(ignore_signals)  # Python, as it ends, gives up handlers, and a signal would change the status
     try:
         with RaisedSignals():
             status = main(sys.argv[1:])
@@ -59,6 +59,7 @@ def run_command(main: Callable[[Sequence[str]], int]) -> NoReturn:
         sys.stderr.close()
         status = ERROR
     except StopRequested as request:
+        ignore_signals()
         tell(f"stopped by {request}")
         status = STOPPED
     except KeyboardInterrupt:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 TYPE_CHECKING = False  # as in `typing`, which takes too long
 if TYPE_CHECKING:
@@ -46,22 +46,35 @@ def heeded_signals() -> tuple[signal.Signals, ...]:
     return tuple(number for number in STOP_SIGNALS if signal.getsignal(number) not in (signal.SIG_IGN, None))
 
 
-def quit_on_signals(status: int = STOPPED) -> None:
-    """From now on a signal ends this process at once and quietly: it has not begun, or is done with that status."""
+def quit_on_signals(status: int | None = None) -> None:
+    """From now on a signal ends this process at once: it has not begun, or is done, with that status."""
 
     def end(number: int, frame: FrameType | None) -> None:
-        if status == STOPPED:
-            os.write(2, f"stopped by {signal.Signals(number).name}\n".encode())
-        os._exit(status)
+        if status is None:
+            with suppress(OSError):  # nobody reads it
+                os.write(2, f"stopped by {signal.Signals(number).name}\n".encode())
+        os._exit(STOPPED if status is None else status)
 
     for number in heeded_signals():
         signal.signal(number, end)
 
 
 def ignore_signals() -> None:
-    """From now on no signal means anything: Python, as it ends, gives up handlers, and one would change the status."""
+    """From now on no signal means anything."""
     for number in heeded_signals():
         signal.signal(number, signal.SIG_IGN)
+
+
+@contextmanager
+def last_words() -> Iterator[None]:
+    """A context in which a program says why it stops, to the end, whatever signals follow."""
+    before = {number: signal.getsignal(number) for number in heeded_signals()}
+    ignore_signals()
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class RaisedSignals:

@@ -36,8 +36,11 @@ ENVIRONMENT = {
 # Ray prints long messages about nodes that died, which our own lines report. It reads this on import.
 os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
 # Connects, or prints why that failed. The first line of output says that Python has imported Ray.
+# It ends when its standard input closes, which is when this process ends.
 TRIAL = """
-import logging, sys, ray
+import logging, os, sys, threading
+threading.Thread(target=lambda: os._exit(len(sys.stdin.read())), daemon=True).start()
+import ray
 print(flush=True)
 try:
     ray.init(address=sys.argv[1], log_to_driver=False, logging_level=logging.ERROR)
@@ -114,9 +117,20 @@ def try_connection(cluster: str) -> None:
                 f"--cluster {cluster}: nothing answers there ({error}); check the head node with: ray status, "
                 "or start a cluster with: ray start --head"
             ) from None
-    trial = subprocess.Popen(
-        [sys.executable, "-c", TRIAL, cluster], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        trial = subprocess.Popen(
+            [sys.executable, "-c", TRIAL, cluster],
+            stdin=theirs.fileno(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        refuse_failed(cluster, trial)
+
+
+def refuse_failed(cluster: str, trial: subprocess.Popen[str]) -> None:
+    """Raises `InputError` unless the trial connects in time."""
     with trial:
         try:
             assert trial.stdout is not None

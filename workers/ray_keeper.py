@@ -34,10 +34,13 @@ LONGEST_PLACE = 24
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 
 
-def keep(cpus: int) -> None:
-    """Starts a cluster, prints its folder and address or an error as one line of JSON, and keeps it."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
-        signal.signal(number, lambda *_: None)  # the main process alone decides (what is ignored would be inherited)
+def keep(cpus: int, *signals: int) -> None:
+    """Starts a cluster, prints its folder and address or an error as one line of JSON, and keeps it.
+
+    The signals have no effect on this process: what they mean is the main process's to decide.
+    """
+    for number in signals:
+        signal.signal(number, lambda *_: None)  # signals that are ignored would be ignored by Ray, too
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     try:
         with temporary_folder() as folder:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from records import RunFault
 from records.machine import cores
+from stopping.signals import STOP_SIGNALS
 
 KEEPER = Path(__file__).with_name("ray_keeper.py")
 END_SECONDS = 15.0  # to wait for the keeper, which itself waits at most 5 s for the processes it kills
@@ -46,7 +47,7 @@ class LocalCluster:
         self._channel, theirs = socket.socketpair()
         with theirs:
             self._keeper = subprocess.Popen(
-                [sys.executable, "-P", str(KEEPER), "keep", str(cores())],
+                [sys.executable, "-P", str(KEEPER), "keep", *map(str, [cores(), *map(int, STOP_SIGNALS)])],
                 stdin=theirs.fileno(),
                 stdout=theirs.fileno(),
                 stderr=subprocess.DEVNULL,

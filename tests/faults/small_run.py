@@ -58,6 +58,7 @@ from search_space.encoding import Encoding
 from search_space.genes import STANDARD
 from search_space.space import NetworkSpace
 from search_space.tables import gene_table_text
+from stopping.signals import last_words
 from storage.audit import audit
 from storage.checkpoint import load_state, save_state
 from storage.directory import RunDirectory
@@ -336,7 +337,8 @@ def main(arguments: Sequence[str]) -> int:
             with manager:
                 go_on(run, manager, stop, seed=options.seed, variant=options.variant)
     except StopRequested as request:
-        print(f"stopped by {request}", file=sys.stderr)
+        with last_words():
+            print(f"stopped by {request}", file=sys.stderr)
         return STOPPED
     except RunFault as fault:
         print(f"error: {fault}", file=sys.stderr)

@@ -44,6 +44,8 @@ MUTATIONS = {
         2,
         60,
     ),
+    "the clock of waiting": ("job_queue.py", "seconds if asked is None else min(seconds, asked)", "seconds", 21, 2, 60),
+    "the ignored signals": ("stopping/signals.py", "not in (signal.SIG_IGN, None)", "is not None", 20, 1, 120),
 }
 
 

@@ -55,6 +55,28 @@ def test_a_signal_that_is_held_is_raised_at_the_end() -> None:
     assert done == ["the import"]
 
 
+def test_last_words_are_said_once_however_many_signals_follow() -> None:
+    code = """
+import signal
+from records.command_line import run_command, tell
+from stopping.signals import StopRequested, last_words
+
+def main(arguments):
+    try:
+        signal.raise_signal(signal.SIGTERM)
+    except StopRequested as request:
+        with last_words():
+            signal.raise_signal(signal.SIGTERM)
+            tell(f"stopped by {request}; this is how to go on")
+            signal.raise_signal(signal.SIGINT)
+    return 3
+
+run_command(main)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert (ended.returncode, ended.stderr) == (STOPPED, "stopped by SIGTERM; this is how to go on\n")
+
+
 def test_a_request_in_code_that_lets_no_error_out_is_made_again(capfd: pytest.CaptureFixture[str]) -> None:
     class Cleared:
         def __del__(self) -> None:
@@ -88,8 +110,8 @@ def test_an_error_that_no_signal_led_to_stays_what_it_is() -> None:
         raise RuntimeError
 
 
-@pytest.mark.parametrize(("status", "said"), [(STOPPED, "stopped by SIGUSR2\n"), (0, ""), (2, "")])
-def test_before_it_begins_and_after_its_end_a_command_ends_at_once(status: int, said: str) -> None:
+@pytest.mark.parametrize(("status", "said"), [(None, "stopped by SIGUSR2\n"), (0, ""), (2, ""), (STOPPED, "")])
+def test_before_it_begins_and_after_its_end_a_command_ends_at_once(status: int | None, said: str) -> None:
     code = f"""
 import signal, time
 from stopping.signals import quit_on_signals
@@ -98,4 +120,4 @@ signal.raise_signal(signal.SIGUSR2)
 time.sleep(10)
 """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
-    assert (ended.returncode, ended.stdout, ended.stderr) == (status, "", said)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (STOPPED if status is None else status, "", said)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from records import InputError
+from tests.processes import alive_after, descendants_of
 from tests.ray_cluster import ROOT, ClusterProcess
 from workers.ray_connection import explained, try_connection
 
@@ -30,6 +31,22 @@ def test_something_else_at_the_address_is_told_of_in_time() -> None:
         with pytest.raises(InputError, match="it does not accept this machine"):
             try_connection(f"127.0.0.1:{server.getsockname()[1]}")
         assert time.monotonic() - began < 60  # promised are 10, on a machine that does nothing else
+
+
+def test_a_trial_ends_with_the_process_that_makes_it() -> None:
+    with socket.create_server(("", 0)) as server:
+        server.settimeout(60)
+        code = (
+            f"from workers.ray_connection import try_connection; try_connection('127.0.0.1:{server.getsockname()[1]}')"
+        )
+        process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
+        for _ in range(2):  # the first looks whether anything listens, the second is Ray's
+            server.accept()[0].close()
+        trial = descendants_of(process.pid)
+        process.kill()
+        process.wait()
+    assert len(trial) == 1
+    assert alive_after(trial, 10) == []
 
 
 @pytest.mark.parametrize(

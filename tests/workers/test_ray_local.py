@@ -13,14 +13,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import grpc  # type: ignore[import-untyped]
 import pytest
 
 from records import RunFault
-from tests.processes import alive_after, descendants_of, listening
+from tests.processes import alive_after, children_of, descendants_of, listening
 from tests.ray_cluster import ROOT
 from workers import ray_keeper
 from workers.ray_keeper import MARKED, MARKER, sweep, temporary_folder
@@ -36,6 +36,14 @@ with connect("local", []):
     where = ray.remote(lambda: os.environ["TMPDIR"])
     for _ in sys.stdin:
         print(ray.get(where.remote()), flush=True)
+"""
+PRETENDED = """
+class Context:
+    gcs_address = "{address}"
+
+def init(**options): pass
+
+def get_runtime_context(): return Context
 """
 METHODS = (  # of the servers in Ray: one that its head has, and ones that each node and each worker has
     "NodeInfoGcsService/GetClusterId",
@@ -159,6 +167,38 @@ def test_a_cluster_that_does_not_start_says_why(tmp_path: Path, short: Path, mon
         LocalCluster()
     assert list(short.iterdir()) == []
     assert dict(os.environ) == before
+
+
+@pytest.fixture
+def pretend(tmp_path: Path, short: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Has processes that this one starts import a package `ray` that only says an address."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(short))
+
+    def pretend(address: str) -> None:
+        (tmp_path / "ray.py").write_text(PRETENDED.format(address=address))
+
+    return pretend
+
+
+def test_a_ray_that_listens_to_other_machines_is_refused(pretend: Callable[[str], None], short: Path) -> None:
+    pretend("192.0.2.7:6379")
+    with pytest.raises(RunFault, match=r"this version of Ray would listen on 192\.0\.2\.7:6379; install ray=="):
+        LocalCluster()
+    assert list(short.iterdir()) == []
+
+
+def test_where_the_keeper_was_killed_the_run_removes_the_folder(pretend: Callable[[str], None], short: Path) -> None:
+    pretend("127.0.0.1:6379")
+    with LocalCluster() as cluster:
+        mine = children_of(os.getpid())
+        (keeper,) = (each for each in mine if "keep" in Path(f"/proc/{each}/cmdline").read_text().split("\0"))
+        below = descendants_of(keeper)
+        os.kill(keeper, signal.SIGKILL)
+        assert list(short.iterdir()) == [cluster.folder]
+    assert len(below) == 1
+    assert alive_after(below, 5) == []
+    assert list(short.iterdir()) == []
 
 
 def test_a_disk_that_takes_nothing_is_told_of(short: Path) -> None:
