@@ -850,7 +850,7 @@ class Promise:
 PROMISES = [
     Promise(1, "kill anything, resume to the same bits", kill_anything, 200, 2),
     Promise(1, "kill anything, train nothing twice", kill_main_or_worker, 200, 3),
-    Promise(1, "kill anything at a step on the disk, twice", killed_at_any_step, 5000, 12, in_order=True),
+    Promise(23, "kill anything at a step on the disk, twice", killed_at_any_step, 5000, 12, in_order=True),
     Promise(2, "no bad instant exists", no_bad_instant, 0, 20, in_order=True),
     Promise(3, "power loss", power_loss, 1000, 20),
     Promise(4, "damage is found", damage_is_found, 500, 20),
