@@ -5,14 +5,20 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import reprlib
 import sys
 import types
 import typing
 from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple, TypeVar
 
+from records.texts import JobKey, is_job_key, is_sound
+
 VERSION = "0.1.0"
+LARGEST = (1 << 64) - 1  # of whole numbers in a file: seeds of 64 bits
 T = TypeVar("T")
+SHORTENED = reprlib.Repr()
+SHORTENED.maxstring = SHORTENED.maxother = SHORTENED.maxlong = 50
 
 
 def canonical_json(value: object) -> str:
@@ -54,6 +60,8 @@ def from_json(kind: type[T], value: object) -> T:
 
 def _parse(kind: Any, value: Any, where: str) -> Any:
     """`kind` is a record, a plain type, a tuple, a dict with text keys, or one of these or None."""
+    if kind is JobKey and not is_job_key(value):
+        raise ValueError(f"{where}: expected the key of a job (64 hexadecimal digits), found {shown(value)}")
     kind = getattr(kind, "__supertype__", kind)  # a NewType is what it was made of
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (types.UnionType, typing.Union):
@@ -64,7 +72,7 @@ def _parse(kind: Any, value: Any, where: str) -> Any:
         needed = {key for key, part in parts.items() if not part.is_optional}
         if not isinstance(value, dict) or not needed <= set(value) <= set(parts):
             odd = sorted((needed - set(value)) | (set(value) - set(parts))) if isinstance(value, dict) else value
-            raise ValueError(f"{where}: the parts of {kind.__name__} were expected, odd are {odd!r}")
+            raise ValueError(f"{where}: the parts of {kind.__name__} were expected, odd are {shown(odd)}")
         return kind(**{parts[key].name: _parse(parts[key].hint, value[key], f"{where}.{key}") for key in value})
     if origin is tuple and isinstance(value, list):
         inner = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
@@ -72,12 +80,29 @@ def _parse(kind: Any, value: Any, where: str) -> Any:
             pairs = zip(inner, value, strict=True)
             return tuple(_parse(part, item, f"{where}[{index}]") for index, (part, item) in enumerate(pairs))
     elif origin is dict and isinstance(value, dict):
-        return {name: _parse(arguments[1], item, f"{where}[{name!r}]") for name, item in value.items()}
-    elif kind is float and type(value) in (int, float) and abs(value) <= sys.float_info.max:
-        return float(value)
-    elif kind in (int, str, bool) and type(value) is kind:
-        return value
-    raise ValueError(f"{where}: expected {getattr(kind, '__name__', kind)}, found {value!r}")
+        place = f"{where}[%s]"
+        return {
+            _parse(arguments[0], name, place % "key"): _parse(arguments[1], item, place % shown(name))
+            for name, item in value.items()
+        }
+    elif _fits(kind, value):
+        return float(value) if kind is float else value
+    raise ValueError(f"{where}: expected {getattr(kind, '__name__', kind)}, found {shown(value)}")
+
+
+def _fits(kind: Any, value: Any) -> bool:
+    """Whether a value is a plain one of this kind, within what the program can hold."""
+    if kind is float:
+        return type(value) in (int, float) and abs(value) <= sys.float_info.max
+    if kind not in (int, str, bool) or type(value) is not kind:
+        return False
+    return is_sound(value) if kind is str else kind is bool or abs(value) <= LARGEST
+
+
+def shown(value: object, most: int = 60) -> str:
+    """A value in a message: shortened, however long or deep it is."""
+    text = SHORTENED.repr(value)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 class _Part(NamedTuple):

@@ -6,12 +6,13 @@ import argparse
 import difflib
 import json
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from records.canonical import shown
+from records.documents import MOST_CONFIG_BYTES, parse_toml, read_text
 from records.errors import InputError
 from records.flags import Parser, with_underscores
 from records.search_settings import EvolutionConfig
@@ -47,11 +48,11 @@ def with_config(parser: Parser, arguments: Sequence[str]) -> list[str]:
 def read_config(path: Path, parser: Parser) -> dict[str, Any]:
     """The settings of a file by the names of their flags. Raises `InputError`."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        content = tomllib.loads(text)
+        text = read_text(path, MOST_CONFIG_BYTES)
+        content = parse_toml(text)
     except OSError as error:
         raise InputError(f"cannot read --config {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise InputError(f"--config {path} is not TOML: {error}") from error
     known = {flag[2:]: action for action in parser._actions for flag in action.option_strings}
     for name in ("config", "help", "version"):
@@ -64,15 +65,34 @@ def read_config(path: Path, parser: Parser) -> dict[str, Any]:
             raise InputError(f"{_place(path, text, name)}: there is no setting {name}; {advice}")
         if name in found:
             raise InputError(f"{path}: {name} is set in two tables; remove one")
-        is_switch, is_list = known[name].nargs == 0, known[name].nargs == "+"
-        expected = "true or false" if is_switch else "a list" if is_list else "a number or a text"
-        kinds = bool if is_switch else list if is_list else int | float | str
-        if not isinstance(value, kinds) or isinstance(value, bool) != is_switch:
-            raise InputError(
-                f"{_place(path, text, name)}: {name} must be {expected}, but is {json.dumps(value, default=str)}"
-            )
+        if (expected := _misfit(known[name], value)) is not None:
+            raise InputError(f"{_place(path, text, name)}: {name} must be {expected}, but is {_shown(value)}")
         found[name] = value
     return found
+
+
+def _misfit(action: argparse.Action, value: Any) -> str | None:
+    """What a flag takes, in words, where a value of a file is of another type; None where it fits."""
+    if action.nargs == 0:
+        return None if isinstance(value, bool) else "true or false"
+    if action.nargs == "+" and not isinstance(value, list):
+        return "a list"
+    kind: Any = action.type or str
+    for each in value if action.nargs == "+" else [value]:
+        if isinstance(each, bool) or not isinstance(each, int | float | str):
+            return "a list of numbers or texts" if action.nargs == "+" else "a number or a text"
+        try:
+            kind(str(each))
+        except ValueError:
+            return {int: "a whole number", float: "a number"}.get(kind, "a number or auto")
+        if action.choices is not None and str(each) not in action.choices:
+            return f"one of {', '.join(action.choices)}"
+    return None
+
+
+def _shown(value: Any) -> str:
+    """A value as TOML has it, shortened."""
+    return shown(value).lower() if isinstance(value, bool) else "a table" if isinstance(value, dict) else shown(value)
 
 
 def _flat(path: Path, text: str, content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -5,24 +5,27 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from records.fields import require, require_choices, setting
+from records.fields import require, require_sound, setting
 from records.objectives import ACCURACY, OBJECTIVES
+from records.training_settings import MOST_EPOCHS
 
 OPTUNA = "optuna:"  # followed by the name of a sampler
 AUTO_FINALISTS = 3
+MOST_GENERATIONS, MOST_POPULATION, MOST_INDIVIDUALS, MOST_SEEDS = 1_000_000, 100_000, 100_000_000, 1_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvolutionConfig:
     """The settings of the search. Raises `InputError` for values that are out of range or contradict each other."""
 
-    generations: int = setting(20, "number of generations", resume=True)
+    generations: int = setting(20, "number of generations", resume=True, most=MOST_GENERATIONS)
     budget: int | None = setting(
         None,
         "total number of full trainings, in place of --generations; shorter ones count by their epochs (default: none)",
         resume=True,
+        most=MOST_INDIVIDUALS,
     )
-    population: int = setting(10, "individuals in each generation")
+    population: int = setting(10, "individuals in each generation", most=MOST_POPULATION)
     algorithm: str = setting(
         "genetic",
         "search algorithm",
@@ -68,11 +71,12 @@ class EvolutionConfig:
         "that takes at most a tenth of the run's trainings, otherwise 0)",
         resume=True,
     )
-    final_seeds: int = setting(3, "new seeds for each finalist", resume=True)
+    final_seeds: int = setting(3, "new seeds for each finalist", resume=True, most=MOST_SEEDS)
     final_epochs: int | None = setting(
         None,
         "train the best network once more for this many epochs, on training and validation images (default: no)",
         resume=True,
+        most=MOST_EPOCHS,
     )
     ablation: bool = setting(
         False,
@@ -88,7 +92,7 @@ class EvolutionConfig:
     )
 
     def __post_init__(self) -> None:
-        require_choices(self)
+        require_sound(self)
         self._check_search()
         self._check_objectives()
         self._check_lengths()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
-from records.fields import require, setting
+from records.fields import require, require_sound, setting
 
+MOST_HOURS, MOST_SECONDS = 1_000_000, 1e9  # a timer that the system takes: a century
 MINIMUM_SIDE = 8  # pixels; three poolings leave one
 MAXIMUM_IMAGE_SIDE = 224  # pixels; larger images are not tested
 
@@ -32,6 +34,7 @@ class DataConfig:
     )
 
     def __post_init__(self) -> None:
+        require_sound(self)
         require(bool(self.dataset), "dataset", "the name of a data set or a path", "empty")
         if self.val_fraction is not None:
             require(0 < self.val_fraction < 1, "val_fraction", "over 0 and under 1", self.val_fraction)
@@ -39,7 +42,7 @@ class DataConfig:
             require(self.train_limit >= 1, "train_limit", "at least 1", self.train_limit)
         if self.image_size is not None:
             sides = self.image_size.split("x")
-            sound = len(sides) <= 2 and all(each.isdecimal() and each.isascii() for each in sides)
+            sound = len(sides) <= 2 and all(re.fullmatch("[0-9]{1,4}", each) for each in sides)
             sound = sound and all(MINIMUM_SIDE <= int(each) <= MAXIMUM_IMAGE_SIDE for each in sides)
             expected = f"{MINIMUM_SIDE} to {MAXIMUM_IMAGE_SIDE} pixels, as 64 or (height, width) as 48x64"
             require(sound, "image_size", expected, self.image_size)
@@ -62,9 +65,9 @@ class Limits:
         "seconds after which a training is stopped and retried; none: never; auto: when nothing was heard of it for "
         "ten times as long as it was expected to take, and at least for 10 minutes",
     )
-    max_retries: int = setting(2, "number of retries of a failed training")
+    max_retries: int = setting(2, "number of retries of a failed training", most=1_000_000)
     max_hours: float | None = setting(
-        None, "stop cleanly after this many hours; the run can be resumed (default: never)"
+        None, "stop cleanly after this many hours; the run can be resumed (default: never)", most=MOST_HOURS
     )
     keep_models: str = setting(
         "3", "how many networks of each generation keep their weights, besides the best of all: a number, all, none"
@@ -73,12 +76,13 @@ class Limits:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "job_timeout", str(self.job_timeout))  # a number, from Python
+        require_sound(self)
         hours = self.max_hours
         require(hours is None or (math.isfinite(hours) and hours > 0), "max_hours", "a number over 0", hours)
-        sound = self.job_timeout in ("auto", "none") or 0 <= _number(self.job_timeout) < math.inf
+        sound = self.job_timeout in ("auto", "none") or 0 <= _number(self.job_timeout) <= MOST_SECONDS
         require(sound, "job_timeout", "a number over 0, none or auto", self.job_timeout)
         require(self.max_retries >= 0, "max_retries", "0 or more", self.max_retries)
-        sound = self.keep_models in ("all", "none") or self.keep_models.isdecimal()
+        sound = self.keep_models in ("all", "none") or re.fullmatch("[0-9]{1,9}", self.keep_models) is not None
         require(sound, "keep_models", "a number, all or none", repr(self.keep_models))
         require(
             math.isfinite(self.min_free_disk) and self.min_free_disk >= 0,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from records.fields import require, require_choices, setting
+from records.fields import require, require_sound, setting
 from records.words import metric_in_words
 
 OPTIMIZERS = ("sgd", "adamw")
 AUGMENTATIONS = ("none", "basic", "cutout", "strong")  # each with all of the one before
 METRICS = ("accuracy", "balanced_accuracy")
+MOST_EPOCHS, MOST_BATCH, MOST_THREADS = 1_000_000, 10_000_000, 10_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,8 +22,8 @@ class TrainingConfig:
     a run resolves them once, before its first job, so that a job's key never depends on the machine.
     """
 
-    epochs: int = setting(5, "epochs of each training")
-    batch_size: int = setting(128, "images in a batch")
+    epochs: int = setting(5, "epochs of each training", most=MOST_EPOCHS)
+    batch_size: int = setting(128, "images in a batch", most=MOST_BATCH)
     micro_batch: int | None = setting(
         None, "images in one forward pass; if smaller than a batch, gradients are accumulated (default: the batch size)"
     )
@@ -55,7 +56,7 @@ class TrainingConfig:
         "auto: balanced for your own data if its classes are imbalanced",
         ("auto", *METRICS),
     )
-    threads: int = setting(1, "CPU threads of one training")
+    threads: int = setting(1, "CPU threads of one training", most=MOST_THREADS)
     training_seed: int = setting(0, "part of the seed of every training")
     deterministic: bool = setting(
         False, "on GPUs: bit-identical results on the same card and versions, but slower (always so on CPUs)"
@@ -68,7 +69,7 @@ class TrainingConfig:
     compile: str = setting("off", "torch.compile each network (worthwhile for long trainings only)", ("off", "on"))
 
     def __post_init__(self) -> None:
-        require_choices(self)
+        require_sound(self)
         require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
         require(self.batch_size >= 2, "batch_size", "at least 2", self.batch_size)
         if self.micro_batch is not None:

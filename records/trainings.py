@@ -9,7 +9,7 @@ from records.costs import Cost
 from records.errors import FAILURES
 from records.individuals import Fitness
 from records.objectives import OBJECTIVES
-from records.texts import JobKey, NetworkText
+from records.texts import WEIGHTS_PATH, JobKey, NetworkText
 from records.training_settings import TrainingConfig
 
 
@@ -71,8 +71,10 @@ class TrainingResult:
     def __post_init__(self) -> None:
         if self.status != "done" and self.status not in FAILURES:
             raise ValueError(f"status must be 'done' or one of {', '.join(FAILURES)}, but is {self.status!r}")
-        if self.weights is not None and (self.weights.startswith("/") or ".." in self.weights.split("/")):
-            raise ValueError(f"weights must lie inside the run's folder, but are {self.weights!r}")
+        if self.weights is not None and WEIGHTS_PATH.fullmatch(self.weights) is None:
+            raise ValueError(
+                f"weights must lie inside the run's folder, as results/…/best_model.pt, but are {self.weights!r}"
+            )
         if self.status == "done" and not self.epochs:
             raise ValueError(f"result {self.key}: a finished training has at least one epoch, but this has none")
 

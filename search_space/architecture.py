@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import functools
 import itertools
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from records.canonical import canonical_json
+from records.canonical import canonical_json, from_json, shown
+from records.documents import parse_json
 from records.texts import NetworkText
 from search_space.genes import NETWORK_TRAITS, OPTIONS
 
+MOST_LAYERS, MOST_FILTERS, MOST_KERNEL, MOST_SIDE = 1_000, 8192, 63, 1 << 20  # at least what a gene can say
 REDUCTION, LEAST_SQUEEZED = 16, 8  # filters per unit between squeeze and excitation; the minimum of units
 
 OMITTED_DEFAULTS = ("residual", "squeeze_excitation", "dropout")  # fields that a network's text leaves out if not set
@@ -129,10 +130,36 @@ def network_text(architecture: Architecture) -> NetworkText:
 
 @functools.lru_cache(maxsize=1024)
 def architecture_of(network: NetworkText) -> Architecture:
-    """The inverse of `network_text`. Raises KeyError, TypeError or ValueError for other texts."""
-    content = json.loads(network)
-    content["input_shape"] = tuple(content["input_shape"])
-    content["layers"] = tuple(Layer(**layer) for layer in content["layers"])
-    content["blocks"] = tuple(content.get("blocks", ()))
-    content["options"] = tuple((name, content.pop(name)) for name in OPTIONS if name in content)
-    return Architecture(**content)
+    """The inverse of `network_text`. Raises ValueError for other texts."""
+    content = parse_json(network)
+    if not isinstance(content, dict):
+        raise ValueError(f"an architecture was expected, but it is {shown(content)}")
+    options = tuple((name, _allele(name, content.pop(name))) for name in OPTIONS if name in content)
+    defaults = {"blocks": [], "residual": False, "squeeze_excitation": False, "dropout": 0.0, "options": []}
+    architecture = from_json(Architecture, {**defaults, **content})
+    for name in ("activation", "pooling", *OMITTED_DEFAULTS):
+        _allele(name, getattr(architecture, name))
+    _check_sizes(architecture)
+    return replace(architecture, options=options)
+
+
+def _check_sizes(architecture: Architecture) -> None:
+    """Raises ValueError for sizes that no gene table gives."""
+    if not 1 <= len(architecture.layers) <= MOST_LAYERS or min(architecture.blocks, default=1) < 1:
+        raise ValueError(f"a network has 1 to {MOST_LAYERS} layers, and each of its blocks has one")
+    for layer in architecture.layers:
+        sizes = (layer.filters, MOST_FILTERS), (layer.kernel, MOST_KERNEL), (layer.stride, 2)
+        if not all(1 <= size <= most for size, most in sizes) or layer.kernel % 2 == 0:
+            raise ValueError(f"no gene gives the layer {layer}")
+    if not all(1 <= size <= MOST_SIDE for size in (*architecture.input_shape, architecture.classes)):
+        raise ValueError(
+            f"no network reads images of shape {architecture.input_shape} in {architecture.classes} classes"
+        )
+
+
+def _allele(name: str, value: Any) -> Any:
+    """A value of a trait, as a gene could have it. Raises ValueError for any other."""
+    try:
+        return NETWORK_TRAITS[name].read(value)
+    except ValueError as error:
+        raise ValueError(f"{name}: expected {error}, found {shown(value)}") from error

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from records import InputError
-from records.canonical import canonical_json
+from records.canonical import canonical_json, shown
 from records.settings import MINIMUM_SIDE
 from records.texts import Chromosome, NetworkText
 from search_space.architecture import Architecture, Layer, network_text
@@ -132,10 +132,12 @@ def describe_hyperparameters(hyperparameters: dict[str, Any]) -> str:
 def check_chromosome(text: str, length: int) -> Chromosome:
     """The text as a chromosome. Raises `InputError` unless it is `length` characters of 0 and 1."""
     if len(text) != length:
-        raise InputError(f"a chromosome has {length} bits, but {text!r} has {len(text)}")
+        raise InputError(f"a chromosome has {length} bits, but {shown(text)} has {len(text)}")
     strange = sorted(set(text) - set("01"))
     if strange:
-        raise InputError(f"a chromosome is made of 0 and 1, but {text!r} holds {', '.join(map(repr, strange))}")
+        raise InputError(
+            f"a chromosome is made of 0 and 1, but {shown(text)} holds {', '.join(map(repr, strange[:5]))}"
+        )
     return Chromosome(text)
 
 

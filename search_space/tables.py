@@ -10,11 +10,13 @@ from typing import Any, NoReturn
 
 from records import InputError
 from records.canonical import canonical_json
+from records.documents import parse_json, read_text
 from records.runs import DataFacts
 from search_space.encoding import Encoding
 from search_space.genes import EXTENDED, STANDARD, TRAITS, Gene, GeneTable, gray
 
 NAMED = {"standard": STANDARD, "extended": EXTENDED}
+MOST_TABLE_BYTES = 4 << 20
 MOST_SHOWN = 60  # characters of a value in a message
 Place = tuple[str | int, ...]  # the keys and indices that lead to a part of the text
 
@@ -36,11 +38,13 @@ def gene_table(name: str) -> GeneTable:
 def load_gene_table(path: Path) -> GeneTable:
     """The table in a JSON file, see `parse_gene_table`; errors name the file."""
     try:
-        return parse_gene_table(path.read_text(encoding="utf-8-sig"), str(path))
+        return parse_gene_table(read_text(path, MOST_TABLE_BYTES), str(path))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not a JSON file: it is not UTF-8 text") from error
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"{path} is not a JSON file: {error}") from error
 
 
 def gene_table_text(table: GeneTable) -> str:
@@ -156,14 +160,14 @@ class _Source:
         self.name, self.text = name, text
         self.positions: dict[Place, int] = {}
         try:
-            self.content: Any = json.loads(text)
+            self.content: Any = parse_json(text)
             self._note((), self._skip(0))
         except json.JSONDecodeError as error:
             raise InputError(f"{name}, line {error.lineno}: this is not JSON ({error.msg})") from error
         except InputError:
             raise
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{name} is not a gene table: a number or a nesting in it is too long to read") from error
+        except ValueError as error:
+            raise InputError(f"{name} is not a gene table: {error}") from error
 
     def refuse(self, place: Place, message: str) -> NoReturn:
         line = self.text.count("\n", 0, self.positions[place]) + 1

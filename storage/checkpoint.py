@@ -43,11 +43,12 @@ def _check_consistency(state: RunState) -> None:
     is_steady = state.search.scheme == "steady_state"
     generations = [generation.individuals for generation in state.generations]
     for number, individuals in enumerate(generations if is_steady else [*generations, state.population], start=1):
-        found = [(individual.generation, individual.index) for individual in individuals]
-        expected = [(number, index) for index in range(1, state.search.population + 1)]
+        most = state.search.population
         # A run may end within a generation by its budget or, in a steady state, with the last network of the space.
-        if found != (expected if state.search.budget is None and not is_steady else expected[: len(found)]):
-            raise ValueError(f"generation {number} should hold the individuals {expected}, but holds {found}")
+        is_full = len(individuals) == most or (len(individuals) < most and (state.search.budget or is_steady))
+        places = [(number, index) for index in range(1, len(individuals) + 1)]
+        if not is_full or [(each.generation, each.index) for each in individuals] != places:
+            raise ValueError(f"generation {number} does not hold the individuals 1 to {most}, each once and in order")
     evaluated = [individual for individuals in generations for individual in individuals]
     for individual in (*evaluated, *state.population):
         check_chromosome(individual.chromosome, encoding.length)
@@ -77,8 +78,8 @@ def _check_places(bred: Sequence[Individual], state: RunState) -> None:
     """Raises ValueError unless individuals are numbered as a steady state breeds them after its generations."""
     most = state.search.population
     expected = [(state.generation + 1 + n // most, 1 + n % most) for n in range(len(bred))]
-    if (found := [(individual.generation, individual.index) for individual in bred]) != expected:
-        raise ValueError(f"the individuals {expected} should have been bred, but it was {found}")
+    if [(individual.generation, individual.index) for individual in bred] != expected:
+        raise ValueError("the individuals that were bred after the last generation are not numbered from its end on")
 
 
 def save_progress(run: RunDirectory, generation: int, progress: Progress) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from records import InputError
-from records.canonical import canonical_json
+from records.canonical import canonical_json, shown
+from records.documents import MOST_BYTES, MOST_STATE_BYTES, parse_json, read_text
 from records.errors import SaveError
 
 SCHEMA = 1
@@ -132,20 +133,25 @@ def sealed(kind: str, content: Mapping[str, Any]) -> bytes:
     """The text of a sealed file: what it is, its schema, a SHA-256 of its content, the content."""
     digest = hashlib.sha256(canonical_json(content).encode()).hexdigest()
     document = {"kind": kind, "schema": SCHEMA, "sha256": digest, "content": content}
-    return (json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()
+    text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    return text.encode(errors="backslashreplace")  # a byte of a file name that is not UTF-8 becomes JSON's \udc..
 
 
 def read_sealed(path: Path, kind: str) -> dict[str, Any]:
     """The content of a sealed file. Raises DamagedFile unless it is whole, of this kind and schema."""
     try:
-        document = json.loads(path.read_bytes())
+        document = parse_json(read_text(path, MOST_STATE_BYTES if kind == "ga_state" else MOST_BYTES))
         found_kind, schema, seal, content = (document[name] for name in ("kind", "schema", "sha256", "content"))
         digest = hashlib.sha256(canonical_json(content).encode()).hexdigest()
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DamagedFile(f"{path}: not a file of a run, or damaged ({type(error).__name__})") from error
+    except json.JSONDecodeError as error:
+        raise DamagedFile(f"{path}: not a file of a run, or damaged (line {error.lineno} is not JSON)") from error
+    except (KeyError, TypeError) as error:
+        raise DamagedFile(f"{path}: not a file of a run, or damaged (it has no seal)") from error
+    except ValueError as error:
+        raise DamagedFile(f"{path}: not a file of a run, or damaged ({error})") from error
     if (found_kind, schema) != (kind, SCHEMA):
         raise DamagedFile(
-            f"{path}: expected a {kind!r} file of schema {SCHEMA}, found {found_kind!r} of schema {schema!r}"
+            f"{path}: expected a {kind!r} file of schema {SCHEMA}, found {shown(found_kind)} of schema {shown(schema)}"
         )
     if not isinstance(content, dict) or digest != seal:
         raise DamagedFile(f"{path}: damaged, its content does not match its seal")

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from records import Individual, InputError, RunState, TrainingResult
-from records.canonical import from_json, to_json
+from records.canonical import from_json, shown, to_json
 from records.individuals import all_individuals
 from records.runs import Ablation, ModelInfo
-from records.texts import JobKey
+from records.texts import JobKey, is_job_key
 from search.ranking import rank
 from storage.directory import RunDirectory
 from storage.files import DamagedFile, file_sha256, read_sealed, sealed
@@ -84,8 +84,8 @@ def read_pruned(run: RunDirectory) -> set[JobKey]:
     if not run.pruned.exists():
         return set()
     keys = read_sealed(run.pruned, PRUNED).get("keys")
-    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
-        raise DamagedFile(f"{run.pruned}: expected a list of keys, found {keys!r}")
+    if not isinstance(keys, list) or not all(is_job_key(key) for key in keys):
+        raise DamagedFile(f"{run.pruned}: expected a list of keys, found {shown(keys)}")
     return {JobKey(key) for key in keys}
 
 

@@ -30,8 +30,9 @@ from records.training_settings import AUGMENTATIONS, OPTIMIZERS
 from records.trainings import Epoch
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
-COUNT = st.integers(0, 2**63)
-TEXT = st.text(max_size=6)
+COUNT = st.integers(0, 2**63 - 1)
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=6)
+KEY = st.text("0123456789abcdef", min_size=64, max_size=64)
 SHARE = st.floats(0, 1)
 EPOCHS = st.builds(Epoch, train_loss=FINITE, score=st.none() | SHARE, loss=st.none() | FINITE)
 NAMES = st.sampled_from(["accuracy", "parameters", "flops", "latency"])
@@ -65,7 +66,7 @@ INDIVIDUALS = st.builds(
     chromosome=st.text("01", max_size=6),
     origin=TEXT,
     parents=st.lists(TEXT, max_size=2).map(tuple),
-    jobs=st.lists(TEXT, max_size=2).map(tuple),
+    jobs=st.lists(KEY, max_size=2).map(tuple),
     fitness=st.none() | FITNESSES,
     failure=st.none() | TEXT,
     earlier=st.lists(FITNESSES, max_size=2).map(tuple),
@@ -91,7 +92,7 @@ TRAININGS = st.integers(2, 512).flatmap(
 LIMITS = st.builds(
     Limits,
     job_timeout=st.sampled_from(["auto", "none"]) | st.floats(0.0, 1e6).map(str),
-    max_retries=COUNT,
+    max_retries=st.integers(0, 10**6),
     max_hours=st.none() | st.floats(0.1, 1e6),
     keep_models=st.sampled_from(["all", "none", "0", "17"]),
     min_free_disk=st.floats(0, 1e6),
@@ -135,7 +136,7 @@ def searches(population: int, scheme: dict[str, str]) -> st.SearchStrategy[Evolu
 SEARCHES = st.tuples(st.integers(2, 50), SCHEMES).flatmap(lambda drawn: searches(*drawn))
 DATA = st.builds(
     DataConfig,
-    dataset=st.text(min_size=1, max_size=6),
+    dataset=TEXT.filter(bool),
     data_dir=TEXT,
     val_fraction=st.none() | st.floats(0.01, 0.99),
     train_limit=st.none() | st.integers(1, 99),
@@ -152,7 +153,7 @@ JOBS = st.builds(
 )
 RESULTS = st.builds(
     TrainingResult,
-    key=TEXT,
+    key=KEY,
     status=st.sampled_from(["done", *FAILURES]),
     reason=TEXT,
     epochs=st.lists(EPOCHS, min_size=1, max_size=2).map(tuple),
@@ -217,7 +218,7 @@ STATES = st.builds(
     facts=FACTS,
     gene_table=TEXT,
     generations=st.lists(GENERATIONS, max_size=2).map(tuple),
-    results=st.dictionaries(TEXT, RESULTS, max_size=2),
+    results=st.dictionaries(KEY, RESULTS, max_size=2),
     population=st.lists(INDIVIDUALS, max_size=2).map(tuple),
     order=st.lists(TEXT, max_size=2).map(tuple),
 )

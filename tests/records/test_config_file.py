@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -72,7 +73,12 @@ SLIPS = {
     "gpus = 0\n": "line 1: gpus must be a list, but is 0",
     "epochs = 1979-05-27\n": "line 1: epochs must be a number or a text",
     "config = 'other.toml'\n": "there is no setting config",
-    "epochs = 'many'\n": "invalid int value: 'many'",
+    "epochs = 'many'\n": "line 1: epochs must be a whole number, but is 'many'",
+    "[training]\nepochs = 2.0\n": "line 2: epochs must be a whole number, but is 2.0",
+    "epochs = " + 5000 * "9" + "\n": "run.toml is not TOML: a number in it has more than 40 digits",
+    "epochs = " + 99999 * "[" + "\n": "larger than 64 kB",
+    "epochs = " + 9999 * "[" + "\n": "run.toml is not TOML: it nests too deep",
+    9999 * "a." + "b = 1\n": "a key in it has more than 8 dots",
 }
 
 
@@ -80,6 +86,13 @@ SLIPS = {
 def test_a_slip_is_named_with_its_line(text: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=SLIPS[text]):
         options_of(tmp_path, text)
+
+
+def test_a_byte_order_mark_and_a_pipe_are_read(tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_bytes(b"\xef\xbb\xbfepochs = 3\n")
+    assert read_config(tmp_path / "run.toml", build_parser()) == {"epochs": 3}
+    os.mkfifo(tmp_path / "pipe.toml")  # to which nobody writes
+    assert read_config(tmp_path / "pipe.toml", build_parser()) == {}
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -118,3 +131,13 @@ def test_the_file_of_a_run_is_read_again(tmp_path: Path) -> None:
     options = parser.parse(with_config(parser, ["--config", str(path)]))
     found = [record(**given_settings(options, record)) for record in RECORDS]
     assert found == [search, training, data]
+
+
+@pytest.mark.parametrize(
+    "text", ["max_hours = 1e300", "max_hours = inf", "population = 1000000000000000000", 'dataset = "a\\u0000b"']
+)
+def test_values_that_nothing_can_be_done_with_are_refused_in_one_line(text: str, tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=f"--{text.split()[0]} must be ") as refusal:
+        evolution.main(["--config", str(tmp_path / "run.toml"), "--output_dir", str(tmp_path / "run")])
+    assert "\n" not in str(refusal.value)

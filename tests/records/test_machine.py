@@ -17,7 +17,7 @@ def system(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The system's files as a test wants them: path → text; others are not there."""
     files: dict[str, str] = {}
 
-    def read(path: Path) -> str:
+    def read(path: Path, encoding: str = "utf-8") -> str:
         if str(path) not in files:
             raise FileNotFoundError(path)
         return files[str(path)]

@@ -119,13 +119,26 @@ def test_a_finished_training_without_an_epoch_is_refused() -> None:
         result()
 
 
-@pytest.mark.parametrize("path", ["/etc/hosts", "../weights.pt", "results/../../weights.pt", ".."])
+ELSEWHERE = [
+    "/etc/hosts",
+    "../weights.pt",
+    "results/../../best_model.pt",
+    "..",
+    "Documents/thesis.docx",
+    "best_model.pt",
+]
+
+
+@pytest.mark.parametrize("path", ELSEWHERE)
 def test_weights_outside_the_folder_of_the_run_are_refused(path: str) -> None:
     with pytest.raises(ValueError, match="inside the run's folder"):
         TrainingResult(key=JobKey("k"), status="error", weights=path)
 
 
-@pytest.mark.parametrize("path", ["weights.pt", "results/gen1/ind2/best_model.pt", "results/..odd../weights.pt"])
+@pytest.mark.parametrize(
+    "path",
+    ["results/gen1/ind2/best_model.pt", "results/gen1/ind2/epochs_3/best_model.pt", "results/final/best_model.pt"],
+)
 def test_weights_inside_the_folder_of_the_run_are_accepted(path: str) -> None:
     assert TrainingResult(key=JobKey("k"), status="error", weights=path).weights == path
 

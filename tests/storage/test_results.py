@@ -13,19 +13,20 @@ from storage.directory import RunDirectory
 from storage.files import DamagedFile
 from storage.results import find_result, seal_result
 
-RESULT = TrainingResult(key=JobKey("ab"), status="done", epochs=(Epoch(train_loss=0.1, score=2 / 3, loss=1e-17),))
+AB, CD = JobKey(64 * "a"), JobKey(64 * "c")
+RESULT = TrainingResult(key=AB, status="done", epochs=(Epoch(train_loss=0.1, score=2 / 3, loss=1e-17),))
 
 
 def test_a_sealed_result_is_found_to_the_last_bit(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path)
-    assert find_result(run, JobKey("ab")) is None
+    assert find_result(run, AB) is None
     seal_result(run, RESULT)
-    assert find_result(run, JobKey("ab")) == RESULT
+    assert find_result(run, AB) == RESULT
 
 
 def test_a_result_under_another_jobs_name_is_damaged(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path)
     seal_result(run, RESULT)
-    run.job(JobKey("ab")).rename(run.job(JobKey("cd")))
+    run.job(AB).rename(run.job(CD))
     with pytest.raises(DamagedFile, match="another job"):
-        find_result(run, JobKey("cd"))
+        find_result(run, CD)
