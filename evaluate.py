@@ -1,4 +1,4 @@
-"""Evaluates a trained network on the test images: accuracy, scores by class, cost and speed."""
+"""Evaluates a trained network on test images: accuracy, scores by class, cost and speed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from reporting.evaluation.classification import classification_report
 from reporting.evaluation.confusion_figure import draw_confusion
 from reporting.evaluation.errors import Misclassified, most_confident_errors
 from reporting.evaluation.subject import Subject, load_subject
-from reporting.evaluation.summary import summary
+from reporting.evaluation.summary import SPLITS, summary
 from reporting.figures.theme import save_figure
 from reporting.handout.export import export_model, require_packages
 from reporting.handout.formats import FORMATS
@@ -101,6 +101,12 @@ def build_parser() -> Parser:
         help="also write the network in other formats, and check each file against the network: "
         + "; ".join(f"{name} ({each.words})" for name, each in FORMATS.items()),
     )
+    parser.add_argument(
+        "--split",
+        choices=tuple(SPLITS),
+        help="the images to evaluate on: train, validation or test (default: test; all images of a folder or a file "
+        "without splits that is not the data of the info.json)",
+    )
     add_settings(parser, "data (default: as in the info.json)", DataConfig, DATA_HELP)
     return parser
 
@@ -167,7 +173,7 @@ def _export(
         report["exports"].append({**asdict(each), "path": str(each.path)})
         text = (
             f"logits within {each.max_difference:.1e} of the network's in float32, "
-            f"the same class for {each.same_class:,} of {each.images:,} test images"
+            f"the same class for {each.same_class:,} of {each.images:,} images"
         )
         terminal.print(f"{f'as {each.format}':<16} {text}", markup=False, emoji=False)
     return [each.path for each in exported]
@@ -213,6 +219,7 @@ def main(arguments: Sequence[str]) -> int:
         "model": options.model_path,
         "description": subject.description,
         "dataset": config.dataset,
+        "split": subject.split,
         "precision": precision,
         "device": torch.cuda.get_device_name(device) if indices else f"the CPU ({torch.get_num_threads()} threads)",
         "torch": torch.__version__,
@@ -226,7 +233,7 @@ def main(arguments: Sequence[str]) -> int:
         terminal.print(line, markup=False, emoji=False)
     paths = _export(options, subject, own, report, terminal) if options.export else []
     paths = [*write_files(report, most_confident_errors(logits, data), own), *paths]
-    if data.fingerprint == (info.facts.fingerprint if info else None):
+    if subject.split == "test" and data.fingerprint == (info.facts.fingerprint if info else None):
         paths += _write_card(options, info, report, folder)
     terminal.print(f"{'files':<16} {', '.join(map(str, paths))}", markup=False, emoji=False)
     return DONE

@@ -8,11 +8,13 @@ if __name__ == "__main__":
     quit_on_signals()  # while the imports below take their time
 
 import argparse
+import hashlib
 import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,26 +22,32 @@ import torch
 from torch import nn
 
 from image_data import load_image_data
-from image_data.catalogue import DATA_HELP
+from image_data.catalogue import DATA_HELP, with_whole_path
 from image_data.tensors import TrainingData, to_device
 from model_generator import build_model, weights_bytes
-from records import DataConfig, InputError, TrainingConfig, TrainingJob, TrainingResult
-from records.canonical import to_json
+from records import DataConfig, Individual, InputError, TrainingConfig, TrainingJob, TrainingResult
+from records.canonical import VERSION, to_json
 from records.command_line import DONE, ERROR, run_command
 from records.costs import Cost, Energy
 from records.errors import TrainingFailure
 from records.flags import Parser, add_settings, given
+from records.runs import DataFacts, ModelInfo
+from records.texts import Chromosome
 from records.trainings import Epoch
 from search_space.architecture import architecture_of
 from search_space.cost import model_cost
 from search_space.encoding import Encoding
 from search_space.tables import gene_table, refuse_coded
-from storage.files import check_writable, write_durably
+from storage.files import check_writable, sealed
+from storage.own_files import OwnFiles
+from storage.results import INFO
 from training.device import energy_counter, gpu_uuid, hardware_name, peak_memory, prepare_device, reset_peak_memory
 from training.loop import TrainingLoop, capture_cuda_graph
 from training.metrics import accuracy_and_loss, balanced_accuracy, predict
 from training.protocol import resolve_protocol
 from training.worker import Report
+
+INFO_NAME = "info.json"
 
 
 def train_model(
@@ -164,45 +172,94 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def train_one(options: argparse.Namespace, config: TrainingConfig, data_config: DataConfig) -> int:
-    if options.model_path:
-        check_writable(Path(options.model_path).parent)
-    try:
-        accelerator = torch.accelerator.current_accelerator(check_available=True)
-        device = torch.device(options.device) if options.device else accelerator or torch.device("cpu")
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"--device {options.device} cannot be used here ({str(error).splitlines()[0]})") from error
-    image_data = load_image_data(data_config)
-    encoding = Encoding(image_data.input_shape, image_data.classes, gene_table(options.encoding))
+    own = None if options.model_path is None else own_files(Path(options.model_path))
+    device = device_of(options.device)
+    data = load_image_data(data_config)
+    encoding = Encoding(data.input_shape, data.classes, gene_table(options.encoding))
     config = replace(config, **encoding.hyperparameters(options.chromosome))
-    is_gpu, counts = device.type == "cuda", image_data.class_counts
-    protocol = resolve_protocol(config, data_config, image_data.input_shape, is_gpu, counts)
+    protocol = resolve_protocol(config, data_config, data.input_shape, device.type == "cuda", data.class_counts)
     prepare_device(str(device), protocol.threads, protocol.deterministic)
     network = encoding.network(options.chromosome)
-    job = TrainingJob(phenotype=network, protocol=protocol, data_fingerprint=image_data.fingerprint)
+    job = TrainingJob(phenotype=network, protocol=protocol, data_fingerprint=data.fingerprint)
     cost, words = model_cost(architecture_of(network)), encoding.describe(options.chromosome)
     print(f"{words}: {cost.parameters:,} parameters, {cost.flops / 1e6:,.1f} MFLOPs an image")
-    print(f"{len(image_data.train_labels):,} training images on {device}, {protocol.precision}")
-
-    def show(progress: Mapping[str, Any]) -> None:
-        if "accuracy" in progress:
-            print(
-                f"epoch {progress['epoch']}/{protocol.epochs}: training loss {progress['train_loss']:.4f}, "
-                f"validation loss {progress['loss']:.4f}, validation {protocol.measure} {progress['accuracy']:.4f}, "
-                f"{progress['images_per_second']:,.0f} images/s",
-                flush=True,
-            )
-
+    print(f"{len(data.train_labels):,} training images on {device}, {protocol.precision}")
     try:
-        result, model = train_model(job, to_device(image_data, device), device, report=show)
+        result, model = train_model(job, to_device(data, device), device, report=partial(show_epoch, protocol))
     except TrainingFailure as failure:
         print(f"training failed ({failure.status}): {failure.reason}", file=sys.stderr)
         return ERROR
     print(f"{result.cost.seconds:.1f} s")
-    if options.model_path:
-        write_durably(Path(options.model_path), weights_bytes(model))
-        print(f"weights in {options.model_path}")
+    if own is not None:
+        weights = weights_bytes(model)
+        result = replace(result, weights_sha256=hashlib.sha256(weights).hexdigest())
+        info = info_of(options.chromosome, words, job, result, data_config, data.facts)
+        write_model(own, Path(options.model_path), weights, info)
     return DONE
+
+
+def device_of(name: str | None) -> torch.device:
+    """The device of that name, or the first accelerator, or the CPU. Raises `InputError` if it cannot be used."""
+    try:
+        accelerator = torch.accelerator.current_accelerator(check_available=True)
+        device = torch.device(name) if name else accelerator or torch.device("cpu")
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"--device {name} cannot be used here ({str(error).splitlines()[0]})") from error
+    return device
+
+
+def show_epoch(protocol: TrainingConfig, progress: Mapping[str, Any]) -> None:
+    """Prints an epoch that has ended."""
+    if "accuracy" in progress:
+        print(
+            f"epoch {progress['epoch']}/{protocol.epochs}: training loss {progress['train_loss']:.4f}, "
+            f"validation loss {progress['loss']:.4f}, validation {protocol.measure} {progress['accuracy']:.4f}, "
+            f"{progress['images_per_second']:,.0f} images/s",
+            flush=True,
+        )
+
+
+def info_of(
+    chromosome: Chromosome, words: str, job: TrainingJob, result: TrainingResult, config: DataConfig, facts: DataFacts
+) -> ModelInfo:
+    """What goes with the weights of a network that was trained by itself, as `info.json` holds it."""
+    individual = Individual(generation=1, index=1, chromosome=chromosome, origin="named", jobs=(job.key,))
+    return ModelInfo(
+        version=VERSION,
+        individual=replace(individual, fitness=result.fitness),
+        description=words,
+        phenotype=job.phenotype,
+        data=with_whole_path(config),
+        facts=facts,
+        precision=job.protocol.precision,
+        metric=job.protocol.metric,
+        split=job.split,
+        weights=None,
+        result=result,
+    )
+
+
+def write_model(own: OwnFiles, path: Path, weights: bytes, info: ModelInfo) -> None:
+    """Writes weights, and beside them the `info.json` with which `evaluate.py` evaluates them."""
+    own.hand_out(path, weights)
+    own.hand_out(own.folder / INFO_NAME, sealed(INFO, to_json(info)))
+    print(f"weights in {path}, described by {own.folder / INFO_NAME}")
+
+
+def own_files(model_path: Path) -> OwnFiles:
+    """The list of what this command wrote into the folder of the weights.
+
+    Raises `InputError` if it would replace a person's file, or the description of other weights.
+    """
+    folder = model_path.parent
+    check_writable(folder)
+    own, info_path = OwnFiles(folder, "train_model"), folder / INFO_NAME
+    own.refuse_foreign([model_path, info_path], "name another --model_path, or move it elsewhere")
+    others = [path for path in own.owned() if path not in (model_path, info_path)]
+    if info_path.exists() and others:
+        raise InputError(f"{info_path} describes {others[0]}; name a --model_path in another folder")
+    return own
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import io
 import shutil
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +134,13 @@ def read_source(config: DataConfig) -> Source:
     if path.is_file():
         return FILE_READERS.get(path.suffix.lower(), read_npz)(path, config.size)
     raise InputError(f"no data set {name!r}: expected {', '.join(NAMED_SETS)}, {ON_DISK} that exists")
+
+
+def with_whole_path(config: DataConfig) -> DataConfig:
+    """The same data, by a path that holds wherever the program is started."""
+    if config.dataset in NAMED_SETS or not Path(config.dataset).exists():
+        return config
+    return replace(config, dataset=str(Path(config.dataset).resolve()))
 
 
 def may_flip(config: DataConfig) -> bool:

@@ -15,6 +15,7 @@ from image_data.source import Images, Labels
 from image_data.splits import Split, check_memory, check_source, choose_splits
 from records import DataConfig
 from records.canonical import canonical_json
+from records.runs import DataFacts
 
 HISTOGRAM_VALUES = 2**22  # pixels that are counted at once
 
@@ -39,7 +40,7 @@ class ImageData:
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """Channels, height, width."""
-        height, width, channels = self.train_images.shape[1:]
+        height, width, channels = self.test_images.shape[1:]
         return channels, height, width
 
     @property
@@ -55,6 +56,18 @@ class ImageData:
         """The images and labels of "train", "validation" or "test"."""
         prefix = {"train": "train", "validation": "val", "test": "test"}[name]
         return getattr(self, f"{prefix}_images"), getattr(self, f"{prefix}_labels")
+
+    @property
+    def facts(self) -> DataFacts:
+        """What a run remembers of its data."""
+        return DataFacts(
+            fingerprint=self.fingerprint,
+            input_shape=self.input_shape,
+            class_names=self.class_names,
+            train_images=len(self.train_labels),
+            val_images=len(self.val_labels),
+            test_images=len(self.test_labels),
+        )
 
     def only_test(self) -> ImageData:
         """A copy without training and validation images, so that their memory can be freed."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from image_data.source import FOLDER_SIDE, Images, Indices, Labels, Part, Shape, Size, Source, fitted, refuse_large
 from records import InputError
+from records.words import listed
 
 FOLDERS = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}
 PICTURES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -102,14 +103,9 @@ def _difference(expected: Sequence[str], found: Sequence[str]) -> str:
     """Says which classes are missing and which are surplus."""
     missing = [name for name in expected if name not in found]
     surplus = [name for name in found if name not in expected]
-    lacks = f"lacks {_some(missing)}" if missing else ""
-    more = f"has {_some(surplus)}, which the training images lack" if surplus else ""
+    lacks = f"lacks {listed(missing)}" if missing else ""
+    more = f"has {listed(surplus)}, which the training images lack" if surplus else ""
     return ", and ".join(filter(None, (lacks, more)))
-
-
-def _some(names: Sequence[str], most: int = 5) -> str:
-    shown = ", ".join(map(repr, names[:most]))
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
 def _header(path: str) -> tuple[tuple[int, int], str]:

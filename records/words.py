@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 def metric_in_words(metric: str) -> str:
     """The name of a metric for people; an unresolved one ("auto") is called accuracy."""
@@ -11,6 +13,12 @@ def metric_in_words(metric: str) -> str:
 def counted(number: int, noun: str) -> str:
     """A number with its noun: 1 network, 2,000 networks."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """Names in quotation marks, and how many more there are: 'cat', 'dog' and 3 more."""
+    shown = ", ".join(map(repr, names[:most]))
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
 def percentage_points(difference: float, error: float | None = None) -> str:

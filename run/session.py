@@ -6,20 +6,17 @@ Whatever imports torch is imported from here, after the folder was locked.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
 from image_data import ImageData, load_image_data
-from image_data.catalogue import NAMED_SETS
+from image_data.catalogue import with_whole_path
 from job_queue import JobTimeout
 from records import DataConfig, EvolutionConfig, InputError, RunState, TrainingConfig
 from records.canonical import VERSION
 from records.config_file import config_text
-from records.runs import DataFacts
 from records.words import counted
 from reporting.handout.model_card import model_card
 from reporting.pages.report_page import write_sections
@@ -62,7 +59,7 @@ def take_to_its_end(
         data = load_image_data(state.data if state else request.new(DataConfig))
         if state is None:
             state = new_state(request, data, workers)
-        elif facts_of(data) != state.facts:
+        elif data.facts != state.facts:
             raise InputError(
                 f"data set {state.data.dataset} is not the one this run began with (fingerprint "
                 f"{data.fingerprint[:12]}, expected {state.facts.fingerprint[:12]}); name the right one by --dataset"
@@ -100,9 +97,8 @@ def take_to_its_end(
 def new_state(request: Request, data: ImageData, workers: LocalWorkers | RayWorkers) -> RunState:
     """The state of a run that has not begun: every setting resolved, and the first population."""
     search, config = request.new(EvolutionConfig), request.new(DataConfig)
-    if Path(config.dataset).exists() and config.dataset not in NAMED_SETS:
-        config = replace(config, dataset=str(Path(config.dataset).resolve()))  # a resumed run may stand elsewhere
-    facts, table = facts_of(data), gene_table_text(gene_table(search.encoding))
+    config = with_whole_path(config)  # a resumed run may stand elsewhere
+    facts, table = data.facts, gene_table_text(gene_table(search.encoding))
     return RunState(
         version=VERSION,
         search=search,
@@ -120,17 +116,6 @@ def new_state(request: Request, data: ImageData, workers: LocalWorkers | RayWork
         generations=(),
         results={},
         population=tuple(new_search(search, NetworkSpace(encoding_of(facts, table))).ask()),
-    )
-
-
-def facts_of(data: ImageData) -> DataFacts:
-    return DataFacts(
-        fingerprint=data.fingerprint,
-        input_shape=data.input_shape,
-        class_names=data.class_names,
-        train_images=len(data.train_labels),
-        val_images=len(data.val_labels),
-        test_images=len(data.test_labels),
     )
 
 

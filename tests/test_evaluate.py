@@ -32,13 +32,14 @@ from search_space.encoding import Encoding, decode
 from search_space.genes import EXTENDED
 from search_space.tables import gene_table_text
 from storage.directory import RunDirectory
+from storage.own_files import LIST_NAME
 from storage.results import read_info, save_info
 from tests.builders import chromosome
 from tests.faults.small_run import InlineWorkers, NoSignals, go_on
 
 CHROMOSOME = Chromosome("0000000000001111111")  # the smallest network
 OTHER = Chromosome("0100000000001111111")
-FILES = {"evaluation.json", "evaluation.html", "confusion_matrix.svg", "confusion_matrix.png"}
+FILES = {LIST_NAME, "evaluation.json", "evaluation.html", "confusion_matrix.svg", "confusion_matrix.png"}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -129,7 +130,7 @@ def test_the_files_are_written_where_asked(report: tuple[dict[str, Any], Path], 
     assert {path.name for path in folder.iterdir()} == FILES
     with Image.open(folder / "confusion_matrix.png") as picture:
         assert min(picture.size) > 300
-    assert {path.name for path in weights.parent.iterdir()} == {"weights.pt"}
+    assert {path.name for path in weights.parent.iterdir()} == {"weights.pt", "info.json", LIST_NAME}
 
 
 def test_calibration_is_reported_and_the_page_tells_it(
@@ -210,7 +211,7 @@ def test_an_info_file_stands_for_chromosome_and_data(
     assert f"{found['accuracy']:.4f} ({found['images']:,} images)" in printed
     assert f"{found['parameters']:,}" in printed
     assert f"{found['calibration']['ece']:.4f} (expected calibration error" in printed
-    for name in FILES:
+    for name in FILES - {LIST_NAME}:
         assert str(copy.parent / name) in printed
 
 
@@ -368,7 +369,7 @@ def test_data_of_another_shape_are_refused(weights: Path, digits: ImageData, tmp
     assert "(3, 32, 32)" in message
     assert "--dataset" in message
     info = write_info(tmp_path, info_of(digits, class_names=("yes", "no")))
-    assert "in 2 classes" in refusal("--model_path", weights, "--info_path", info)
+    assert "it lacks 'yes', 'no', and it has '0'" in refusal("--model_path", weights, "--info_path", info)
 
 
 @pytest.mark.parametrize(

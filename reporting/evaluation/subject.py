@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from image_data import ImageData, load_image_data
+from image_data.catalogue import NAMED_SETS
+from image_data.whole import has_splits, in_classes_of, load_whole, with_channels
 from records import DataConfig, InputError
 from records.flags import given
 from records.runs import ModelInfo
@@ -22,12 +24,17 @@ from storage.results import kept_weights, read_info
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A network with its description, and the data to evaluate it on; `info` where there is an `info.json`."""
+    """A network with its description, and the data to evaluate it on; `info` where there is an `info.json`.
+
+    The images to evaluate it on are the test images of `data`, whichever split they are: "train",
+    "validation", "test", or "all" of a data set without splits.
+    """
 
     architecture: Architecture
     description: str
     data: ImageData
     config: DataConfig
+    split: str
     info: ModelInfo | None = None
 
 
@@ -47,18 +54,57 @@ def load_subject(options: argparse.Namespace) -> Subject:
         architecture = architecture_of(info.phenotype)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{options.info_path}: its architecture cannot be read; give --chromosome") from error
-    data = load_image_data(config)
+    data, split = _data_for(info, config, options.split, is_named="dataset" in given(options, DataConfig))
     if (data.input_shape, data.classes) != (architecture.input_shape, architecture.classes):
         raise InputError(
             f"the network reads images of shape {architecture.input_shape} in {architecture.classes} classes, "
             f"but {config.dataset} has {data.input_shape} in {data.classes}; name the right data by --dataset"
         )
+    return Subject(architecture, info.description, data, config, split, info)
+
+
+def _data_for(info: ModelInfo, config: DataConfig, wanted: str | None, is_named: bool) -> tuple[ImageData, str]:
+    """The images to evaluate a model on, and their split: those of its run, or others, prepared and named as those."""
+    if is_named and config.dataset not in NAMED_SETS:
+        data, split = _other_data(info, config, wanted)
+    else:
+        data, split = _split(config, wanted or "test")
     if data.fingerprint != info.facts.fingerprint:
         print(
             f"note: {config.dataset} differs from the data that the network was trained on, in images, order or splits",
             file=sys.stderr,
         )
-    return Subject(architecture, info.description, data, config, info)
+    return in_classes_of(data, info.facts.class_names, config.dataset), split
+
+
+def _other_data(info: ModelInfo, config: DataConfig, wanted: str | None) -> tuple[ImageData, str]:
+    """Data that were named: those of the run in another place, or others, of which all are used if they have no splits.
+
+    Others are resized as those of the run were, and get their channels.
+    """
+    with contextlib.suppress(InputError):
+        data, split = _split(config, wanted or "test")
+        if data.fingerprint == info.facts.fingerprint:
+            return data, split
+    channels, height, width = info.facts.input_shape
+    if config.image_size is None:
+        config = replace(config, image_size=f"{height}x{width}")
+    data, split = _chosen(config, wanted)
+    return replace(data, test_images=with_channels(data.test_images, channels)), split
+
+
+def _chosen(config: DataConfig, wanted: str | None) -> tuple[ImageData, str]:
+    """The images of the split that was asked for; else the test images of a data set, or all of one without splits."""
+    return (
+        (load_whole(config), "all") if wanted is None and not has_splits(config) else _split(config, wanted or "test")
+    )
+
+
+def _split(config: DataConfig, name: str) -> tuple[ImageData, str]:
+    """A data set with the images of a split as its test images."""
+    data = load_image_data(config)
+    images, labels = data.split(name)
+    return replace(data, test_images=images, test_labels=labels), name
 
 
 def _advice(missing: Path) -> str:
@@ -78,7 +124,7 @@ def _advice(missing: Path) -> str:
 def _subject_of_chromosome(options: argparse.Namespace) -> Subject:
     table, config = gene_table(options.encoding or "standard"), DataConfig(**given(options, DataConfig))
     check_chromosome(options.chromosome, table.length)
-    data = load_image_data(config)
+    data, split = _chosen(config, options.split)
     encoding = Encoding(data.input_shape, data.classes, table)
     architecture = architecture_of(encoding.network(options.chromosome))
-    return Subject(architecture, encoding.describe(options.chromosome), data, config)
+    return Subject(architecture, encoding.describe(options.chromosome), data, config, split)

@@ -10,6 +10,14 @@ from reporting.evaluation.classification import TOP_K
 from reporting.terminal import printable
 from training.statistics import is_uneven
 
+# What accuracy and loss are called by the images that they were measured on.
+SPLITS = {"train": "training", "validation": "validation", "test": "test"}
+
+
+def measured_on(report: Mapping[str, Any], measure: str) -> str:
+    """The name of a measure, with that of the split: test accuracy; accuracy, on all images of a data set."""
+    return " ".join(filter(None, [SPLITS.get(report.get("split", "test")), measure]))
+
 
 def summary(report: Mapping[str, Any]) -> list[str]:
     """The lines of a summary: scores, cost and speed, then a table of the classes."""
@@ -21,7 +29,7 @@ def _scores(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     low, high = report["accuracy_interval"]
     yield "network", report["description"]
     yield (
-        "test accuracy",
+        measured_on(report, "accuracy"),
         f"{report['accuracy']:.4f} ({report['images']:,} images), 95% interval {low:.4f} to {high:.4f}",
     )
     if is_uneven([row["images"] for row in report["classes"]]):
@@ -30,7 +38,7 @@ def _scores(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             "balanced",
             f"{report['balanced_accuracy']:.4f} (mean recall of the classes), 95% interval {low:.4f} to {high:.4f}",
         )
-    yield "test loss", f"{report['loss']:.4f}"
+    yield measured_on(report, "loss"), f"{report['loss']:.4f}"
     if f"top_{TOP_K}_accuracy" in report:
         yield f"top-{TOP_K} accuracy", f"{report[f'top_{TOP_K}_accuracy']:.4f}"
     found = report["calibration"]

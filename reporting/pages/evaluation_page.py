@@ -13,6 +13,7 @@ from reporting.evaluation.class_scores_figure import draw_classes, worst_classes
 from reporting.evaluation.confusion_figure import block_size, draw_confusion
 from reporting.evaluation.errors import Misclassified, Report, common_confusions
 from reporting.evaluation.reliability_figure import draw_reliability
+from reporting.evaluation.summary import measured_on
 from reporting.pages.evaluation_sentences import (
     calibration_sentence,
     classes_sentence,
@@ -74,8 +75,8 @@ def cards(report: Report) -> list[tuple[str, str]]:
     _, latency, _ = report["speed"]["latency_ms"]
     _, throughput, _ = report["speed"]["images_per_second"]
     found = [
-        (f"{report['accuracy']:.4f}", f"test accuracy (95% interval {low:.4f} to {high:.4f})"),
-        (f"{report['loss']:.4f}", "test loss (nats)"),
+        (f"{report['accuracy']:.4f}", f"{measured_on(report, 'accuracy')} (95% interval {low:.4f} to {high:.4f})"),
+        (f"{report['loss']:.4f}", f"{measured_on(report, 'loss')} (nats)"),
     ]
     if is_uneven([row["images"] for row in report["classes"]]):
         low, high = report["balanced_accuracy_interval"]
