@@ -29,7 +29,7 @@ SHAPE, CLASSES = (224, 224, 3), 5
 
 def resident(name: str) -> int:
     """An entry of this process's /proc status, in bytes."""
-    return 1024 * int(Path("/proc/self/status").read_text().split(f"{name}:")[1].split()[0])
+    return 1024 * int(Path("/proc/self/status").read_text(encoding="utf-8").split(f"{name}:")[1].split()[0])
 
 
 def write_images(path: Path, count: int) -> None:
@@ -51,7 +51,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "images.npz")
         write_images(path, options.images)
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
         before = resident("VmRSS")
         data = load_image_data(DataConfig(dataset=str(path), train_limit=options.train_limit))
         grown = resident("VmHWM") - before

@@ -36,7 +36,7 @@ WATCH_SECONDS = 90
 
 def status(name: str, process: str = "self", file: str = "status") -> int:
     """An entry of a file of /proc, in bytes."""
-    text = Path("/proc", process, file).read_text()
+    text = Path("/proc", process, file).read_text(encoding="utf-8")
     return 1024 * int(text.split(f"{name}:")[1].split()[0])
 
 

@@ -384,7 +384,7 @@ def run_fresh(name: str, workers: int, folder: Path) -> None:
     """Measures in a fresh interpreter, and ends whatever it leaves behind. Raises RuntimeError if it fails."""
     command = [sys.executable, "-c", "import orchestration; orchestration.measure_here()", name, str(workers)]
     environment = {**os.environ, **ENVIRONMENT}
-    with open(folder / "output.txt", "w") as output:
+    with open(folder / "output.txt", "w", encoding="utf-8") as output:
         process = subprocess.Popen(
             [*command, str(folder)], env=environment, stdout=output, stderr=output, start_new_session=True
         )

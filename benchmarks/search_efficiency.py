@@ -223,7 +223,7 @@ def deap_simple(oracle: Oracle, seed: int, *, population: int) -> None:
 
     random.seed(seed)
     toolbox = base.Toolbox()
-    toolbox.register("attr_bool", random.randint, 0, 1)
+    toolbox.register("attr_bool", random.randint, 0, 1)  # noqa: S311 nothing is secret
     toolbox.register("individual", tools.initRepeat, deap_individual(), toolbox.attr_bool, oracle.space.length)
     toolbox.register("population", tools.initRepeat, list, toolbox.individual)
     toolbox.register("evaluate", lambda individual: (oracle.evaluate(Chromosome("".join(map(str, individual)))),))
@@ -344,7 +344,7 @@ class NetworkTable:
     """NAS-Bench-Macro."""
 
     def __init__(self, path: Path) -> None:
-        entries = json.loads(path.read_text())
+        entries = json.loads(path.read_text(encoding="utf-8"))
         self.accuracy: dict[str, float] = {name: entry["mean_acc"] for name, entry in entries.items()}
         self.runs: dict[str, list[float]] = {name: entry["test_acc"] for name, entry in entries.items()}
         ranked = sorted(self.accuracy, key=self.accuracy.__getitem__, reverse=True)

@@ -99,7 +99,7 @@ def main() -> None:
     searches = {name: [*flags, *(options.flags if not flags else [])] for name, flags in SEARCHES.items()}
     found: dict[str, list[tuple[float, ...]]] = {name: [] for name in searches}
     with tempfile.TemporaryDirectory() as scratch:
-        Path(scratch, "small.json").write_text(gene_table_text(small_networks()))
+        Path(scratch, "small.json").write_text(gene_table_text(small_networks()), encoding="utf-8")
         folders: list[Path] = []
         for seed in range(options.seeds):
             for number, (name, flags) in enumerate(searches.items()):

@@ -289,7 +289,7 @@ def print_correlations(table: Table) -> None:
 
 
 def replay(file: Path, searches: int, draw: bool) -> None:
-    table = from_json(Table, json.loads(file.read_text()))
+    table = from_json(Table, json.loads(file.read_text(encoding="utf-8")))
     if len(table.networks) < 2 ** len(table.loci):
         sys.exit(f"{file} has {len(table.networks)} of {2 ** len(table.loci)} networks; continue with train")
     truths = sorted((table.truth(bits) for bits in table.networks), reverse=True)
@@ -345,7 +345,7 @@ def train(dataset: str, file: Path, data_dir: str, most: int | None) -> None:
     protocol = resolve_protocol(TASKS[dataset][1], config, images.input_shape, gpu=False)
     table = empty_table(dataset, protocol, images)
     if file.exists():
-        found = from_json(Table, json.loads(file.read_text()))
+        found = from_json(Table, json.loads(file.read_text(encoding="utf-8")))
         if replace(found, curves={}) != table:
             sys.exit(f"{file} was made with other settings, data, versions or hardware: {replace(found, curves={})}")
         table = found

@@ -130,7 +130,9 @@ def sealed_accuracies(folder: Path) -> Iterator[list[float]]:
 def printed_accuracies(output: Path) -> Iterator[list[float]]:
     """Validation accuracies that the search with Optuna has printed, read again at each step."""
     while True:
-        yield [float(line) for line in output.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        yield [
+            float(line) for line in output.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")
+        ]
 
 
 def time_search(system: str, seed: int, goal: Goal) -> Found:

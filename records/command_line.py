@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import importlib.util
+import io
 import os
 import shlex
 import shutil
@@ -41,8 +42,27 @@ def tell(message: str) -> None:
         print(message, file=sys.stderr, flush=True)
 
 
+def prepare_streams() -> None:
+    """Lets everything be printed: streams that are closed go nowhere, and what an encoding lacks is replaced.
+
+    Names of files may hold bytes that are not UTF-8, and a terminal may have another encoding.
+    """
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, which is this one
+        if getattr(sys, name) is None:
+            file = io.FileIO(descriptor, "w" if descriptor else "r", closefd=False)
+            setattr(sys, name, io.TextIOWrapper(file, encoding="utf-8"))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 def run_command(main: Callable[[Sequence[str]], int]) -> NoReturn:
     """Runs a command's `main` with the process's arguments, and turns bad input and requests to stop into one line."""
+    prepare_streams()
     atexit.register(ignore_signals)  # Python, as it ends, gives up handlers, and a signal would change the status
     try:
         with RaisedSignals():

@@ -47,7 +47,7 @@ def with_config(parser: Parser, arguments: Sequence[str]) -> list[str]:
 def read_config(path: Path, parser: Parser) -> dict[str, Any]:
     """The settings of a file by the names of their flags. Raises `InputError`."""
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8-sig")
         content = tomllib.loads(text)
     except OSError as error:
         raise InputError(f"cannot read --config {path}: {error.strerror}") from error

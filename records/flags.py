@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import difflib
+import os
 import types
 import typing
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from records.canonical import VERSION
@@ -33,10 +35,22 @@ class Parser(argparse.ArgumentParser):
             close = difflib.get_close_matches(unknown[0].partition("=")[0], known, n=1)
             advice = f"did you mean {close[0]}?" if close else "see --help"
             raise InputError(f"unknown argument {unknown[0]}; {advice}")
-        return namespace
+        return argparse.Namespace(**{name: at_home(value) for name, value in vars(namespace).items()})
 
     def error(self, message: str) -> NoReturn:
         raise InputError(message)
+
+
+def at_home(value: Any) -> Any:
+    """A value of a flag, in which a text or path that begins with ~ leads to a home folder, as in a shell.
+
+    A shell itself leaves it as it is within a word (--output_dir=~/runs), and so does a file of settings.
+    """
+    if isinstance(value, list | tuple):
+        return type(value)(map(at_home, value))
+    if isinstance(value, str):
+        return os.path.expanduser(value)
+    return value.expanduser() if isinstance(value, Path) else value
 
 
 def with_underscores(argument: str) -> str:

@@ -28,7 +28,7 @@ def processor_name() -> str:
 def _cpuinfo(name: str) -> str:
     """The first value of an entry of /proc/cpuinfo; empty where there is none."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return ""
     return next((line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == name), "")
@@ -42,7 +42,7 @@ def cores() -> int:
 def free_memory() -> int | None:
     """Bytes of main memory that can be had without swapping, within the limit of a container; None if unknown."""
     try:
-        entries = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        entries = dict(line.split(":") for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines())
         free = 1024 * int(entries["MemAvailable"].split()[0])
     except (OSError, KeyError, ValueError):
         return None

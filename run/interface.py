@@ -74,4 +74,4 @@ def try_cluster(request: Request) -> None:
 
 def open_run(folder: Path | str) -> OpenedRun:
     """The run of a folder, or as of one of its state files, whether it is over or not. Raises `InputError`."""
-    return OpenedRun(*load_state(Path(folder)))
+    return OpenedRun(*load_state(Path(folder).expanduser()))

@@ -74,7 +74,7 @@ class OpenedRun:
 
         The columns are those of `results/history.csv`; a number that is missing is None (NaN in a frame).
         """
-        with open(self.directory.history, newline="") as file:
+        with open(self.directory.history, encoding="utf-8", newline="") as file:
             rows = [{name: _value(name, text) for name, text in row.items()} for row in csv.DictReader(file)]
         if importlib.util.find_spec("pandas") is None:
             return rows

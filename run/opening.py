@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
-from image_data.catalogue import NAMED_SETS
+from image_data.catalogue import NAMED_SETS, with_whole_path
 from records import DataConfig, EvolutionConfig, InputError, RunState, TrainingConfig
 from records.errors import SaveError
 from records.words import counted
@@ -117,7 +117,7 @@ def _with_changes(request: Request, state: RunState) -> RunState:
     search = replace(state.search, **request.named(EvolutionConfig))
     if search.generations < state.generation:
         raise InputError(f"--generations is {search.generations}, but {state.generation} are done already")
-    return replace(state, search=search, data=replace(state.data, **request.named(DataConfig)))
+    return replace(state, search=search, data=with_whole_path(replace(state.data, **request.named(DataConfig))))
 
 
 def earlier_runs(folders: Sequence[Path], state: RunState) -> list[RunDirectory]:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from records import DataConfig, EvolutionConfig, InputError, Limits, TrainingConfig
 from records.command_line import require_package
+from records.flags import at_home
 
 SETTINGS: tuple[type[Any], ...] = (EvolutionConfig, TrainingConfig, DataConfig)
 Record = TypeVar("Record", EvolutionConfig, TrainingConfig, DataConfig)
@@ -70,6 +71,9 @@ class Request:
     optuna_study: Path | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "settings", {name: at_home(value) for name, value in self.settings.items()})
+        for name in ("output_dir", "resume", "reuse", "optuna_study"):
+            object.__setattr__(self, name, at_home(getattr(self, name)))
         known = {item.name for record in SETTINGS for item in fields(record)}
         flags = known | {item.name for record in (Request, Limits, Devices) for item in fields(record)}
         for name in self.settings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +59,7 @@ def why_locks_stay_here(mount: Mount) -> str | None:
 def refuse_local_locks(folder: Path) -> None:
     """Raises `InputError` if a run on another machine could write to the same folder unnoticed."""
     if MOUNTS.exists():
-        mount = mount_of(folder.resolve(), MOUNTS.read_text())
+        mount = mount_of(folder.resolve(), os.fsdecode(MOUNTS.read_bytes()))
         if mount is not None and (why := why_locks_stay_here(mount)) is not None:
             raise InputError(
                 f"{folder.resolve()} could not be locked against other machines ({why}); choose an --output_dir on "

@@ -45,7 +45,7 @@ def outcome(folder: Path) -> dict[str, object]:
     """All of a finished run that must not depend on machines, workers or interruptions."""
     states = sorted(folder.glob("checkpoints/generation_*/ga_state.json"), key=lambda path: len(str(path)))
     state = read_state(states[-1])
-    with open(folder / "results/history.csv", newline="") as file:
+    with open(folder / "results/history.csv", encoding="utf-8", newline="") as file:
         history = [{name: row[name] for name in row if name not in MEASURED} for row in csv.DictReader(file)]
     results = {
         key: (result.status, result.epochs, result.weights_sha256, result.parameters)
@@ -439,7 +439,7 @@ def test_the_extended_encoding_runs_resumes_and_is_evaluated(tmp_path: Path) -> 
     assert outcome(halved) == outcome(whole)
     state = read_state(whole / "checkpoints/generation_2/ga_state.json")
     assert all(len(individual.chromosome) == EXTENDED.length for individual in state.population)
-    with open(whole / "results/history.csv", newline="") as file:
+    with open(whole / "results/history.csv", encoding="utf-8", newline="") as file:
         networks = [row["network"] for row in csv.DictReader(file)]
     assert all("learning rate" in network and "augmentation" in network for network in networks)
     command = next(line for line in text.splitlines() if line.startswith("next")).split()[1:]

@@ -99,10 +99,10 @@ def test_a_run_on_uneven_classes_with_odd_names_says_what_it_goes_by_and_keeps_t
     assert "\nvalidation balanced accuracy " in said
     assert "\ntest balanced accuracy " in said
     assert "\ntest accuracy        " in said
-    card = Path("best_model/MODEL_CARD.md").read_text()
+    card = Path("best_model/MODEL_CARD.md").read_text(encoding="utf-8")
     assert "Test balanced accuracy" in card
     assert "\\<b\\>bold" in card
-    page = Path("results/report.html").read_text()
+    page = Path("results/report.html").read_text(encoding="utf-8")
     assert "validation balanced accuracy" in page
     assert f"Classes: &lt;b&gt;bold&lt;/b&gt;, {NAMES[1][:39]}…, 猫 и кошка, plain" in page
     line = ["--model_path", "best_model/best_model.pt", "--info_path", "best_model/info.json", "--export", "code"]
@@ -110,9 +110,9 @@ def test_a_run_on_uneven_classes_with_odd_names_says_what_it_goes_by_and_keeps_t
     said = capfd.readouterr().out
     assert "\nbalanced " in said
     assert "猫 и кошка" in said
-    page = Path("best_model/evaluation.html").read_text()
+    page = Path("best_model/evaluation.html").read_text(encoding="utf-8")
     assert "<b>bold" not in page
     assert "&lt;b&gt;bold" in page
     space: dict[str, Any] = {"__file__": "best_model/model.py"}
-    exec(compile(Path("best_model/model.py").read_text(), "model.py", "exec"), space)  # noqa: S102 our own file
+    exec(compile(Path("best_model/model.py").read_text(encoding="utf-8"), "model.py", "exec"), space)  # noqa: S102 our own file
     assert tuple(space["CLASSES"]) == NAMES

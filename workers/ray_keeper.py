@@ -103,7 +103,7 @@ def start_head(folder: Path, cpus: int) -> tuple[int, int]:
     Temporary files of all that it starts go into the folder.
     """
     reader, writer = os.pipe()
-    with open(folder / LOG, "w") as log, open(writer, "w"):
+    with open(folder / LOG, "w", encoding="utf-8") as log, open(writer, "w", encoding="utf-8"):
         head = subprocess.Popen(
             [sys.executable, "-P", __file__, "head", str(cpus), str(os.getpid())],
             stdin=subprocess.DEVNULL,

@@ -43,7 +43,7 @@ def here(words: str) -> str:
 
 def columns(folder: Path) -> list[tuple[str, ...]]:
     """What a run found: of its history all that is not measured."""
-    with open(folder / "results/history.csv", newline="") as file:
+    with open(folder / "results/history.csv", encoding="utf-8", newline="") as file:
         return [tuple(row.values())[:14] for row in csv.DictReader(file)]
 
 

@@ -153,10 +153,10 @@ def test_what_decides_touches_no_files_clock_or_global_randomness(module: str) -
 
 @pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda path: path.stem)
 def test_a_benchmark_names_the_programs_folder_before_it_imports_from_it(path: Path) -> None:
-    tree = ast.parse(path.read_text())
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     named = [node.lineno for node in tree.body if "sys.path.insert" in ast.unparse(node)]
     assert named
-    assert all(line > named[0] for line, name in imports(path.read_text()) if top(name) in ORDER)
+    assert all(line > named[0] for line, name in imports(path.read_text(encoding="utf-8")) if top(name) in ORDER)
 
 
 @pytest.mark.parametrize(

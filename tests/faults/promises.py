@@ -466,7 +466,7 @@ def wait_until_caught(process: subprocess.Popen[str], number: signal.Signals) ->
     caught = 0
     while not caught >> (number - 1) & 1 and process.poll() is None:
         time.sleep(0.001)
-        status = Path(f"/proc/{process.pid}/status").read_text()
+        status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
         caught = int(status.partition("SigCgt:")[2].split()[0], 16)
 
 
@@ -672,7 +672,7 @@ def runs_for_ever(seed: int, folder: Path, jobs: int = 5000) -> None:
     from records import TrainingConfig
 
     def usage(processes: Sequence[int]) -> dict[str, int]:
-        status = [Path(f"/proc/{process}/status").read_text() for process in processes]
+        status = [Path(f"/proc/{process}/status").read_text(encoding="utf-8") for process in processes]
         return {
             "kB": sum(int(text.split("VmRSS:")[1].split()[0]) for text in status),
             "threads": sum(int(text.split("Threads:")[1].split()[0]) for text in status),

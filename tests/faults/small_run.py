@@ -296,7 +296,7 @@ class NoSignals(StopSignals):
 def fingerprint(folder: Path) -> str:
     """A SHA-256 over everything in a finished run that must be the same however the run was disturbed."""
     run, state = load_state(folder)
-    with open(run.history, newline="") as file:
+    with open(run.history, encoding="utf-8", newline="") as file:
         history = [{name: row[name] for name in row if name not in MEASURED} for row in csv.DictReader(file)]
     results = {key: to_json(replace(result, cost=Cost())) for key, result in state.results.items()}
     state_content = {**to_json(state), "results": results, "version": ""}

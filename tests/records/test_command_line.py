@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -14,19 +16,22 @@ ROOT = Path(__file__).parent.parent.parent
 # The end of a command
 
 
-def end_of(body: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A command whose `main` is `body`, run as a process."""
-    code = f"""
+PROGRAM = """
+import os, sys
 from records.command_line import run_command
 from records.flags import Parser
 from records import InputError, RunFault
 
 def main(arguments):
-    {body}
+    BODY
 
 run_command(main)
 """
-    line = [sys.executable, "-c", code, *arguments]
+
+
+def end_of(body: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command whose `main` is `body`, run as a process."""
+    line = [sys.executable, "-c", PROGRAM.replace("BODY", body), *arguments]
     return subprocess.run(line, capture_output=True, text=True, cwd=ROOT, timeout=60, check=False)
 
 
@@ -51,3 +56,33 @@ def test_an_error_of_the_program_itself_keeps_its_traceback() -> None:
     ended = end_of("raise ZeroDivisionError")
     assert ended.returncode == 1
     assert "Traceback" in ended.stderr
+
+
+SPEAKS = "print('3 → 4 ✓ \\udcff'); print('naïve → \\udcff', file=sys.stderr); raise InputError('λ')"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown", "said"),
+    [("utf-8", "3 → 4 ✓ ?", "λ"), ("latin-1", "3 ? 4 ? ?", "?"), ("ascii", "3 ? 4 ? ?", "?")],
+)
+def test_characters_that_an_output_lacks_are_replaced(encoding: str, shown: str, said: str) -> None:
+    ended = command(SPEAKS, PYTHONIOENCODING=encoding)
+    assert ended.returncode == 2
+    assert ended.stdout.decode(encoding) == f"{shown}\n"
+    assert ended.stderr.decode(encoding).endswith(f"error: {said}\n")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_command_whose_streams_are_closed_ends_as_usual(closed: str) -> None:
+    """And no file of the program takes the number of a stream that is closed."""
+    body = "print('x'); print('y', file=sys.stderr); assert os.open('/', os.O_RDONLY) > 2; sys.stdin.read(); return 0"
+    assert command(body, closed).returncode == 0
+
+
+def command(body: str, streams: str = "", **variables: str) -> subprocess.CompletedProcess[bytes]:
+    """A command that ended, in a shell that redirects its streams."""
+    code = PROGRAM.replace("BODY", body)
+    line = f"exec {shlex.quote(sys.executable)} -c {shlex.quote(code)} {streams}"
+    return subprocess.run(
+        ["/bin/sh", "-c", line], cwd=ROOT, capture_output=True, check=False, env={**os.environ, **variables}
+    )

@@ -133,7 +133,7 @@ def two_objectives(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]
 def test_the_front_is_that_of_the_history(two_objectives: tuple[Path, str]) -> None:
     folder, text = two_objectives
     _, state = load_state(folder)
-    with open(folder / "results/history.csv", newline="") as file:
+    with open(folder / "results/history.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     points = {}
     for row in rows:

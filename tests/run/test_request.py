@@ -75,3 +75,14 @@ def test_the_flags_of_devices_ask_for_them_again(devices: Devices) -> None:
         if value is not None:
             words += [f"--{name}", *(map(str, value) if isinstance(value, tuple) else [str(value)])]
     assert request_of(build_parser().parse(words)).devices == devices
+
+
+def test_a_path_that_begins_with_a_tilde_leads_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the command line, where a shell leaves it as it is within a word, and from Python."""
+    monkeypatch.setenv("HOME", "/home/me")
+    flags = {"output_dir": "~/runs", "dataset": "~/pets", "data_dir": "~", "reuse": ["~/a", "b~c"]}
+    typed = ["--output_dir=~/runs", "--dataset", "~/pets", "--data-dir=~", "--reuse", "~/a", "b~c"]
+    for request in (Request.of(**flags), request_of(build_parser().parse(typed))):
+        assert request.output_dir == Path("/home/me/runs")
+        assert (request.settings["dataset"], request.settings["data_dir"]) == ("/home/me/pets", "/home/me")
+        assert request.reuse == (Path("/home/me/a"), Path("b~c"))

@@ -70,7 +70,7 @@ def wait_for(process: subprocess.Popen[str], pattern: str) -> None:
 
 
 def history(folder: Path) -> list[dict[str, str]]:
-    with open(RunDirectory(folder).history, newline="") as file:
+    with open(RunDirectory(folder).history, encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 

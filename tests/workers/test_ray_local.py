@@ -192,7 +192,9 @@ def test_where_the_keeper_was_killed_the_run_removes_the_folder(pretend: Callabl
     pretend("127.0.0.1:6379")
     with LocalCluster() as cluster:
         mine = children_of(os.getpid())
-        (keeper,) = (each for each in mine if "keep" in Path(f"/proc/{each}/cmdline").read_text().split("\0"))
+        (keeper,) = (
+            each for each in mine if "keep" in Path(f"/proc/{each}/cmdline").read_text(encoding="utf-8").split("\0")
+        )
         below = descendants_of(keeper)
         os.kill(keeper, signal.SIGKILL)
         assert list(short.iterdir()) == [cluster.folder]
