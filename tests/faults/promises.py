@@ -869,7 +869,7 @@ PROMISES = [
     Promise(18, "files of others stay as they are", files_of_others, 5000, 24, in_order=True),
     Promise(21, "a suspended run times nothing out", suspended_run, 40, 1),
     Promise(22, "retries change no order on one worker", order_after_a_retry, 270, 9, True, variant="steady"),
-    Promise(20, "a signal stops a run in good order", stopped_in_order, 200, 4, in_order=True),
+    Promise(20, "a signal stops a run in good order", stopped_in_order, 100, 4, in_order=True),
     Promise(20, "a signal that was ignored at the start stays so", ignored_signals, 60, 1, in_order=True),
     Promise(20, "a signal stops any command in good order", stopped_command, 60, 2),
     Promise(1, "kill anything, train nothing twice", kill_main_or_worker, 50, 1, variant="rich"),

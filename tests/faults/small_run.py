@@ -42,9 +42,8 @@ from records import (
     TrainingResult,
 )
 from records.canonical import VERSION, canonical_json, content_hash, from_json, to_json
-from records.command_line import BAD_INPUT, FAULT, STOPPED, run_command
+from records.command_line import BAD_INPUT, FAULT, run_command
 from records.costs import Cost
-from records.errors import StopRequested
 from records.runs import DataFacts
 from records.trainings import Epoch
 from reporting.console import Console
@@ -58,7 +57,6 @@ from search_space.encoding import Encoding
 from search_space.genes import STANDARD
 from search_space.space import NetworkSpace
 from search_space.tables import gene_table_text
-from stopping.signals import last_words
 from storage.audit import audit
 from storage.checkpoint import load_state, save_state
 from storage.directory import RunDirectory
@@ -336,10 +334,6 @@ def main(arguments: Sequence[str]) -> int:
             )
             with manager:
                 go_on(run, manager, stop, seed=options.seed, variant=options.variant)
-    except StopRequested as request:
-        with last_words():
-            print(f"stopped by {request}", file=sys.stderr)
-        return STOPPED
     except RunFault as fault:
         print(f"error: {fault}", file=sys.stderr)
         return FAULT

@@ -29,4 +29,5 @@ def test_a_promise_is_held(promise: Promise, tmp_path: Path) -> None:
         one_run_per_folder(0, tmp_path, starts=10)
         return
     for seed in seeds(promise):
-        promise.hold(seed, tmp_path / str(seed))
+        (tmp_path / str(seed)).mkdir()  # of its own, as some cases put files beside the run
+        promise.hold(seed, tmp_path / str(seed) / "run")
