@@ -130,7 +130,11 @@ def result_of_a_worker(folder: Path) -> TrainingResult:
     )
     train = start_trainer(asdict(setup))
     os.close(descriptor)
-    task: dict[str, Any] = {"job": json.loads(json.dumps(to_json(job()))), "micro_batch": 32, "weights": "model.pt"}
+    task: dict[str, Any] = {
+        "job": json.loads(json.dumps(to_json(job()))),
+        "micro_batch": 32,
+        "weights": "results/gen1/ind1/best_model.pt",
+    }
     return from_json(TrainingResult, json.loads(json.dumps(train(task, lambda progress: None))))
 
 

@@ -32,10 +32,14 @@ def test_a_worker_trains_to_the_same_bits_and_writes_the_weights(tmp_path: Path)
     )
     work = start_trainer(json.loads(json.dumps(asdict(setup))))
     os.close(descriptor)
-    task = {"job": json.loads(json.dumps(to_json(job()))), "micro_batch": 32, "weights": "results/gen1/ind1/model.pt"}
+    task = {
+        "job": json.loads(json.dumps(to_json(job()))),
+        "micro_batch": 32,
+        "weights": "results/gen1/ind1/best_model.pt",
+    }
     answer = from_json(TrainingResult, json.loads(json.dumps(work(task, lambda _: None))))
     expected, weights = train(job(), to_device(few_digits, CPU))
-    path = tmp_path / "results/gen1/ind1/model.pt"
+    path = tmp_path / "results/gen1/ind1/best_model.pt"
     assert path.read_bytes() == weights
-    assert (answer.weights, answer.weights_sha256) == ("results/gen1/ind1/model.pt", file_sha256(path))
+    assert (answer.weights, answer.weights_sha256) == ("results/gen1/ind1/best_model.pt", file_sha256(path))
     assert replace(answer, weights=None, weights_sha256=None, cost=Cost()) == expected
