@@ -41,5 +41,5 @@ def test_a_worker_trains_to_the_same_bits_and_writes_the_weights(tmp_path: Path)
     expected, weights = train(job(), to_device(few_digits, CPU))
     path = tmp_path / "results/gen1/ind1/best_model.pt"
     assert path.read_bytes() == weights
-    assert (answer.weights, answer.weights_sha256) == ("results/gen1/ind1/best_model.pt", file_sha256(path))
+    assert (answer.weights, answer.weights_sha256) == (task["weights"], file_sha256(path))
     assert replace(answer, weights=None, weights_sha256=None, cost=Cost()) == expected
