@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import warnings
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,7 +17,10 @@ from torch import Tensor, nn
 
 from records import InputError
 from search_space.architecture import Architecture, FeatureMap, Layer, squeezed
+from search_space.cost import model_cost
 from training.small_maps import Convolution
+
+SMALL_NETWORK = 64 << 20  # bytes, for which no file need answer
 
 
 class Normalize(nn.Module):
@@ -153,9 +157,10 @@ def load_model(path: Path, architecture: Architecture) -> nn.Sequential:
     Only tensors are read from the file (`weights_only=True`). Raises `InputError` for a file that
     is missing, holds no weights, or holds those of another network.
     """
-    model = build_model(architecture)
-    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     try:
+        _refuse_what_is_larger_in_memory(path, architecture)
+        model = build_model(architecture)
+        expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
         with warnings.catch_warnings(action="ignore"):  # files that cannot be used are explained below
             state = torch.load(path, map_location="cpu", weights_only=True)
             found = {str(name): tuple(value.shape) for name, value in state.items()}
@@ -163,6 +168,8 @@ def load_model(path: Path, architecture: Architecture) -> nn.Sequential:
                 model.load_state_dict(state)
     except FileNotFoundError as error:
         raise InputError(f"no weights file {path}") from error
+    except InputError:
+        raise
     except Exception as error:  # torch raises a dozen kinds for files that are something else
         raise InputError(f"{path} is not a weights file; expected a state_dict, as torch.save writes it") from error
     if found != expected:
@@ -172,6 +179,16 @@ def load_model(path: Path, architecture: Architecture) -> nn.Sequential:
             f"expected {expected.get(odd, 'none')}"
         )
     return model.eval()
+
+
+def _refuse_what_is_larger_in_memory(path: Path, architecture: Architecture) -> None:
+    """Raises for a file whose tensors, or whose network, would take far more memory than the file has bytes."""
+    size = path.stat().st_size
+    with zipfile.ZipFile(path) as archive:
+        if sum(each.file_size for each in archive.infolist()) > size:
+            raise ValueError("torch.save compresses nothing")
+    if 4 * (values := model_cost(architecture).parameters) > size + SMALL_NETWORK:
+        raise InputError(f"{path} does not fit the network, which has {values:,} weights: the file is too small")
 
 
 def weights_bytes(model: nn.Module) -> bytes:

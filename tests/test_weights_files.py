@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import torch
 from model_generator import build_model, load_model, weights_bytes
 from records import InputError
 from records.texts import Chromosome
-from search_space.architecture import Architecture
+from search_space.architecture import Architecture, Layer
 from search_space.encoding import Encoding, decode
 from tests.networks import (
     SMALL,
@@ -199,3 +201,23 @@ def test_an_extended_weights_file_gives_back_the_network(tmp_path: Path) -> None
     assert load_model(path, network)(pixels).equal(model(pixels))
     with pytest.raises(InputError, match="does not fit the chromosome"):
         load_model(path, extended(with_tail("0101")))
+
+
+def test_a_file_that_grows_when_it_is_unpacked_is_refused(tmp_path: Path) -> None:
+    whole, packed = tmp_path / "whole.pt", tmp_path / "packed.pt"
+    whole.write_bytes(weights_bytes(build_model(architecture())))
+    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as target:
+        for name in source.namelist():
+            target.writestr(name, source.read(name))
+        target.writestr("archive/data/999", bytes(100 << 20))
+    assert packed.stat().st_size < 1 << 20
+    with pytest.raises(InputError, match="is not a weights file"):
+        load_model(packed, architecture())
+
+
+def test_a_network_that_is_far_larger_than_the_file_is_not_built(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    path.write_bytes(weights_bytes(build_model(architecture())))
+    huge = replace(architecture(), layers=(Layer(8192, 63),) * 100)  # a hundred TB
+    with pytest.raises(InputError, match="the file is too small"):
+        load_model(path, huge)
