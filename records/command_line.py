@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from records.errors import InputError, RunFault, StopRequested
+from records.words import printable
 from stopping.signals import STOPPED as STOPPED
 from stopping.signals import RaisedSignals, ignore_signals, quit_on_signals
 
@@ -37,9 +38,12 @@ def command_text(script: str, *arguments: str) -> str:
 
 
 def tell(message: str) -> None:
-    """Prints a line to standard error, if anybody still reads it: a terminal may have been closed."""
+    """Prints one line to standard error, if anybody still reads it: a terminal may have been closed.
+
+    What comes from names and files in it cannot command the terminal.
+    """
     with contextlib.suppress(OSError):
-        print(message, file=sys.stderr, flush=True)
+        print(printable(message), file=sys.stderr, flush=True)
 
 
 def prepare_streams() -> None:

@@ -13,6 +13,7 @@ from records.canonical import LARGEST, shown
 from records.errors import InputError
 from records.texts import is_sound
 
+LONGEST_FOUND = 100  # characters of a value in a message
 WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "True or False", tuple: "several names"}
 
 
@@ -75,4 +76,6 @@ def _kinds(record: type) -> dict[str, tuple[Any, ...]]:
 
 def require(holds: bool, name: str, expected: str, found: object) -> None:
     if not holds:
-        raise InputError(f"--{name} must be {expected}, but is {found}")
+        words = str(found)
+        words = words if len(words) <= LONGEST_FOUND else f"{words[: LONGEST_FOUND - 1]}…"
+        raise InputError(f"--{name} must be {expected}, but is {words}")

@@ -15,6 +15,8 @@ from typing import Any, NoReturn
 from records.canonical import VERSION
 from records.errors import InputError
 
+LONGEST_MESSAGE = 400  # characters
+
 
 class Parser(argparse.ArgumentParser):
     """An argument parser that takes hyphens for underscores and answers a slip with the closest flag."""
@@ -34,11 +36,16 @@ class Parser(argparse.ArgumentParser):
             known = [flag for action in self._actions for flag in action.option_strings]
             close = difflib.get_close_matches(unknown[0].partition("=")[0], known, n=1)
             advice = f"did you mean {close[0]}?" if close else "see --help"
-            raise InputError(f"unknown argument {unknown[0]}; {advice}")
+            raise InputError(f"unknown argument {_cut(unknown[0])}; {advice}")
         return argparse.Namespace(**{name: at_home(value) for name, value in vars(namespace).items()})
 
     def error(self, message: str) -> NoReturn:
-        raise InputError(message)
+        raise InputError(_cut(message))
+
+
+def _cut(text: str) -> str:
+    """A text from a command line or a file, short enough for a message."""
+    return text if len(text) <= LONGEST_MESSAGE else f"{text[: LONGEST_MESSAGE - 1]}…"
 
 
 def at_home(value: Any) -> Any:

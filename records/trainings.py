@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from records.canonical import content_hash, to_json
+from records.canonical import content_hash, shown, to_json
 from records.costs import Cost
 from records.errors import FAILURES
 from records.individuals import Fitness
@@ -70,10 +70,10 @@ class TrainingResult:
 
     def __post_init__(self) -> None:
         if self.status != "done" and self.status not in FAILURES:
-            raise ValueError(f"status must be 'done' or one of {', '.join(FAILURES)}, but is {self.status!r}")
+            raise ValueError(f"status must be 'done' or one of {', '.join(FAILURES)}, but is {shown(self.status)}")
         if self.weights is not None and WEIGHTS_PATH.fullmatch(self.weights) is None:
             raise ValueError(
-                f"weights must lie inside the run's folder, as results/…/best_model.pt, but are {self.weights!r}"
+                f"weights must lie inside the run's folder, as results/…/best_model.pt, but are {shown(self.weights)}"
             )
         if self.status == "done" and not self.epochs:
             raise ValueError(f"result {self.key}: a finished training has at least one epoch, but this has none")

@@ -10,6 +10,11 @@ def metric_in_words(metric: str) -> str:
     return "balanced accuracy" if metric == "balanced_accuracy" else "accuracy"
 
 
+def printable(text: str) -> str:
+    """Text from files and data on one line, without characters that would command a terminal or turn its direction."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
 def counted(number: int, noun: str) -> str:
     """A number with its noun: 1 network, 2,000 networks."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from job_queue import Attempt
 from records import RunState, TrainingResult
-from records.words import duration
+from records.words import duration, printable
 from reporting.live_table import LiveTable, Work
-from reporting.terminal import PlainTerminal, printable, standard_output, wrapped
+from reporting.terminal import PlainTerminal, standard_output, wrapped
 from reporting.watcher import Watcher
 
 # Whatever imports rich is imported where it draws: without it a run prints lines alone.

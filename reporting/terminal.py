@@ -14,11 +14,6 @@ if TYPE_CHECKING:
     from rich.console import Console as Terminal
 
 
-def printable(text: str) -> str:
-    """Text from files and data without characters that would command the terminal."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
-
-
 def wrapped(line: str, width: int) -> str:
     """A line broken between words, where it is wider than the terminal; under its text, if that has a title.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from records import InputError
-from records.canonical import canonical_json
+from records.canonical import canonical_json, shown
 from records.documents import parse_json, read_text
 from records.runs import DataFacts
 from search_space.encoding import Encoding
@@ -112,7 +112,7 @@ def _gene(source: _Source, place: Place, item: Any) -> Gene:
     if name not in TRAITS:
         close = difflib.get_close_matches(name, TRAITS, n=1)
         advice = f"did you mean {close[0]}?" if close else f"known are {', '.join(TRAITS)}"
-        source.refuse((*place, "name"), f"there is no gene {name!r}; {advice}")
+        source.refuse((*place, "name"), f"there is no gene {shown(name)}; {advice}")
     loci = [_whole(source, (*place, "loci", index), locus) for index, locus in enumerate(content["loci"])]
     if not loci:
         source.refuse((*place, "loci"), f"gene {name} reads no bit; expected at least one")

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from records.errors import InputError, SaveError
+from records.texts import is_sound
 from storage.files import TEMPORARY, file_sha256, link_file, sync_folder, write_durably, write_whole
 
+LONGEST_NAME, LONGEST_PATH = 255, 3000  # bytes and characters: no file system takes more
 LIST_NAME = ".evolution.files"
 HEAD = b"# What CNN Hyperparameter Evolution wrote in this folder. It replaces, renames and deletes no other files.\n"
 Writer = Literal["evolution", "evaluate", "train_model", "plots"]
@@ -189,7 +191,10 @@ class OwnFiles:
             name, writer, sha256 = found["path"], found.get("writer"), found.get("sha256")
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return
-        if not isinstance(name, str) or "\0" in name or {"", "..", "."} & set(name.split("/")):
+        if not isinstance(name, str) or not is_sound(name) or len(name) > LONGEST_PATH:
+            return
+        parts = name.split("/")
+        if {"", "..", "."} & set(parts) or max(len(os.fsencode(part)) for part in parts) > LONGEST_NAME:
             return  # every name that the program lists leads to below the folder
         if writer is None:
             self._entries.pop(name, None)

@@ -6,8 +6,8 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from records.words import printable
 from reporting.evaluation.classification import TOP_K
-from reporting.terminal import printable
 from training.statistics import is_uneven
 
 # What accuracy and loss are called by the images that they were measured on.

@@ -12,10 +12,9 @@ from typing import Any
 from records import RunState
 from records.individuals import all_individuals
 from records.runs import ModelInfo
-from records.words import counted, mean_with_error
+from records.words import counted, mean_with_error, printable
 from reporting.analysis.energy import energy_used
 from reporting.analysis.progress import spending
-from reporting.terminal import printable
 from search_space.encoding import describe_hyperparameters
 from search_space.tables import encoding_of
 from training.statistics import is_uneven, wilson_interval

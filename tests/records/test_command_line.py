@@ -42,6 +42,7 @@ def end_of(body: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         ("return 7", 7, ""),
         ("raise InputError('no data set [x]')", 2, "error: no data set [x]\n"),
         ("Parser().parse(arguments)", 2, "error: unknown argument --nowhere; see --help\n"),
+        (r"raise InputError('a\x1b[2J\u202eb\nc')", 2, "error: a\ufffd[2J\ufffdb\ufffdc\n"),
         ("raise RunFault('the disk is full')", 4, "error: the disk is full\n"),
         ("raise KeyboardInterrupt", 3, "interrupted\n"),
         ("raise BrokenPipeError", 1, ""),

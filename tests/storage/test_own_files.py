@@ -134,3 +134,11 @@ def test_two_processes_add_to_one_list(own: OwnFiles) -> None:
         other.write(own.folder / f"other{number}", b"")
     assert len(again(own).owned()) == 6
     assert own.list.read_bytes().count(HEAD) == 1
+
+
+@pytest.mark.parametrize("name", ["x" * 256, "é" * 200, "a/" * 2000 + "b", "\ud800"])
+def test_a_list_with_a_name_that_no_file_can_have_is_read(own: OwnFiles, name: str) -> None:
+    own.write(own.folder / "a", b"")
+    with open(own.list, "a", encoding="utf-8") as file:
+        file.write(json.dumps({"path": name, "writer": "evolution"}) + "\n")
+    assert OwnFiles(own.folder, "evolution").owned() == [own.folder / "a"]
