@@ -35,6 +35,7 @@ from storage.checkpoint import load_state, read_progress
 from storage.directory import RunDirectory
 from storage.results import find_result, read_info
 from tests.faults.disk import Countdown, Dead, FullDisk, PowerLossDisk, copy_of, steps_watched
+from tests.faults.fuzz import files_that_lie
 from tests.faults.others import files_of_others
 from tests.faults.small_run import TRAINER, VARIANTS, InlineWorkers, NoSignals, fingerprint, go_on, in_order, inline
 from tests.processes import alive_after, children_of, is_alive
@@ -867,6 +868,7 @@ PROMISES = [
     Promise(15, "moves", moved_run, 3, 3),
     Promise(16, "runs for ever", runs_for_ever, 1, 1),
     Promise(18, "files of others stay as they are", files_of_others, 5000, 24, in_order=True),
+    Promise(19, "files that lie are read or refused", files_that_lie, 10_000, 60, in_order=True),
     Promise(21, "a suspended run times nothing out", suspended_run, 40, 1),
     Promise(22, "retries change no order on one worker", order_after_a_retry, 270, 9, True, variant="steady"),
     Promise(20, "a signal stops a run in good order", stopped_in_order, 100, 4, in_order=True),
