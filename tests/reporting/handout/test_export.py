@@ -256,7 +256,7 @@ def test_evaluate_exports_beside_the_weights_and_says_how_near_they_come(
     for each in report["exports"]:
         assert f"{'as ' + each['format']:<16} logits within {each['max_difference']:.1e}" in printed.out
         assert each["images"] == each["same_class"] == images
-    assert f"the same class for {images} of {images} test images" in printed.out
+    assert f"the same class for {images} of {images} images" in printed.out
     assert str(tmp_path / "model.onnx") in printed.out.splitlines()[-1]
     for chatter in ("[torch.onnx]", "Warning", "warning"):
         assert chatter not in printed.out + printed.err

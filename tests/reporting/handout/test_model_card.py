@@ -18,6 +18,7 @@ from reporting.handout.model_card import knows, model_card
 from search_space.encoding import Encoding
 from search_space.genes import EXTENDED
 from storage.checkpoint import load_state
+from storage.directory import RunDirectory
 from storage.files import sealed
 from storage.results import read_info
 from tests.builders import chromosome
@@ -177,12 +178,16 @@ def test_a_model_whose_run_is_gone_or_another_gets_a_card_without_the_search(
 @pytest.mark.slow
 def test_a_new_best_model_takes_its_old_exports_away(finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
-    old = tmp_path / "best_model/model.onnx"
-    old.write_text("old")
+    run = RunDirectory(tmp_path)
+    old, edited = tmp_path / "best_model/model.onnx", tmp_path / "best_model/model.py"
+    for path in (old, edited):
+        run.hand_out(path, b"old")
+    edited.write_text("a person's own")
     finish(start("--resume", str(tmp_path), "--cpu_workers", "1"))
     assert old.exists()  # the model is the same
     finish(start("--resume", str(tmp_path), "--final_epochs", "1", "--cpu_workers", "1"))
     assert not old.exists()
+    assert edited.read_text() == "a person's own"
     assert "training and validation images" in (tmp_path / "best_model/MODEL_CARD.md").read_text()
 
 

@@ -281,8 +281,8 @@ def test_a_model_that_later_generations_led_to_is_left_out_of_an_older_report(fo
 def test_trainings_that_failed_before_the_first_generation_was_complete_are_told(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path)
     save_state(run, birth(0, "rich"))
-    for key in ("a", "b"):
-        seal_result(run, TrainingResult(key=JobKey(key), status="diverged", reason="the loss is nan"))
+    for digit in ("a", "b"):
+        seal_result(run, TrainingResult(key=JobKey(64 * digit), status="diverged", reason="the loss is nan"))
     assert "Of the trainings since then, 2 failed: 2 × diverged: the loss is nan." in page_of(tmp_path).text
 
 
