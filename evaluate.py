@@ -193,7 +193,8 @@ def _write_card(
     path = folder / run.model_card.name
     if own.foreign([path]):
         return []  # a person has changed it
-    own.hand_out(path, model_card(info, state if state and knows(state, info) else None, report).encode())
+    card = model_card(info, state if state and knows(state, info) else None, report)
+    own.hand_out(path, card.encode(errors="replace"))
     return [path]
 
 

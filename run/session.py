@@ -72,7 +72,7 @@ def take_to_its_end(
         audit(run, state.results, lambda warning: watcher.said(warning, always=True))
         run.drop_states_after(state.generation)
         save_state(run, state)
-        run.write(run.config, config_text(state.search, state.training, state.data).encode())
+        run.write(run.config, config_text(state.search, state.training, state.data).encode(errors="surrogateescape"))
         workers.hold(data, state.training)
         introduce(state, data, workers, watcher)
         data = data.only_test()  # the workers have the rest, and it is counted once
@@ -85,7 +85,7 @@ def take_to_its_end(
             work = Work(run, state, means, watcher)
             loop_of(work).evolve()
             info = hand_over(work, data, device)
-            run.hand_out(run.model_card, model_card(info, work.state).encode())
+            run.hand_out(run.model_card, model_card(info, work.state).encode(errors="replace"))
             ablate(work, info.individual.name)
         finally:
             watcher.run_ended()

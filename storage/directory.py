@@ -164,7 +164,7 @@ class RunDirectory:
         writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        self.write(self.history, text.getvalue().encode())
+        self.write(self.history, text.getvalue().encode(errors="backslashreplace"))
 
     def lock(self) -> None:
         """Locks the run for this process, and removes what interrupted writes have left.

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from records.canonical import VERSION
+from records.words import printable
 from reporting.figures.theme import COLOURS, inline_svg
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
@@ -24,9 +25,18 @@ def render_page(template: str, **values: Any) -> bytes:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_readable,
     )
     environment.globals["figure_markup"] = figure_markup
-    return environment.get_template(template).render(colours=COLOURS, version=VERSION, **values).encode()
+    page = environment.get_template(template).render(colours=COLOURS, version=VERSION, **values)
+    return page.encode(errors="replace")
+
+
+def _readable(value: Any) -> Any:
+    """A value of a page, without characters that turn the direction of what follows, or that no page may hold."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return "\n".join(map(printable, value.split("\n")))
 
 
 def figure_markup(figure: Figure, name: str, description: str) -> Markup:
