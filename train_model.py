@@ -184,6 +184,8 @@ def train_one(options: argparse.Namespace, config: TrainingConfig, data_config: 
     cost, words = model_cost(architecture_of(network)), encoding.describe(options.chromosome)
     print(f"{words}: {cost.parameters:,} parameters, {cost.flops / 1e6:,.1f} MFLOPs an image")
     print(f"{len(data.train_labels):,} training images on {device}, {protocol.precision}")
+    for note in data.notes:
+        print(f"note: {note}")
     try:
         result, model = train_model(job, to_device(data, device), device, report=partial(show_epoch, protocol))
     except TrainingFailure as failure:

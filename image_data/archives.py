@@ -5,20 +5,37 @@ from __future__ import annotations
 import contextlib
 import math
 import zipfile
-import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
 
-from image_data.source import Images, Indices, Labels, Part, Shape, Size, Source, fitted, refuse_large, with_channels
+from image_data.source import (
+    Images,
+    Indices,
+    Labels,
+    Part,
+    PixelRange,
+    Shape,
+    Size,
+    Source,
+    fitted,
+    refuse_large,
+    with_channels,
+)
 from records import InputError
+from records.words import listed
 
 CHUNK = 2**22  # bytes of an array that are read at once
+MOST_IMAGES = 2**25  # more labels than this would take much memory from a small file
+MOST_NAME_BYTES = 2**24  # of all class names together
+ARRAYS = ("x_train", "y_train", "x_val", "y_val", "x_test", "y_test", "classes")
 
 
 @dataclass(frozen=True)
@@ -39,18 +56,12 @@ def read_npz(path: Path, size: Size | None) -> Source:
         if file.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX:
             raise InputError(f"{path}: expected an .npz archive, found a single array")
     with _damage_refused(path), zipfile.ZipFile(path) as archive:
-        names = [entry.removesuffix(".npy") for entry in archive.namelist() if entry.endswith(".npy")]
-        arrays = {name: _header(archive, name) for name in names}
-        splits = ["train", *(each for each in ("val", "test") if {f"x_{each}", f"y_{each}"} & set(names))]
+        splits = _splits(path, archive)
         needed = [f"{axis}_{split}" for split in splits for axis in "xy"]
-        if missing := [name for name in needed if name not in arrays]:
-            raise InputError(
-                f"{path}: expected the arrays {', '.join(needed)}, but {', '.join(missing)} is missing "
-                f"(found {', '.join(arrays) or 'none'})"
-            )
+        arrays = {name: _header(archive, name) for name in ARRAYS if name in needed}
         _check_images(path, splits, arrays, size)
         labels = {split: _read_labels(archive, f"y_{split}") for split in splits}
-        class_names = _class_names(path, archive, arrays.get("classes"), labels["train"])
+        class_names = _class_names(path, archive, labels["train"])
     parts = {split: _array_part(path, f"x_{split}", arrays[f"x_{split}"], labels[split], size) for split in splits}
     return Source(parts["train"], parts.get("val"), parts.get("test"), class_names)
 
@@ -60,26 +71,36 @@ def _damage_refused(path: Path) -> Iterator[None]:
     """Turns what NumPy and zipfile raise on a damaged file, or one of another format, into an `InputError`."""
     try:
         yield
-    except InputError:
+    except (InputError, MemoryError):
         raise
-    except (
-        ValueError,
-        OSError,
-        EOFError,
-        IndexError,
-        NotImplementedError,
-        RuntimeError,
-        SyntaxError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+    except Exception as error:  # they raise a dozen kinds
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path}: not an .npz file of plain arrays, or damaged ({reason})") from error
 
 
+def _splits(path: Path, archive: zipfile.ZipFile) -> list[str]:
+    """The splits whose arrays are there. Raises `InputError` where one is missing, or there twice."""
+    names = [entry.removesuffix(".npy") for entry in archive.namelist() if entry.endswith(".npy")]
+    splits = ["train", *(each for each in ("val", "test") if {f"x_{each}", f"y_{each}"} & set(names))]
+    needed = [f"{axis}_{split}" for split in splits for axis in "xy"]
+    if missing := [name for name in needed if name not in names]:
+        raise InputError(
+            f"{path}: expected the arrays {', '.join(needed)}, but {', '.join(missing)} is missing "
+            f"(found {listed(names) or 'none'})"
+        )
+    if twice := [name for name in ARRAYS if names.count(name) > 1]:
+        raise InputError(f"{path}: the array {twice[0]} is there twice")
+    return splits
+
+
 def _header(archive: zipfile.ZipFile, name: str) -> _Array:
+    """Shape and type of an array; raises `ValueError` unless the file holds as much as they say."""
     with archive.open(f"{name}.npy") as file:
-        return _read_header(file)
+        array = _read_header(file)
+        declared = file.tell() + array.dtype.itemsize * math.prod(array.shape)
+    if (size := archive.getinfo(f"{name}.npy").file_size) != declared:
+        raise ValueError(f"{name} has {size:,} bytes, but {declared:,} by its header")
+    return array
 
 
 def _read_header(file: IO[bytes]) -> _Array:
@@ -103,6 +124,8 @@ def _check_images(path: Path, splits: Sequence[str], arrays: Mapping[str, _Array
                 f"but is {images.dtype} of shape {images.shape}"
             )
         count = images.shape[0]
+        if count > MOST_IMAGES:
+            raise InputError(f"{path}: x_{split} holds {count:,} images; at most {MOST_IMAGES:,} can be read")
         if labels.dtype.kind not in "iu" or labels.shape not in ((count,), (count, 1)):
             raise InputError(
                 f"{path}: y_{split} must hold one whole number for each of the {count} images, "
@@ -115,24 +138,33 @@ def _check_images(path: Path, splits: Sequence[str], arrays: Mapping[str, _Array
 
 
 def _read_labels(archive: zipfile.ZipFile, name: str) -> Labels:
+    """Labels, whose number was checked. Raises `InputError` for one that is too large for any class."""
     with archive.open(f"{name}.npy") as file:
-        values: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
-    return values.reshape(-1).astype(np.int64)
+        values: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False).reshape(-1)
+    if (most := values.max(initial=0)) > np.iinfo(np.int64).max:
+        raise InputError(f"{archive.filename}: {name} must number the classes from 0 up, but holds {most}")
+    return values.astype(np.int64)
 
 
-def _class_names(path: Path, archive: zipfile.ZipFile, array: _Array | None, labels: Labels) -> list[str]:
+def _class_names(path: Path, archive: zipfile.ZipFile, labels: Labels) -> list[str]:
     """The names in the array `classes`, or the labels where there is none."""
     # A label beyond the number of images is not a class: `check_source` refuses it.
     count = min(int(labels.max(initial=-1)) + 1, len(labels))
-    if array is None:
+    if "classes.npy" not in archive.namelist():
         return [str(label) for label in range(count)]
+    array = _header(archive, "classes")
     if array.shape != (count,):
         raise InputError(
             f"{path}: classes must name the {count} classes of the training labels, but has the shape {array.shape}"
         )
+    if count * array.dtype.itemsize > MOST_NAME_BYTES:
+        raise InputError(f"{path}: the names in classes take {count * array.dtype.itemsize:,} bytes; shorten them")
     with archive.open("classes.npy") as file:
-        names = np.lib.format.read_array(file, allow_pickle=False).tolist()
-    return [name.decode(errors="replace") if isinstance(name, bytes) else str(name) for name in names]
+        found = np.lib.format.read_array(file, allow_pickle=False).tolist()
+    names = [name.decode(errors="replace") if isinstance(name, bytes) else str(name) for name in found]
+    if twins := [name for name, number in Counter(normalize("NFC", name) for name in names).items() if number > 1]:
+        raise InputError(f"{path}: several classes look like {twins[0]!r}; give each class a name of its own")
+    return names
 
 
 def _array_part(path: Path, name: str, array: _Array, labels: Labels, size: Size | None) -> Part:
@@ -142,7 +174,9 @@ def _array_part(path: Path, name: str, array: _Array, labels: Labels, size: Size
     return Part(labels, shape, partial(_read_rows, path, name, shape, size), loading)
 
 
-def _read_rows(path: Path, name: str, shape: Shape, size: Size | None, selections: Sequence[Indices]) -> list[Images]:
+def _read_rows(
+    path: Path, name: str, shape: Shape, size: Size | None, selections: Sequence[Indices], _: PixelRange | None
+) -> list[Images]:
     found = [np.empty((len(indices), *shape), np.uint8) for indices in selections]
     with _damage_refused(path), zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
         for start, rows in _rows(file):

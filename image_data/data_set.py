@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from image_data.catalogue import read_source
-from image_data.source import Images, Labels
+from image_data.source import PREPARATION, Images, Labels, PixelRange, Source
 from image_data.splits import Split, check_memory, check_source, choose_splits
 from records import DataConfig
 from records.canonical import canonical_json
-from records.runs import DataFacts
+from records.runs import DataFacts, Preparation
 
 HISTOGRAM_VALUES = 2**22  # pixels that are counted at once
 
@@ -25,7 +25,8 @@ class ImageData:
     """A data set in memory: training, validation and test images, and what describes them.
 
     Images are uint8 (N, H, W, C), labels int64 (N,). `fingerprint` is a SHA-256 over all pixels,
-    labels and splits: data sets with equal fingerprints give equal trainings.
+    labels and splits: data sets with equal fingerprints give equal trainings. `notes` say what a
+    person should know of how they were read.
     """
 
     train_images: Images
@@ -36,6 +37,8 @@ class ImageData:
     test_labels: Labels
     class_names: tuple[str, ...]
     fingerprint: str
+    preparation: Preparation = PREPARATION
+    notes: tuple[str, ...] = ()
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -67,6 +70,7 @@ class ImageData:
             train_images=len(self.train_labels),
             val_images=len(self.val_labels),
             test_images=len(self.test_labels),
+            preparation=self.preparation,
         )
 
     def only_test(self) -> ImageData:
@@ -86,16 +90,18 @@ class ImageData:
         return means, [math.sqrt(variance) for variance in variances]
 
 
-def load_image_data(config: DataConfig) -> ImageData:
+def load_image_data(config: DataConfig, pixel_range: PixelRange | None = None) -> ImageData:
     """Loads a data set and splits it. Raises `InputError` for data that are missing, unusable or too large.
 
     The labels alone decide which image is in which split, so that only images that are used are read.
+    `pixel_range` is that of the data that a network was trained on; by default, the training images
+    have their own.
     """
     source = read_source(config)
     check_source(config, source)
     splits = choose_splits(source, config)
     check_memory(config, splits)
-    return _read(splits, source.class_names)
+    return _read(splits, source, pixel_range)
 
 
 def _histogram(values: Images) -> NDArray[np.int64]:
@@ -107,12 +113,34 @@ def _histogram(values: Images) -> NDArray[np.int64]:
     return total
 
 
-def _read(splits: Mapping[str, Split], class_names: Sequence[str]) -> ImageData:
+def prepared_for(split: Split, pixel_range: PixelRange | None) -> tuple[Preparation, list[str]]:
+    """How images are prepared: by the range of this split, unless another is given. With notes on it."""
+    part, indices = split
+    pixel_range = None if part.range_of is None else pixel_range or part.range_of(indices)
+    if pixel_range is None:
+        return PREPARATION, []
+    low, high = pixel_range
+    note = f"the type of the pixels does not say their range: {low:g} becomes black, and {high:g} white"
+    return replace(PREPARATION, pixel_range=pixel_range), [note]
+
+
+def contrast_notes(images: Images) -> list[str]:
+    """A warning where all pixels of all images are the same."""
+    if len(images) and (least := images.min()) == images.max():
+        return [
+            f"all pixels of all these images are the same ({least}), so there is nothing to learn from them; what is "
+            "drawn in their transparency alone is lost, and must be saved as colours"
+        ]
+    return []
+
+
+def _read(splits: Mapping[str, Split], source: Source, pixel_range: PixelRange | None) -> ImageData:
     """Training, validation and test split, with the fingerprint of all three. Each part is read once."""
+    preparation, notes = prepared_for(splits["train"], pixel_range)
     images: dict[str, Images] = {}
     for part in dict.fromkeys(part for part, _ in splits.values()):
         names = [name for name, (of, _) in splits.items() if of is part]
-        images |= zip(names, part.read([splits[name][1] for name in names]), strict=True)
+        images |= zip(names, part.read([splits[name][1] for name in names], preparation.pixel_range), strict=True)
     labels = {name: part.labels[indices] for name, (part, indices) in splits.items()}
     data = ImageData(
         images["train"],
@@ -121,8 +149,10 @@ def _read(splits: Mapping[str, Split], class_names: Sequence[str]) -> ImageData:
         labels["validation"],
         images["test"],
         labels["test"],
-        class_names=tuple(class_names),
+        class_names=tuple(source.class_names),
         fingerprint="",
+        preparation=preparation,
+        notes=(*source.notes, *notes, *contrast_notes(images["train"])),
     )
     digest = hashlib.sha256()
     for name in ("train", "validation", "test"):

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from image_data.source import FOLDER_SIDE, Images, Indices, Labels, Part, Shape, Size, Source, fitted, refuse_large
+from image_data.listing import Lister, Listing, alike
+from image_data.pictures import LOADING, Header, range_of, read_header, read_picture
+from image_data.source import (
+    FOLDER_SIDE,
+    Images,
+    Indices,
+    Part,
+    PixelRange,
+    Shape,
+    Size,
+    Source,
+    refuse_large,
+)
+from image_data.split_folders import find_splits
 from records import InputError
 from records.words import listed
-
-FOLDERS = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}
-PICTURES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-# What a file may be inside, whatever its ending says. Pillow knows more, and hands some of them to other programs: a
-# PostScript file called .png would be run by Ghostscript. JPEG includes MPO, which many phones write.
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-
-
-@dataclass(frozen=True)
-class _Listing:
-    """The pictures of a folder of class folders: class names in alphabetical order, paths and labels."""
-
-    folder: Path
-    class_names: list[str]
-    paths: list[str]
-    labels: Labels
 
 
 def read_folder(folder: Path, size: Size | None) -> Source:
@@ -37,66 +33,53 @@ def read_folder(folder: Path, size: Size | None) -> Source:
     The header of every picture is read, which gives its size and reveals files that are not
     pictures; pixels are read later.
     """
+    lister = Lister()
     try:
-        listings = {name: _list(part) for name, part in _split_folders(folder).items()}
+        splits, notes = find_splits(folder)
+        listings = lister.listings(splits)
     except OSError as error:
         raise InputError(f"cannot read the folder {error.filename or folder} ({error.strerror})") from error
     class_names = listings["train"].class_names
-    for other in listings.values():
-        if other.class_names != class_names:
-            raise InputError(
-                f"{other.folder} {_difference(class_names, other.class_names)}; give all splits the same class folders"
-            )
-    headers = {_header(path) for listing in listings.values() for path in listing.paths}
-    is_grey = all(mode in ("1", "L") or mode.startswith(("I", "F")) for _, mode in headers)
-    sizes = {found for found, _ in headers}
-    if size is None and len(sizes) > 1:
-        size = FOLDER_SIDE, FOLDER_SIDE
-    width, height = sizes.pop()
-    if size is None:
-        refuse_large(str(folder), height, width)
-    shape = (*(size or (height, width)), 1 if is_grey else 3)
+    listings = {name: _in_classes(listing, class_names) for name, listing in listings.items()}
+    headers = {read_header(path) for listing in listings.values() for path in listing.paths}
+    shape = _shape(folder, headers, size)
+    if size is None and len({header.size for header in headers}) > 1:
+        size = shape[0], shape[1]
+    loading = LOADING * max(width * height for width, height in (header.size for header in headers))
+    has_open_range = any(header.has_open_range for header in headers)
     parts = {
-        name: Part(listing.labels, shape, partial(_read_pictures, listing.paths, shape, size))
+        name: Part(
+            listing.labels,
+            shape,
+            partial(_read_pictures, listing.paths, shape, size),
+            loading,
+            partial(_range_of, listing.paths) if has_open_range else None,
+        )
         for name, listing in listings.items()
     }
-    return Source(parts["train"], parts.get("validation"), parts.get("test"), class_names)
+    return Source(parts["train"], parts.get("validation"), parts.get("test"), class_names, (*notes, *lister.notes()))
 
 
-def _split_folders(folder: Path) -> dict[str, Path]:
-    """The folder of each split, by name; without a folder `train`, the folder itself holds the classes to train on."""
-    children = sorted(child for child in folder.iterdir() if child.is_dir())
-    found: dict[str, Path] = {}
-    for name, spellings in FOLDERS.items():
-        there = [child for child in children if child.name.lower() in spellings]
-        if len(there) > 1:
-            raise InputError(f"{folder}: {' and '.join(part.name for part in there)} are both there; keep one of them")
-        if there:
-            found[name] = there[0]
-    has_classes = "train" in found and any(child.is_dir() for child in found["train"].iterdir())
-    return found if has_classes else {"train": folder}
+def _in_classes(listing: Listing, class_names: Sequence[str]) -> Listing:
+    """The listing with labels that count the classes in this order, matched by name. Raises `InputError`."""
+    wanted, found = ([alike(name) for name in names] for names in (class_names, listing.class_names))
+    if sorted(wanted) != sorted(found):
+        raise InputError(f"{listing.folder} {_difference(wanted, found)}; give all splits the same class folders")
+    numbers = np.array([wanted.index(name) for name in found])
+    return replace(listing, labels=numbers[listing.labels])
 
 
-def _list(folder: Path) -> _Listing:
-    """Lists pictures in the order of torchvision's ImageFolder; skips hidden files and what zip leaves (__MACOSX)."""
-    names = sorted(each.name for each in folder.iterdir() if each.is_dir() and not each.name.startswith((".", "__")))
-    paths, labels = list[str](), list[int]()
-    for label, name in enumerate(names):
-        found = [
-            os.path.join(root, file)
-            for root, _, files in sorted(os.walk(folder / name, followlinks=True))
-            for file in sorted(files)
-            if file.lower().endswith(PICTURES) and not file.startswith(".")
-        ]
-        if not found:
-            raise InputError(f"{folder / name}: this class has no pictures ({', '.join(PICTURES)})")
-        paths += found
-        labels += [label] * len(found)
-    if not names:
-        raise InputError(f"{folder}: expected one folder of images for each class, found no folder")
-    # A name that is not UTF-8 could not be printed.
-    shown = [os.fsencode(name).decode(errors="replace") for name in names]
-    return _Listing(folder, shown, paths, np.asarray(labels, dtype=np.int64))
+def _shape(folder: Path, headers: set[Header], size: Size | None) -> Shape:
+    """Height, width and channels of all images."""
+    channels = 1 if all(header.is_grey for header in headers) else 3
+    if size is not None:
+        return *size, channels
+    sizes = {header.size for header in headers}
+    if len(sizes) > 1:
+        return FOLDER_SIDE, FOLDER_SIDE, channels
+    [(width, height)] = sizes
+    refuse_large(str(folder), height, width)
+    return height, width, channels
 
 
 def _difference(expected: Sequence[str], found: Sequence[str]) -> str:
@@ -108,38 +91,15 @@ def _difference(expected: Sequence[str], found: Sequence[str]) -> str:
     return ", and ".join(filter(None, (lacks, more)))
 
 
-def _header(path: str) -> tuple[tuple[int, int], str]:
-    """Width, height and mode of a picture, from its header."""
-    from PIL import Image
-
-    try:
-        with Image.open(path, formats=FORMATS) as picture:
-            return picture.size, picture.mode
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"cannot read the picture {path} ({error})") from error
+def _range_of(paths: Sequence[str], indices: Indices) -> PixelRange | None:
+    return range_of([paths[index] for index in indices])
 
 
 def _read_pictures(
-    paths: Sequence[str], shape: Shape, size: Size | None, selections: Sequence[Indices]
+    paths: Sequence[str], shape: Shape, size: Size | None, selections: Sequence[Indices], pixel_range: PixelRange | None
 ) -> list[Images]:
     found = [np.empty((len(indices), *shape), np.uint8) for indices in selections]
     for images, indices in zip(found, selections, strict=True):
         for image, index in zip(images, indices, strict=True):
-            image[:] = _read_picture(paths[index], shape[2] == 1, size).reshape(shape)
+            image[:] = read_picture(paths[index], shape[2] == 1, size, pixel_range).reshape(shape)
     return found
-
-
-def _read_picture(path: str, is_grey: bool, size: Size | None) -> Images:
-    """One picture as an array (H, W) or (H, W, 3), resized if a size is given."""
-    from PIL import Image
-
-    try:
-        with Image.open(path, formats=FORMATS) as picture:
-            pixels: Image.Image = picture
-            if picture.mode.startswith("I"):  # 16 bits a pixel, which PIL would clip at 255
-                pixels = Image.fromarray((np.asarray(picture).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
-            # A palette may hold transparency, which can be dropped only by way of RGBA.
-            converted = pixels.convert("L") if is_grey else pixels.convert("RGBA").convert("RGB")
-            return fitted(converted, size)
-    except (OSError, ValueError, SyntaxError) as error:
-        raise InputError(f"cannot read the picture {path} ({error})") from error

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from records import InputError
+from records.runs import Preparation
 from records.settings import MAXIMUM_IMAGE_SIDE, MINIMUM_SIDE
 
 Images = NDArray[np.uint8]  # (N, H, W, C)
@@ -17,7 +18,9 @@ Labels = NDArray[np.int64]  # (N,)
 Indices = NDArray[np.int64]  # of images in a part, ascending
 Size = tuple[int, int]  # height, width
 Shape = tuple[int, ...]
+PixelRange = tuple[float, float]  # values of pixels that become 0 and 255
 
+PREPARATION = Preparation(version=2)  # the rules by which pictures in folders are found and prepared now
 FOLDER_SIDE = 64  # pixels, for folders whose pictures differ in size
 EXAMPLE_SIDE = 128  # pixels of the longer side, in advice
 
@@ -26,24 +29,31 @@ EXAMPLE_SIDE = 128  # pixels of the longer side, in advice
 class Part:
     """The images of one split, which have not been read yet.
 
-    `shape` is that of one image, (H, W, C). `read` takes several arrays of indices and returns the
-    images of each, uint8 (n, H, W, C); meanwhile it needs `loading` bytes beyond what it returns.
+    `shape` is that of one image, (H, W, C). `read` takes several arrays of indices, and a range, and
+    returns the images of each, uint8 (n, H, W, C); meanwhile it needs `loading` bytes beyond what it
+    returns. `range_of` is there where the type of the pixels does not say which values are black and
+    white; it finds the range of the images with these indices, for `read`.
     """
 
     labels: Labels
     shape: Shape
-    read: Callable[[Sequence[Indices]], list[Images]]
+    read: Callable[[Sequence[Indices], PixelRange | None], list[Images]]
     loading: int = 0
+    range_of: Callable[[Indices], PixelRange | None] | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A data set before its pixels are read; `validation` and `test` are None where it has no such split."""
+    """A data set before its pixels are read; `validation` and `test` are None where it has no such split.
+
+    `notes` say what a person should know of how it was read.
+    """
 
     train: Part
     validation: Part | None
     test: Part | None
     class_names: list[str]
+    notes: tuple[str, ...] = ()
 
     @property
     def parts(self) -> dict[str, Part]:
@@ -54,7 +64,7 @@ class Source:
 
 def in_memory(images: Images, labels: Labels) -> Part:
     """A part whose images are in memory already."""
-    return Part(labels, images.shape[1:], lambda selections: [images[indices] for indices in selections])
+    return Part(labels, images.shape[1:], lambda selections, _: [images[indices] for indices in selections])
 
 
 def with_channels(images: NDArray[Any]) -> NDArray[Any]:

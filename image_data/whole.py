@@ -9,8 +9,8 @@ from unicodedata import normalize
 import numpy as np
 
 from image_data.catalogue import NAMED_SETS, read_source
-from image_data.data_set import ImageData
-from image_data.source import Images
+from image_data.data_set import ImageData, contrast_notes, prepared_for
+from image_data.source import Images, PixelRange
 from image_data.splits import check_memory
 from records import DataConfig, InputError
 from records.words import listed
@@ -21,18 +21,30 @@ def has_splits(config: DataConfig) -> bool:
     return config.dataset in NAMED_SETS or len(read_source(config).parts) > 1
 
 
-def load_whole(config: DataConfig) -> ImageData:
+def load_whole(config: DataConfig, pixel_range: PixelRange | None = None) -> ImageData:
     """All images of a data set without splits, as test images. Raises `InputError` as `load_image_data` does."""
     source = read_source(config)
     everything = np.arange(len(source.train.labels))
     if not len(everything):
         raise InputError(f"{config.dataset}: there are no images")
     check_memory(config, {"train": (source.train, everything)})
-    [images], labels = source.train.read([everything]), source.train.labels
+    preparation, notes = prepared_for((source.train, everything), pixel_range)
+    [images], labels = source.train.read([everything], preparation.pixel_range), source.train.labels
     if labels.min() < 0 or labels.max() >= len(source.class_names):
         raise InputError(f"{config.dataset}: labels must be from 0 to {len(source.class_names) - 1}")
     none, no_labels = images[:0], labels[:0]
-    return ImageData(none, no_labels, none, no_labels, images, labels, tuple(source.class_names), fingerprint="")
+    return ImageData(
+        none,
+        no_labels,
+        none,
+        no_labels,
+        images,
+        labels,
+        tuple(source.class_names),
+        fingerprint="",
+        preparation=preparation,
+        notes=(*source.notes, *notes, *contrast_notes(images)),
+    )
 
 
 def in_classes_of(data: ImageData, class_names: Sequence[str], name: str) -> ImageData:

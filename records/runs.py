@@ -6,6 +6,7 @@ import math
 import statistics
 from dataclasses import dataclass
 
+from records.fields import optional
 from records.individuals import Generation, Individual
 from records.search_settings import EvolutionConfig
 from records.settings import DataConfig
@@ -13,6 +14,19 @@ from records.texts import Chromosome, JobKey, NetworkText
 from records.training_settings import TrainingConfig
 from records.trainings import TrainingResult
 from records.words import metric_in_words
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preparation:
+    """How pictures became pixels, apart from their size and channels.
+
+    `version` is that of the rules by which pictures in folders are found and prepared; records of
+    before there were versions were made by the first. `pixel_range` holds the values that became 0
+    and 255, where the type of the pixels does not say it.
+    """
+
+    version: int = 1
+    pixel_range: tuple[float, float] | None = optional(None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,6 +39,7 @@ class DataFacts:
     train_images: int
     val_images: int
     test_images: int
+    preparation: Preparation = optional(Preparation())  # noqa: RUF009 it is frozen
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

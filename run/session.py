@@ -6,13 +6,14 @@ Whatever imports torch is imported from here, after the folder was locked.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 
 from image_data import ImageData, load_image_data
-from image_data.catalogue import with_whole_path
+from image_data.catalogue import NAMED_SETS, with_whole_path
 from job_queue import JobTimeout
 from records import DataConfig, EvolutionConfig, InputError, RunState, TrainingConfig
 from records.canonical import VERSION
@@ -59,11 +60,8 @@ def take_to_its_end(
         data = load_image_data(state.data if state else request.new(DataConfig))
         if state is None:
             state = new_state(request, data, workers)
-        elif data.facts != state.facts:
-            raise InputError(
-                f"data set {state.data.dataset} is not the one this run began with (fingerprint "
-                f"{data.fingerprint[:12]}, expected {state.facts.fingerprint[:12]}); name the right one by --dataset"
-            )
+        else:
+            refuse_other_data(data, state)
         reused = earlier_runs(request.reuse, state)
         watcher = Watchers([*watchers, *own_watchers(request, run, state)])
         if request.overwrite:
@@ -92,6 +90,24 @@ def take_to_its_end(
     ended = OpenedRun(run, work.state)
     write_sections(ended.view)
     return ended
+
+
+def refuse_other_data(data: ImageData, state: RunState) -> None:
+    """Raises `InputError` unless the data are those that a run began with, whichever rules prepared them."""
+    begun = state.facts.preparation
+    if replace(data.facts, preparation=begun) == state.facts:
+        return
+    prints = f"fingerprint {data.fingerprint[:12]}, expected {state.facts.fingerprint[:12]}"
+    if data.preparation.version != begun.version and state.data.dataset not in NAMED_SETS:
+        raise InputError(
+            f"data set {state.data.dataset} is not the one this run began with ({prints}), or is read otherwise: since "
+            f"then the rules for pictures have changed (version {begun.version}, now {data.preparation.version}: "
+            "orientation, .gif and .jfif, pixels of 32 bits, hidden folders and links within classes, names of "
+            "splits); name the right data by --dataset, or start a new run in another --output_dir"
+        )
+    raise InputError(
+        f"data set {state.data.dataset} is not the one this run began with ({prints}); name the right one by --dataset"
+    )
 
 
 def new_state(request: Request, data: ImageData, workers: LocalWorkers | RayWorkers) -> RunState:
@@ -164,7 +180,7 @@ def introduce(state: RunState, data: ImageData, workers: LocalWorkers | RayWorke
         f"{facts.test_images:,} test images of {height}×{width}×{channels} in {len(facts.class_names)} classes; "
         f"{counted(len(workers.slots), 'worker')} on {workers.where}"
     )
-    for note in data_notes(state, data):
+    for note in (*data.notes, *data_notes(state, data)):
         watcher.said(f"note: {note}")
 
 

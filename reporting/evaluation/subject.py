@@ -10,6 +10,7 @@ from pathlib import Path
 
 from image_data import ImageData, load_image_data
 from image_data.catalogue import NAMED_SETS
+from image_data.source import PixelRange
 from image_data.whole import has_splits, in_classes_of, load_whole, with_channels
 from records import DataConfig, InputError
 from records.flags import given
@@ -68,7 +69,7 @@ def _data_for(info: ModelInfo, config: DataConfig, wanted: str | None, is_named:
     if is_named and config.dataset not in NAMED_SETS:
         data, split = _other_data(info, config, wanted)
     else:
-        data, split = _split(config, wanted or "test")
+        data, split = _split(config, wanted or "test", info.facts.preparation.pixel_range)
     if data.fingerprint != info.facts.fingerprint:
         print(
             f"note: {config.dataset} differs from the data that the network was trained on, in images, order or splits",
@@ -82,27 +83,28 @@ def _other_data(info: ModelInfo, config: DataConfig, wanted: str | None) -> tupl
 
     Others are resized as those of the run were, and get their channels.
     """
+    pixel_range = info.facts.preparation.pixel_range
     with contextlib.suppress(InputError):
-        data, split = _split(config, wanted or "test")
+        data, split = _split(config, wanted or "test", pixel_range)
         if data.fingerprint == info.facts.fingerprint:
             return data, split
     channels, height, width = info.facts.input_shape
     if config.image_size is None:
         config = replace(config, image_size=f"{height}x{width}")
-    data, split = _chosen(config, wanted)
+    data, split = _chosen(config, wanted, pixel_range)
     return replace(data, test_images=with_channels(data.test_images, channels)), split
 
 
-def _chosen(config: DataConfig, wanted: str | None) -> tuple[ImageData, str]:
+def _chosen(config: DataConfig, wanted: str | None, pixel_range: PixelRange | None) -> tuple[ImageData, str]:
     """The images of the split that was asked for; else the test images of a data set, or all of one without splits."""
-    return (
-        (load_whole(config), "all") if wanted is None and not has_splits(config) else _split(config, wanted or "test")
-    )
+    if wanted is None and not has_splits(config):
+        return load_whole(config, pixel_range), "all"
+    return _split(config, wanted or "test", pixel_range)
 
 
-def _split(config: DataConfig, name: str) -> tuple[ImageData, str]:
+def _split(config: DataConfig, name: str, pixel_range: PixelRange | None) -> tuple[ImageData, str]:
     """A data set with the images of a split as its test images."""
-    data = load_image_data(config)
+    data = load_image_data(config, pixel_range)
     images, labels = data.split(name)
     return replace(data, test_images=images, test_labels=labels), name
 
@@ -124,7 +126,7 @@ def _advice(missing: Path) -> str:
 def _subject_of_chromosome(options: argparse.Namespace) -> Subject:
     table, config = gene_table(options.encoding or "standard"), DataConfig(**given(options, DataConfig))
     check_chromosome(options.chromosome, table.length)
-    data, split = _chosen(config, options.split)
+    data, split = _chosen(config, options.split, None)
     encoding = Encoding(data.input_shape, data.classes, table)
     architecture = architecture_of(encoding.network(options.chromosome))
     return Subject(architecture, encoding.describe(options.chromosome), data, config, split)

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from image_data import ImageData, archives, data_set, splits
+from image_data import ImageData, archives, data_set, pictures, splits
 from tests.pictures import (
     X_TEST,
     X_VAL,
@@ -152,7 +152,7 @@ def test_too_much_for_the_memory_is_refused_before_a_pixel_is_read(
     else:
         images = np.zeros((100, 64, 64, 3), np.uint8)
         path = write_npz(tmp_path / "a.npz", x_train=images, y_train=np.arange(100) % 2, x_test=None, y_test=None)
-    need = 2 * 100 * 64 * 64 * 3 + (archives.CHUNK if kind == "archive" else 0)
+    need = 2 * 100 * 64 * 64 * 3 + (archives.CHUNK if kind == "archive" else pictures.LOADING * 64 * 64)
     monkeypatch.setattr(splits, "free_memory", lambda: need)
     assert counts(load(path)) == [72, 8, 20]
     monkeypatch.setattr(splits, "free_memory", lambda: need - 1)

@@ -25,7 +25,7 @@ from records.canonical import to_json
 from records.costs import Cost, Energy
 from records.errors import FAILURES
 from records.individuals import Forecast
-from records.runs import Ablation, DataFacts, Finalist, ModelInfo, Neighbour, Progress
+from records.runs import Ablation, DataFacts, Finalist, ModelInfo, Neighbour, Preparation, Progress
 from records.training_settings import AUGMENTATIONS, OPTIMIZERS
 from records.trainings import Epoch
 
@@ -164,6 +164,7 @@ RESULTS = st.builds(
     weights_sha256=st.none() | TEXT,
     cost=COSTS,
 )
+PREPARATIONS = st.builds(Preparation, version=COUNT)
 FACTS = st.builds(
     DataFacts,
     fingerprint=TEXT,
@@ -245,6 +246,7 @@ STRATEGIES: dict[type, st.SearchStrategy[Any]] = {
     Individual: INDIVIDUALS,
     Generation: GENERATIONS,
     DataFacts: FACTS,
+    Preparation: PREPARATIONS,
     runs.TestScore: SCORES,
     ModelInfo: INFOS,
     RunState: STATES,

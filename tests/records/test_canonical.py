@@ -10,6 +10,7 @@ import math
 import pkgutil
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -28,10 +29,10 @@ from records import (
 )
 from records.canonical import canonical_json, content_hash, from_json, to_json
 from records.objectives import Objective
-from records.runs import DataFacts
+from records.runs import DataFacts, Preparation
 from records.texts import Chromosome
 from records.trainings import Epoch
-from tests.records.strategies import KINDS, STRATEGIES, relaxed, through_json
+from tests.records.strategies import FINITE, KINDS, STRATEGIES, relaxed, through_json
 
 
 def containers(value: Any, name: str = "") -> Iterator[tuple[str, dict[str, Any] | list[Any]]]:
@@ -63,6 +64,16 @@ def test_a_record_comes_back_from_json_as_it_was(kind: type) -> None:
         assert canonical_json(to_json(again)) == canonical_json(to_json(record))
 
     holds()
+
+
+@given(STRATEGIES[DataFacts], FINITE, FINITE)
+@relaxed
+def test_how_pictures_were_prepared_is_left_out_where_it_is_the_first_way(
+    facts: DataFacts, low: float, high: float
+) -> None:
+    assert "preparation" not in through_json(facts)
+    later = replace(facts, preparation=Preparation(version=2, pixel_range=(low, high)))
+    assert from_json(DataFacts, through_json(later)) == later
 
 
 @pytest.mark.parametrize("kind", KINDS)
