@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
 import pickle
 import tracemalloc
+import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -257,3 +259,81 @@ def test_channels_are_checked_before_anything_is_resized(tmp_path: Path) -> None
 def test_labels_of_an_archive_hold_whatever_kind_of_whole_number(tmp_path: Path) -> None:
     path = write_npz(tmp_path / "a.npz", y_train=Y.astype(np.uint64), y_test=Y_TEST.astype(np.int8))
     assert np.array_equal(load(path).test_labels, Y_TEST)
+
+
+def rewritten(path: Path, **entries: bytes) -> Path:
+    """The archive with entries replaced, or added."""
+    with zipfile.ZipFile(path) as archive:
+        kept = {name: archive.read(name) for name in archive.namelist() if name.removesuffix(".npy") not in entries}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in (kept | {f"{name}.npy": content for name, content in entries.items()}).items():
+            archive.writestr(name, content)
+    return path
+
+
+def entry_of(shape: tuple[int, ...], kind: str = "|u1", body: bytes = bytes(100)) -> bytes:
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": kind, "fortran_order": False, "shape": shape})
+    return file.getvalue() + body
+
+
+@pytest.mark.parametrize("name", ["x_train", "y_train", "x_test", "y_test", "classes"])
+@pytest.mark.parametrize(("shape", "kind"), [((10**13,), "|u1"), ((10**12, 32, 32, 3), "|u1"), ((4,), "<U1000000")])
+def test_an_array_that_claims_to_be_larger_than_it_is_is_refused_before_it_is_read(
+    tmp_path: Path, name: str, shape: tuple[int, ...], kind: str
+) -> None:
+    path = rewritten(write_npz(tmp_path / "a.npz"), **{name: entry_of(shape, kind)})
+    tracemalloc.start()
+    try:
+        message = refusal(lambda: load(path))
+        assert tracemalloc.get_traced_memory()[1] < 4_000_000
+    finally:
+        tracemalloc.stop()
+    assert str(path) in message
+    assert "by its header" in message
+
+
+def test_an_array_that_is_longer_than_it_claims_is_refused(tmp_path: Path) -> None:
+    path = rewritten(write_npz(tmp_path / "a.npz"), y_train=entry_of((40,), body=bytes(41)))
+    assert "y_train has 169 bytes, but 168 by its header" in refusal(lambda: load(path))
+
+
+def test_more_labels_than_any_data_set_has_are_refused_before_they_are_read(tmp_path: Path) -> None:
+    count = archives.MOST_IMAGES + 1
+    many = {"x_train": entry_of((count, 1, 1), body=bytes(count)), "y_train": entry_of((count,), body=bytes(count))}
+    path = rewritten(write_npz(tmp_path / "a.npz"), **many)
+    assert path.stat().st_size < 100_000
+    assert "x_train holds 33,554,433 images; at most 33,554,432 can be read" in refusal(
+        lambda: load(path, image_size="8")
+    )
+
+
+def test_names_of_classes_that_take_much_memory_are_refused(tmp_path: Path) -> None:
+    names = np.array([letter * (2**20 + 1) for letter in "abcd"])
+    assert "shorten them" in refusal(lambda: load(write_npz(tmp_path / "a.npz", classes=names)))
+
+
+@pytest.mark.parametrize("twin", ["cat", "e\u0301"])
+def test_classes_that_look_alike_are_refused(tmp_path: Path, twin: str) -> None:
+    names = np.array([twin, "dog", "cat", "\u00e9"])
+    assert "several classes look like " in refusal(lambda: load(write_npz(tmp_path / "a.npz", classes=names)))
+
+
+def test_a_label_beyond_whole_numbers_of_64_bits_is_named(tmp_path: Path) -> None:
+    path = write_npz(tmp_path / "a.npz", y_train=np.where(Y == 3, np.uint64(2**64 - 1), Y.astype(np.uint64)))
+    assert f"{path}: y_train must number the classes from 0 up, but holds {2**64 - 1}" in refusal(lambda: load(path))
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_an_array_that_is_there_twice_is_named(tmp_path: Path) -> None:
+    path = write_npz(tmp_path / "a.npz")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("y_train.npy", archive.read("y_train.npy"))
+    assert "the array y_train is there twice" in refusal(lambda: load(path))
+
+
+def test_arrays_that_are_not_needed_may_hold_anything(tmp_path: Path) -> None:
+    expected = load(write_npz(tmp_path / "a.npz")).fingerprint
+    names = np.array(["a.png"] * 40, dtype=object)
+    path = rewritten(write_npz(tmp_path / "b.npz", filenames=names), notes=b"no array at all")
+    assert load(path).fingerprint == expected
