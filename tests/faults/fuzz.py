@@ -1,19 +1,28 @@
-"""Files that lie: any bytes, and files of a run in which parts are replaced, are read or refused."""
+"""Files that lie: any bytes, and files of a run or of data in which parts are replaced, are read or refused."""
 
 from __future__ import annotations
 
 import copy
 import functools
+import io
 import json
 import random
 import resource
+import struct
 import tempfile
 import time
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
 from evolution import build_parser
+from image_data import load_image_data
+from image_data.pictures import FORMATS, ORIENTATION
 from records import EvolutionConfig, InputError, TrainingConfig
 from records.config_file import config_text, with_config
 from records.settings import DataConfig
@@ -55,6 +64,7 @@ RAW = (
     b"NaN", b"-Infinity", b"1e400", b"9" * 5_000, b"-0", b"[" * 5_000, b'{"a":' * 5_000, b"\xff\xfe", b"\0",
     b'"\\ud800"', b"\xef\xbb\xbf", b"a.a.a.a.a.a.a.a.a.a.a.a=1\n", b"[[a]]\n", b"a={a={a={", b'"""', b"1979-05-27",
 )  # fmt: skip
+KINDS = ("|u1", "<i8", "<u8", "<f4", "|b1", "|O", "<U3", "<U99999999", "|V8", "<M8[ns]")  # of arrays
 
 
 @functools.cache
@@ -84,6 +94,30 @@ def originals() -> Mapping[str, bytes]:
     found["list"] = HEAD + b"".join(json.dumps(line).encode() + b"\n" for line in lines)
     found["weights"] = weights()[1]
     found["lock"] = b"process 1 on here"
+    return found | pictures() | {"archive": archive_bytes()}
+
+
+def archive_bytes() -> bytes:
+    """A small archive of images."""
+    content, labels = io.BytesIO(), np.arange(8) % 2
+    images = np.zeros((8, 8, 8), np.uint8)
+    np.savez_compressed(content, x_train=images, y_train=labels, x_test=images, y_test=labels, classes=["cat", "dog"])
+    return content.getvalue()
+
+
+def pictures() -> dict[str, bytes]:
+    """A small picture of each format that is read, with an EXIF block where it has one."""
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 20, 3), dtype=np.uint8)
+    picture, found = Image.fromarray(pixels), dict[str, bytes]()
+    deep = Image.fromarray(pixels[..., 0].astype(np.float32) / 255)
+    for kind in (*FORMATS, "MPO", "deep TIFF"):
+        content = io.BytesIO()
+        more: dict[str, Any] = {"exif": exif} if kind in ("JPEG", "PNG", "WEBP", "MPO") else {}
+        more |= {"save_all": True, "append_images": [picture]} if kind in ("GIF", "MPO") else {}
+        (deep if kind == "deep TIFF" else picture).save(content, kind.removeprefix("deep "), **more)
+        found[f"{kind} picture"] = content.getvalue()
     return found
 
 
@@ -165,6 +199,22 @@ def read_weights(path: Path) -> None:
     load_model(path, weights()[0])
 
 
+def read_archive(path: Path) -> None:
+    whole = path.rename(path.with_suffix(".npz"))
+    load_image_data(DataConfig(dataset=str(whole)))
+    load_image_data(DataConfig(dataset=str(whole), image_size="16"))
+
+
+def read_picture_file(path: Path) -> None:
+    """A folder of sound pictures, in which this one is the first."""
+    for name in ("cat", "dog"):
+        (path.parent / "data" / name).mkdir(parents=True)
+        for number in range(1, 4):
+            (path.parent / "data" / name / f"{number}.png").write_bytes(originals()["PNG picture"])
+    path.rename(path.parent / "data" / "cat" / "0.png")
+    load_image_data(DataConfig(dataset=str(path.parent / "data"), image_size="16"))
+
+
 READERS: Mapping[str, Callable[[Path], object]] = {
     STATE + "rich": read_state_file,
     STATE + "steady": read_state_file,
@@ -179,6 +229,8 @@ READERS: Mapping[str, Callable[[Path], object]] = {
     "list": read_list,
     "lock": read_lock,
     "weights": read_weights,
+    "archive": read_archive,
+    **{f"{kind} picture": read_picture_file for kind in (*FORMATS, "MPO", "deep TIFF")},
 }
 
 
@@ -195,9 +247,52 @@ def lying(whole: bytes, rng: random.Random) -> bytes:
         for _ in range(rng.randint(1, 3)):
             replace_a_part(content, rng)
         return sealed(document["kind"], content) if "kind" in document else json.dumps(content).encode()
+    if how in (2, 3) and whole[:2] == b"PK":
+        return with_other_entry(whole, rng)
+    changed = with_other_bytes(whole, rng)
+    return with_checksums(changed) if whole[:4] == b"\x89PNG" and how in (2, 3) else changed
+
+
+def with_other_bytes(whole: bytes, rng: random.Random) -> bytes:
+    """Some bytes in a row are replaced or removed, or others put in; of what follows, all may be cut off."""
     start = rng.randrange(len(whole) + 1)
     end = rng.choice((start, start + 1, start + rng.randrange(40), len(whole)))
     return whole[:start] + rng.choice((b"", rng.randbytes(2), rng.choice(RAW))) + whole[end:]
+
+
+def with_other_entry(whole: bytes, rng: random.Random) -> bytes:
+    """A zip archive with other bytes in one of its entries, or in the header of its array; the archive is sound."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(whole)) as source, zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as target:
+        chosen = rng.choice(source.namelist())
+        for name in source.namelist():
+            entry = source.read(name)
+            if name == chosen and name.endswith(".npy") and rng.random() < 0.7:
+                header = {
+                    "descr": rng.choice(
+                        ("|u1", "<i8", "<u8", "<f4", "|b1", "|O", "<U3", "<U99999999", "|V8", "<M8[ns]")
+                    ),
+                    "fortran_order": rng.choice((False, True, 1)),
+                    "shape": tuple(rng.choice((0, 1, 8, 8, 10**7, 10**13, -1)) for _ in range(rng.randrange(5))),
+                }
+                file = io.BytesIO()
+                np.lib.format.write_array_header_1_0(file, header)
+                entry = file.getvalue() + entry[128:] + bytes(rng.choice((0, 0, 10**7)))
+            elif name == chosen:
+                entry = with_other_bytes(entry, rng)
+            target.writestr(name, entry)
+    return content.getvalue()
+
+
+def with_checksums(png: bytes) -> bytes:
+    """The PNG with the checksum of each chunk as it must be, so that what the chunks say is believed."""
+    found, start = png[:8], 8
+    while start + 12 <= len(png):
+        [length] = struct.unpack(">I", png[start : start + 4])
+        chunk = png[start + 4 : start + 8 + length]
+        found += png[start : start + 4] + chunk + struct.pack(">I", zlib.crc32(chunk))
+        start += 12 + length
+    return found
 
 
 def replace_a_part(content: Any, rng: random.Random) -> None:
@@ -228,7 +323,7 @@ def memory() -> int:
 
 
 def files_that_lie(seed: int, folder: Path, variant: str = "plain") -> None:
-    """Each reader of text is given a file that lies: it reads it or refuses it, in bounded time and memory."""
+    """Each reader is given a file that lies: it reads it or refuses it, in bounded time and memory."""
     rng = random.Random(seed)
     whole = originals()
     for name, read in READERS.items():
