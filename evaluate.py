@@ -24,7 +24,7 @@ from image_data.catalogue import DATA_HELP
 from image_data.tensors import image_tensor
 from model_generator import load_model
 from records import DataConfig, InputError, TrainingConfig
-from records.command_line import DONE, run_command
+from records.command_line import DONE, run_command, tell
 from records.flags import Parser, Several, add_settings
 from records.runs import ModelInfo
 from reporting.evaluation.classification import classification_report
@@ -210,6 +210,8 @@ def main(arguments: Sequence[str]) -> int:
     own = own_files(folder, options.export)
     subject = load_subject(options)
     data, config, info = subject.data, subject.config, subject.info
+    for note in data.notes:
+        tell(f"note: {note}")
     model = load_model(Path(options.model_path), subject.architecture).to(device).to(memory_format=torch.channels_last)
     precision = options.precision or (info.precision if info else "auto")
     precision = resolve_protocol(TrainingConfig(precision=precision), config, data.input_shape, bool(indices)).precision

@@ -164,3 +164,29 @@ def test_a_second_model_does_not_take_the_description_of_the_first(model: Path, 
     (tmp_path / "mine.pt").write_bytes(b"mine")
     with pytest.raises(InputError, match=r"mine\.pt was not written by this command"):
         train_model.own_files(tmp_path / "mine.pt")
+
+
+def deep_folders(path: Path, brightness: float) -> Path:
+    """The pictures as floats beyond every usual range."""
+    images, labels = pictures()
+    for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+        place = path / ("cat", "dog")[label]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image.squeeze().astype(np.float32) * brightness).save(place / f"{number}.tif")
+    return path
+
+
+def test_pixels_that_do_not_say_their_range_have_that_of_the_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = deep_folders(tmp_path / "bright", 16)
+    line = f"--chromosome {CHROMOSOME} --dataset {data} --epochs 4 --batch_size 16 --device cpu --flip off"
+    assert train_model.main([*line.split(), "--model_path", str(tmp_path / "weights.pt")]) == 0
+    low, high = read_info(tmp_path / "info.json").facts.preparation.pixel_range or (0, 0)
+    assert low < 16
+    assert 3200 < high < 3400
+    assert f"note: the type of the pixels does not say their range: {low:g} becomes black" in capsys.readouterr().out
+    assert evaluation(tmp_path, tmp_path / "same")["accuracy"] > 0.9
+    dim = deep_folders(tmp_path / "dim", 2)  # its dogs are as dark as the cats were
+    assert evaluation(tmp_path, tmp_path / "other", "--dataset", dim)["accuracy"] == 0.5
+    assert f"note: the type of the pixels does not say their range: {low:g} becomes black" in capsys.readouterr().err
