@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ LOADING = 16  # bytes a pixel that reading a picture takes at most, with all cop
 ORIENTATION = 0x0112  # in EXIF
 TURNED = (5, 6, 7, 8)  # orientations by which width and height change places
 NATURAL_RANGES = (1.0, 255.0, 65535.0)  # from 0 to these, values whose type does not say their range mostly run
+
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # what is wrong with a file is said by the error
 
 
 @dataclass(frozen=True)
