@@ -178,10 +178,10 @@ def test_a_model_whose_run_is_gone_or_another_gets_a_card_without_the_search(
 @pytest.mark.slow
 def test_a_new_best_model_takes_its_old_exports_away(finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
-    run = RunDirectory(tmp_path)
+    evaluations = RunDirectory(tmp_path).evaluations
     old, edited = tmp_path / "best_model/model.onnx", tmp_path / "best_model/model.py"
     for path in (old, edited):
-        run.hand_out(path, b"old")
+        evaluations.hand_out(path, b"old")
     edited.write_text("a person's own")
     finish(start("--resume", str(tmp_path), "--cpu_workers", "1"))
     assert old.exists()  # the model is the same
