@@ -8,9 +8,11 @@ generation is bred. A run can be killed at any instant and resumed to the same e
 from __future__ import annotations
 
 if __name__ == "__main__":
+    from stopping.memory import end_without_memory
     from stopping.signals import quit_on_signals
 
     quit_on_signals()  # while the imports below take their time
+    end_without_memory(needs_torch=True)
 
 import argparse
 from collections.abc import Sequence

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 if __name__ == "__main__":
+    from stopping.memory import end_without_memory
     from stopping.signals import quit_on_signals
 
     quit_on_signals()  # while the imports below take their time
+    end_without_memory()
 
 import argparse
 from collections.abc import Sequence

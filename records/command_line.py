@@ -16,13 +16,14 @@ from typing import NoReturn
 
 from records.errors import InputError, RunFault, StopRequested
 from records.words import printable
+from stopping.memory import FAULT as FAULT
+from stopping.memory import lack_of_memory, lacks_memory
 from stopping.signals import STOPPED as STOPPED
 from stopping.signals import RaisedSignals, ignore_signals, quit_on_signals
 
 DONE = 0
 ERROR = 1  # anything that has no number of its own
 BAD_INPUT = 2
-FAULT = 4  # of disk, memory or devices; resumable
 
 
 def require_package(name: str, flag: str) -> None:
@@ -89,5 +90,10 @@ def run_command(main: Callable[[Sequence[str]], int]) -> NoReturn:
     except KeyboardInterrupt:
         tell("interrupted")
         status = STOPPED
+    except Exception as error:
+        if not lacks_memory(error):
+            raise
+        tell(lack_of_memory(error))
+        status = FAULT
     quit_on_signals(status)
     sys.exit(status)

@@ -59,6 +59,56 @@ def test_an_error_of_the_program_itself_keeps_its_traceback() -> None:
     assert "Traceback" in ended.stderr
 
 
+@pytest.mark.parametrize(
+    "failure",
+    [
+        "raise MemoryError",
+        "raise OSError(12, 'Cannot allocate memory')",
+        "raise ImportError('libtorch_cpu.so: failed to map segment from shared object')",
+        "raise ValueError('x') from MemoryError()",
+    ],
+)
+@pytest.mark.parametrize("limit", [None, 4 * 10**9])
+def test_where_memory_has_run_out_one_line_says_what_to_do(failure: str, limit: int | None) -> None:
+    limited = "" if limit is None else f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({limit}, {limit})); "
+    ended = end_of(limited + failure)
+    assert ended.returncode == 4
+    assert ended.stderr.startswith("error: there is not enough memory (")
+    assert ended.stderr.count("\n") == 1
+    assert ("limited to 4.0 GB here; raise the limit (ulimit -v unlimited" in ended.stderr) == (limit is not None)
+
+
+@pytest.mark.parametrize("failure", ["raise ImportError('no module named torch')", "raise OSError(5, 'I/O error')"])
+def test_other_errors_of_imports_and_of_the_system_keep_their_traceback(failure: str) -> None:
+    ended = end_of(failure)
+    assert ended.returncode == 1
+    assert "Traceback" in ended.stderr
+
+
+COMMANDS = {
+    "evolution.py": "--dataset digits --generations 1 --population 2 --epochs 1 --tournament_size 1 --elitism 0",
+    "evaluate.py": "--model_path nowhere.pt --chromosome 0110010110110011010",
+    "train_model.py": "--dataset digits --chromosome 0110010110110011010 --epochs 1",
+    "report.py": "--resume nowhere",
+    "plots.py": "--chromosome 0110010110110011010 --explain",
+}
+
+
+@pytest.mark.parametrize("gigabytes", [1, 2, 3])
+@pytest.mark.parametrize("script", COMMANDS)
+def test_a_command_in_a_small_address_space_does_its_work_or_ends_in_one_line(
+    tmp_path: Path, script: str, gigabytes: int
+) -> None:
+    line = shlex.join([sys.executable, str(ROOT / script), *shlex.split(COMMANDS[script])])
+    limited = f"ulimit -v {gigabytes * 10**6}; exec {line}"
+    shell = ["/bin/sh", "-c", limited]
+    ended = subprocess.run(shell, capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False)
+    assert "Traceback" not in ended.stderr
+    assert ended.returncode in (0, 2, 4)
+    last = (ended.stderr.splitlines() or [""])[-1]
+    assert (ended.returncode == 4) == last.startswith("error: there is not enough memory (")
+
+
 SPEAKS = "print('3 → 4 ✓ \\udcff'); print('naïve → \\udcff', file=sys.stderr); raise InputError('λ')"
 
 
