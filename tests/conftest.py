@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
-# A shell has commands that it starts in the background ignore Ctrl-C, and so would every process that the tests start.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+from stopping.signals import STOP_SIGNALS
+
+# Commands in the background of a shell ignore Ctrl-C, and those of nohup the end of the terminal; tests need both.
+for number in STOP_SIGNALS:
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 # Files by group. All other files are a group each, so that the fixtures of a module are made once.
 GROUPS = {
